@@ -1,0 +1,1 @@
+"""Trains and exports the music models of Obbligato."""
