@@ -1,0 +1,3 @@
+//! Obbligato listens to a melody and plays with it.
+
+pub mod music;

@@ -1,0 +1,95 @@
+//! Notes, with the pitch and loudness of a MIDI keyboard.
+
+use super::{PitchClass, Ticks};
+use serde::{Deserialize, Serialize};
+
+/// A MIDI key number, 0..=127; 60 is middle C (C4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key(u8);
+
+impl Key {
+    /// `None` above 127.
+    pub const fn new(number: u8) -> Option<Self> {
+        if number < 128 { Some(Self(number)) } else { None }
+    }
+
+    /// The key nearest to `number` that has the same pitch class and lies on the keyboard.
+    pub fn folded(number: i32) -> Self {
+        let mut number = number;
+        while number < 0 {
+            number += 12;
+        }
+        while number > 127 {
+            number -= 12;
+        }
+        Self(number as u8)
+    }
+
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    pub const fn pitch_class(self) -> PitchClass {
+        PitchClass::new(self.0 as i32)
+    }
+
+    /// Moved by whole octaves as far as the keyboard reaches.
+    pub fn octaves_up(self, octaves: i8) -> Self {
+        Self::folded(self.0 as i32 + 12 * octaves as i32)
+    }
+}
+
+impl std::fmt::Display for Key {
+    /// Scientific pitch notation: `C4` is middle C.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.pitch_class(), self.0 as i32 / 12 - 1)
+    }
+}
+
+/// MIDI note-on velocity, 1..=127 (0 would mean note-off).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Velocity(u8);
+
+impl Velocity {
+    /// Brought into 1..=127.
+    pub const fn clamped(value: i32) -> Self {
+        Self(if value < 1 {
+            1
+        } else if value > 127 {
+            127
+        } else {
+            value as u8
+        })
+    }
+
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    pub fn scaled(self, factor: f32) -> Self {
+        Self::clamped((self.0 as f32 * factor).round() as i32)
+    }
+}
+
+impl Default for Velocity {
+    fn default() -> Self {
+        Self(80)
+    }
+}
+
+/// A note at an absolute place in the song.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Note {
+    /// Onset, in ticks from the start of the song.
+    pub start: Ticks,
+    pub key: Key,
+    /// At least one tick.
+    pub duration: Ticks,
+    pub velocity: Velocity,
+}
+
+impl Note {
+    pub fn end(&self) -> Ticks {
+        self.start + self.duration
+    }
+}
