@@ -1,3 +1,7 @@
 //! Obbligato listens to a melody and plays with it.
 
+pub mod channels;
+pub mod generators;
 pub mod music;
+pub mod realtime;
+pub mod settings;

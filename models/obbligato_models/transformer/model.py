@@ -112,6 +112,7 @@ class Block(nn.Module):
         super().__init__()
         width = shape.width
         self.heads, self.head_size = shape.heads, shape.head_size
+        self.sharpness = nn.Parameter(torch.full((shape.heads, 1, 1), 1.5))
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
@@ -122,16 +123,16 @@ class Block(nn.Module):
         nn.init.zeros_(self.down.weight)
 
     def split(self, x: Tensor) -> Tensor:
-        """[B, T, width] to [B, heads, T, head size], with no length written into an exported graph."""
-        return x.unflatten(-1, (self.heads, self.head_size)).transpose(1, 2)
+        """[B, T, width] to [B, heads, T, head size]. Only B becomes a constant of an exported graph, never T."""
+        return x.reshape(int(x.shape[0]), -1, self.heads, self.head_size).transpose(1, 2)
 
     def queries_keys_values(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = norm(x)
         q, k, v = self.split(self.query(h)), self.split(self.key(h)), self.split(self.value(h))
-        return rotate(norm(q), cos, sin), rotate(norm(k), cos, sin), v
+        return rotate(norm(q) * self.sharpness, cos, sin), rotate(norm(k), cos, sin), v
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + self.out(attended.transpose(1, 2).flatten(2))
+        x = x + self.out(attended.transpose(1, 2).reshape(int(x.shape[0]), -1, self.heads * self.head_size))
         return x + self.down(F.relu(self.up(norm(x))).square())
 
 
@@ -142,7 +143,7 @@ class Transformer(nn.Module):
         self.tokens = TokenTable(shape.width)
         self.cond = nn.Linear(e.COND, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.logit_scale = nn.Parameter(torch.tensor(4.0))
+        self.logit_scale = nn.Parameter(torch.tensor(1.0))
         half = shape.head_size // 2
         self.register_buffer("frequencies", 10000.0 ** (-torch.arange(half) / half), persistent=False)
 
@@ -176,7 +177,6 @@ class Stepper(nn.Module):
         super().__init__()
         self.model = model
         self.table = nn.Parameter(model.tokens().detach().clone())
-        self.table_out = nn.Parameter((self.table * model.logit_scale).t().detach().clone())
         self.scale = model.shape.head_size**-0.5
 
     def forward(
@@ -192,4 +192,4 @@ class Stepper(nn.Module):
             new_v.append(v)
             scores = (q * self.scale) @ torch.cat([past_k[i], k], 2).transpose(2, 3) + mask
             x = block.finish(x, scores.softmax(-1) @ torch.cat([past_v[i], v], 2))
-        return norm(x) @ self.table_out, torch.stack(new_k), torch.stack(new_v)
+        return self.model.logits(x, self.table), torch.stack(new_k), torch.stack(new_v)

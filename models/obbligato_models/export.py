@@ -1,0 +1,317 @@
+"""Writes the ONNX file, its contract and the reference outputs together, and checks that they agree.
+
+python -m obbligato_models.export --checkpoint runs/accompanist/last.pt --dataset data/songs.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from . import encoding as e
+from . import styles
+from .encoding import Bar, Note
+from .transformer.model import Shape, Stepper, Transformer
+
+MODELS = Path(__file__).parents[1]
+LICENCE = "MIT OR Apache-2.0"
+DATA = (
+    "POP909 and POP909-CL (MIT); OpenScore Lieder (CC0); Open Hymnal (public domain); "
+    "Bach Chorales Figured Bass (CC BY 4.0); OpenEWLD (MIT); JS Fake Chorales (CC BY 4.0)"
+)
+SMALL = 1024
+"""Tensors with fewer numbers stay in single precision."""
+MASKED = -1e9
+
+
+def load(checkpoint: Path) -> tuple[Transformer, dict]:
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    model = Transformer(Shape(**saved["shape"]))
+    model.load_state_dict(saved["model"])
+    return model.eval(), saved
+
+
+@torch.no_grad()
+def stepper(model: Transformer) -> Stepper:
+    """The network as the file holds it: the token table worked out, weights rounded to half precision."""
+    step = Stepper(model).eval()
+    for value in step.parameters():
+        if value.numel() >= SMALL:
+            value.copy_(value.half().float())
+    return step
+
+
+def to_onnx(step: Stepper) -> onnx.ModelProto:
+    shape = step.model.shape
+    tokens = 3
+    inputs = step_inputs(shape, [0] * tokens, np.zeros((tokens, e.COND), np.float32), 0, *empty_cache(shape))
+    names = list(inputs)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            step,
+            tuple(torch.from_numpy(v) for v in inputs.values()),
+            file,
+            dynamo=False,
+            opset_version=17,
+            do_constant_folding=False,
+            input_names=names,
+            output_names=["logits", "new_k", "new_v"],
+            dynamic_axes={
+                **{"ids": {1: "T"}, "cond": {1: "T"}, "pos": {1: "T"}, "mask": {2: "T", 3: "P+T"}},
+                **{"logits": {1: "T"}, "new_k": {3: "T"}, "new_v": {3: "T"}},
+            },
+        )
+    graph = onnx.load_from_string(file.getvalue())
+    halve_weights(graph.graph)
+    state_output_shapes(graph.graph, shape)
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def halve_weights(graph: onnx.GraphProto) -> None:
+    """Stores large weights in half precision, each followed by a cast to single."""
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], f"cast {name}", to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def state_output_shapes(graph: onnx.GraphProto, shape: Shape) -> None:
+    sizes = {
+        "logits": [1, "T", e.VOCABULARY],
+        "new_k": [shape.layers, 1, shape.heads, "T", shape.head_size],
+        "new_v": [shape.layers, 1, shape.heads, "T", shape.head_size],
+    }
+    for output in graph.output:
+        output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, sizes[output.name]))
+
+
+def with_length(graph: onnx.ModelProto, tokens: int, window: int) -> onnx.ModelProto:
+    """The same file with T fixed, as the plugin's loader does it."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(graph)
+    for value in [*fixed.graph.input, *fixed.graph.output]:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_value = window + tokens if dim.dim_param == "P+T" else tokens
+    return fixed
+
+
+# Running step by step
+
+
+def empty_cache(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    size = (shape.layers, 1, shape.heads, shape.window, shape.head_size)
+    return np.zeros(size, np.float32), np.zeros(size, np.float32)
+
+
+def step_inputs(
+    shape: Shape, ids: list[int], cond: np.ndarray, past: int, past_k: np.ndarray, past_v: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Tokens that follow `past` others whose keys and values fill the first places of the cache."""
+    count = len(ids)
+    mask = np.full((1, 1, count, shape.window + count), MASKED, np.float32)
+    mask[..., :past] = 0
+    mask[..., shape.window :] = np.triu(np.full((count, count), MASKED, np.float32), 1)
+    return {
+        "ids": np.array([ids], np.int64),
+        "cond": cond[None].astype(np.float32),
+        "pos": np.arange(past, past + count, dtype=np.int64)[None],
+        "mask": mask,
+        "past_k": past_k,
+        "past_v": past_v,
+    }
+
+
+def run_steps(run, shape: Shape, ids: list[int], cond: np.ndarray, at_once: int) -> np.ndarray:
+    """Logits [tokens, 1505] through the cache, `at_once` tokens a call; the last call is filled up with PAD."""
+    past_k, past_v = empty_cache(shape)
+    logits = []
+    for past in range(0, len(ids), at_once):
+        chunk, chunk_cond = ids[past : past + at_once], cond[past : past + at_once]
+        real = len(chunk)
+        chunk = chunk + [e.PAD] * (at_once - real)
+        chunk_cond = np.concatenate([chunk_cond, np.zeros((at_once - real, e.COND), np.float32)])
+        out, new_k, new_v = run(step_inputs(shape, chunk, chunk_cond, past, past_k, past_v))
+        logits.append(out[0, :real])
+        past_k[..., past : past + real, :] = new_k[..., :real, :]
+        past_v[..., past : past + real, :] = new_v[..., :real, :]
+    return np.concatenate(logits)
+
+
+def torch_runner(step: Stepper):
+    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        with torch.no_grad():
+            return [out.numpy() for out in step(*(torch.from_numpy(v) for v in inputs.values()))]
+
+    return run
+
+
+def onnx_runner(graph: onnx.ModelProto):
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, inputs)
+
+
+# Reference outputs
+
+
+def reference_music() -> tuple[list[int], np.ndarray]:
+    """Made-up music: two known bars, then two of jam, with changing conditions."""
+    melody = [Note(0, 12, 67), Note(12, 12, 64), Note(24, 18, 69), Note(42, 6, 67)]
+    bass = [Note(0, 24, 36), Note(24, 24, 41)]
+    chords = [Note(t, 12, k) for t in (12, 36) for k in ((52, 55, 60) if t == 12 else (53, 57, 60))]
+    both = {e.BASS: bass, e.CHORDS: chords}
+    bars = [
+        Bar(0, melody, [0, 50], both),
+        Bar(0, melody[:3], [0, 50], both),
+        Bar(0, melody, [0, 50], both, jam=True),
+        Bar(0, [Note(-6, 18, 67), Note(24, 24, 72)], [91, 72], {**both, e.COUNTER: [Note(6, 6, 76)]}, jam=True),
+    ]
+    ids, cond = [e.START], []
+    for i, bar in enumerate(bars):
+        tokens = e.encode(bar)
+        style = [0.0] * len(styles.NAMES)
+        style[3], style[4] = 0.5, 0.5
+        attributes = {part: e.measure(notes, 48) for part, notes in bar.parts.items()} if i % 2 else {}
+        vector = e.condition(style if i else (), attributes, bar.parts, 90 + 20 * i)
+        cond += [vector] * (len(tokens) + (i == 0))
+        ids += tokens
+    return ids, np.array(cond)
+
+
+def reference_outputs(step: Stepper) -> dict:
+    ids, cond = reference_music()
+    shape = step.model.shape
+    logits = run_steps(torch_runner(step), shape, ids, cond, 1)
+    runs, at = [], 0
+    while at < len(ids):
+        end = at
+        while end < len(ids) and (cond[end] == cond[at]).all():
+            end += 1
+        runs.append({"tokens": end - at, "cond": [round(float(x), 6) for x in cond[at]]})
+        at = end
+    best = np.argsort(-logits, 1)[:, :8]
+    return {
+        "about": [
+            "PyTorch with the file's half-precision weights, one token at a time through the cache.",
+            "ids: the tokens; cond: runs of tokens with one condition vector; then per token the eight highest logits",
+            "(best: ids, values), the mean of all 1505 logits and their logsumexp. Agree within `tolerance`, with T = 1",
+            "and with T = 32 (last call filled up with PAD, whose outputs are dropped).",
+        ],
+        "tolerance": 0.01,
+        "window": shape.window,
+        "ids": ids,
+        "cond": runs,
+        "best": best.tolist(),
+        "values": np.take_along_axis(logits, best, 1).round(4).tolist(),
+        "mean": logits.mean(1).round(4).tolist(),
+        "logsumexp": np.log(np.exp(logits.astype(np.float64)).sum(1)).round(4).tolist(),
+    }
+
+
+def largest_difference(step: Stepper, graph: onnx.ModelProto) -> dict[str, float]:
+    """Between PyTorch and ONNX Runtime, over all logits of the reference music, for both lengths."""
+    ids, cond = reference_music()
+    shape = step.model.shape
+    expected = run_steps(torch_runner(step), shape, ids, cond, 1)
+    whole = step.model(torch.tensor([ids]), torch.from_numpy(cond)[None]) if same_table(step) else None
+    differences = {}
+    for at_once in (1, 32):
+        logits = run_steps(onnx_runner(with_length(graph, at_once, shape.window)), shape, ids, cond, at_once)
+        differences[f"T={at_once}"] = float(np.abs(logits - expected).max())
+    if whole is not None:
+        differences["training forward"] = float(np.abs(whole[0].detach().numpy() - expected).max())
+    return differences
+
+
+def same_table(step: Stepper) -> bool:
+    """The training forward works its own table out, in single precision: it agrees up to the table's rounding."""
+    return bool((step.model.tokens() - step.table).abs().max() < 1e-2)
+
+
+# The contract
+
+
+def contract(shape: Shape, controls: dict, scores: dict, commit: str) -> dict[str, str]:
+    fields = {
+        "engine": "transformer",
+        "encoding": "1",
+        "grid": str(e.GRID),
+        "metres": " ".join(e.METRES),
+        "parts": " ".join(e.PARTS),
+        "styles": "|".join(styles.NAMES),
+        "controls": json.dumps(controls),
+        "window": str(shape.window),
+        "layers": str(shape.layers),
+        "heads": str(shape.heads),
+        "head_size": str(shape.head_size),
+        "name": "Accompanist",
+        "licence": LICENCE,
+        "data": DATA,
+        "commit": commit,
+        "scores": json.dumps(scores),
+    }
+    return {f"obbligato.{key}": value for key, value in fields.items()}
+
+
+def current_commit() -> str:
+    result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=MODELS, capture_output=True, text=True)
+    return result.stdout.strip() or "unknown"
+
+
+def export(model: Transformer, controls: dict, scores: dict, weights: Path, parity: Path) -> dict[str, float]:
+    step = stepper(model)
+    graph = to_onnx(step)
+    helper.set_model_props(graph, contract(model.shape, controls, scores, current_commit()))
+    differences = largest_difference(step, graph)
+    if max(differences["T=1"], differences["T=32"]) > 2e-3:
+        raise SystemExit(f"the exported file does not compute what PyTorch does: {differences}")
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    parity.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(graph, weights)
+    parity.write_text(json.dumps(reference_outputs(step)).replace('], "', '],\n"') + "\n")
+    return differences
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, help="of train.py; without it the weights are random")
+    parser.add_argument("--dataset", type=Path, help="of dataset.py, for the controls; without it the checkpoint's own")
+    parser.add_argument("--scores", type=Path, help="JSON of evaluate.py")
+    parser.add_argument("--weights", type=Path, default=MODELS / "weights" / "accompanist.onnx")
+    parser.add_argument("--parity", type=Path, default=MODELS / "parity" / "accompanist.json")
+    arguments = parser.parse_args()
+    if arguments.checkpoint:
+        model, saved = load(arguments.checkpoint)
+    else:
+        torch.manual_seed(1)
+        model, saved = Transformer().eval(), {}
+    controls = styles.controls(arguments.dataset) if arguments.dataset else saved.get("controls", styles.NO_CONTROLS)
+    scores = json.loads(arguments.scores.read_text())["summary"] if arguments.scores else {}
+    differences = export(model, controls, scores, arguments.weights, arguments.parity)
+    megabytes = arguments.weights.stat().st_size / 1e6
+    print(f"{arguments.weights}: {megabytes:.1f} MB, {sum(p.numel() for p in model.parameters()):,} parameters")
+    print("largest difference of a logit:", differences)
+
+
+if __name__ == "__main__":
+    main()

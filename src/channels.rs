@@ -1,0 +1,202 @@
+//! Every queue between the threads, and every type that crosses them.
+//!
+//! What crosses to or from the audio thread is `Copy` and owns no heap memory (a test checks it), so that neither
+//! side ever frees what the other made.
+
+use crate::music::{ChordPlan, Key, Note, Part, PerPart, PlannedChord, Segment, Ticks, Velocity};
+use crate::settings::Settings;
+use atomic_float::{AtomicF32, AtomicF64};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One unbroken stretch of playing: changes whenever the transport starts or jumps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TakeId(pub u32);
+
+/// Audio thread → inference thread: the melody as it is heard, and the moments at which an answer is due.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Heard {
+    /// The transport started or jumped to `at` quarter notes. Notes still held end here.
+    TakeBegan {
+        take: TakeId,
+        at: f64,
+    },
+    NoteOn {
+        key: Key,
+        velocity: Velocity,
+        channel: u8,
+        at: f64,
+    },
+    NoteOff {
+        key: Key,
+        channel: u8,
+        at: f64,
+    },
+    /// The answer to this segment is due: all that was heard before it has been sent.
+    Cut(Cut),
+    /// The transport stopped at `at` quarter notes.
+    TakeEnded {
+        at: f64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cut {
+    pub take: TakeId,
+    pub segment: Segment,
+    /// How many ticks before the segment hearing stopped, rounded up; see [`SHORTEST_MARGIN`].
+    pub margin: Ticks,
+    pub settings: Settings,
+    pub quarters_per_minute: f32,
+    /// The audio thread will wait for the whole answer.
+    pub offline: bool,
+}
+
+/// Least margin: hearing stops a 32nd (1.5 ticks) before the segment, and onsets are rounded to ticks, so the last
+/// tick that is surely known is two before it.
+pub const SHORTEST_MARGIN: Ticks = 2;
+
+/// Inference thread → audio thread: the accompaniment, note by note as it is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reply {
+    pub take: TakeId,
+    /// The segment it belongs to, by its start.
+    pub segment_start: Ticks,
+    pub kind: ReplyKind,
+    pub message: ReplyMessage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// What the generator wrote.
+    Answer,
+    /// Written by rule ahead of time, played only if the answer is not there when its segment begins.
+    Reserve,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReplyMessage {
+    Begin,
+    /// `note` is in absolute ticks, before the part's octave and velocity settings.
+    Note {
+        part: Part,
+        note: Note,
+    },
+    /// Nothing more follows for this segment and kind.
+    End,
+}
+
+/// Counters and meters, written by the audio and inference threads and read by the editor. Latest wins.
+#[derive(Debug, Default)]
+pub struct Meters {
+    /// Position of the transport in quarter notes.
+    pub playhead_quarters: AtomicF64,
+    pub playing: AtomicBool,
+    /// Notes that came later than a 32nd and were dropped.
+    pub late_notes: AtomicU32,
+    /// Segments that the rule-based reserve played because the answer was late.
+    pub late_segments: AtomicU32,
+    /// Messages that did not fit into a queue.
+    pub dropped: AtomicU32,
+    /// Milliseconds that the last answers took, smoothed; scaled to a whole bar.
+    pub milliseconds_per_bar: AtomicF32,
+    pub worst_milliseconds_per_bar: AtomicF32,
+    /// Bars answered since loading.
+    pub bars: AtomicU32,
+    /// The margin in ticks that the measured inference time asks for.
+    pub wanted_margin: AtomicU32,
+}
+
+impl Meters {
+    pub fn count(counter: &AtomicU32) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Editor, or the plugin's state loading → inference thread.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EditorCommand {
+    /// The user's chord plan; an empty one gives the choice back to the engine.
+    SetPlan(ChordPlan),
+}
+
+/// Inference thread → editor: the song and the engine as they are now.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SongView {
+    pub engine: EngineStatus,
+    /// The chords answered last and the ones given for what comes, by segment.
+    pub chords: Vec<(Segment, PlannedChord)>,
+}
+
+/// What plays, and what is wrong if something is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EngineStatus {
+    /// `ONNX Runtime 1.24`, `tract`; empty until a model has been loaded.
+    pub backend: String,
+    /// `CPU`.
+    pub device: String,
+    /// Name of the generator in use.
+    pub generator: String,
+    /// Parts that are written by rule, not by the generator.
+    pub by_rule: PerPart<bool>,
+    /// A sentence for the user: what is wrong and what to do.
+    pub problem: Option<String>,
+}
+
+/// Where the inference thread leaves the view for the editor. Neither side is real-time, so a lock will do.
+#[derive(Debug, Clone, Default)]
+pub struct SharedView(Arc<Mutex<Arc<SongView>>>);
+
+impl SharedView {
+    pub fn publish(&self, view: SongView) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+
+    pub fn get(&self) -> Arc<SongView> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The audio thread's end of both queues.
+pub struct RealtimeEnd {
+    pub heard: rtrb::Producer<Heard>,
+    pub replies: rtrb::Consumer<Reply>,
+    pub meters: Arc<Meters>,
+}
+
+/// The inference thread's end of both queues.
+pub struct InferenceEnd {
+    pub heard: rtrb::Consumer<Heard>,
+    pub replies: rtrb::Producer<Reply>,
+    pub meters: Arc<Meters>,
+}
+
+/// Room for what is heard: several seconds of a very busy controller keyboard.
+const HEARD_CAPACITY: usize = 8192;
+/// Room for replies: several bars of a very dense band, twice (answer and reserve).
+const REPLY_CAPACITY: usize = 8192;
+
+/// Makes both queues and hands out their ends.
+pub fn connect() -> (RealtimeEnd, InferenceEnd) {
+    let (heard_in, heard_out) = rtrb::RingBuffer::new(HEARD_CAPACITY);
+    let (replies_in, replies_out) = rtrb::RingBuffer::new(REPLY_CAPACITY);
+    let meters = Arc::new(Meters::default());
+    let realtime = RealtimeEnd { heard: heard_in, replies: replies_out, meters: meters.clone() };
+    let inference = InferenceEnd { heard: heard_out, replies: replies_in, meters };
+    (realtime, inference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_crosses_to_the_audio_thread_owns_heap_memory() {
+        fn is_plain_data<T: Copy + Send + 'static>() {
+            assert!(!std::mem::needs_drop::<T>());
+        }
+        is_plain_data::<Heard>();
+        is_plain_data::<Reply>();
+        is_plain_data::<Settings>();
+    }
+}

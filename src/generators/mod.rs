@@ -1,0 +1,114 @@
+//! What writes an accompaniment. One file per engine; all answer the same [`Request`].
+
+pub mod rules;
+
+use crate::music::{Bar, Meter, Note, Part, PerPart, PlannedChord, Segment, Ticks};
+use crate::settings::Settings;
+use serde::{Deserialize, Serialize};
+
+/// A note of the accompaniment, in absolute ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PartNote {
+    pub part: Part,
+    pub note: Note,
+}
+
+/// A segment that was answered, with all that shaped the answer: what a generator sees of the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentAnswer {
+    pub segment: Segment,
+    pub chord: PlannedChord,
+    /// By part, then start, then key.
+    pub notes: Vec<PartNote>,
+    pub settings: Settings,
+    pub quarters_per_minute: f32,
+    /// See [`crate::channels::Cut::margin`].
+    pub margin: Ticks,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, Copy)]
+pub enum Ask {
+    /// One segment, before its melody is heard.
+    Jam(Segment),
+    /// A whole bar whose melody is known.
+    Arrange(Bar),
+}
+
+impl Ask {
+    pub fn bar(&self) -> Bar {
+        match self {
+            Self::Jam(segment) => segment.bar,
+            Self::Arrange(bar) => *bar,
+        }
+    }
+
+    pub fn start(&self) -> Ticks {
+        match self {
+            Self::Jam(segment) => segment.start(),
+            Self::Arrange(bar) => bar.start,
+        }
+    }
+
+    pub fn end(&self) -> Ticks {
+        match self {
+            Self::Jam(segment) => segment.end(),
+            Self::Arrange(bar) => bar.end(),
+        }
+    }
+
+    pub fn segments(&self) -> impl Iterator<Item = Segment> + use<> {
+        let (start, end) = (self.start(), self.end());
+        self.bar().segments().filter(move |segment| start <= segment.start() && segment.end() <= end)
+    }
+}
+
+/// A question to a generator.
+///
+/// The answer depends on the request alone: caches may only make it faster.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub ask: Ask,
+    /// The melody by start and key, in absolute ticks. A note still held has an end far in the future.
+    /// In a jam, nothing that was struck in the asked segment; arranging, all notes of the bar.
+    pub melody: &'a [Note],
+    /// Answers to the segments just before, oldest first, without gaps.
+    pub past: &'a [SegmentAnswer],
+    /// Chords given for the asked segments, in order; `None` where the generator is to choose. As many as segments.
+    pub chords: &'a [Option<PlannedChord>],
+    /// Parts to be written.
+    pub parts: PerPart<bool>,
+    pub settings: &'a Settings,
+    pub quarters_per_minute: f32,
+    /// See [`crate::channels::Cut::margin`].
+    pub margin: Ticks,
+    /// Random numbers come from this alone.
+    pub seed: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct GeneratorError(pub String);
+
+/// Writes accompaniment. Runs on the inference thread: may allocate, take its time and fail.
+pub trait Generator: Send {
+    /// As shown to the user and chosen on the command line.
+    fn name(&self) -> &str;
+
+    /// The parts it can write; the others are written by rule from its chords.
+    fn parts(&self) -> PerPart<bool>;
+
+    /// Whether it was made for this metre; if not, the rule-based generator answers.
+    fn plays(&self, meter: Meter) -> bool;
+
+    /// Writes the answer, handing out each note as soon as it is decided. Onsets lie in the asked segments.
+    /// Returns the chord of each asked segment.
+    ///
+    /// # Errors
+    /// When the model fails; notes already handed out are then taken back by the caller.
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError>;
+}

@@ -1,0 +1,131 @@
+//! What the user asked for, as plain data. Host parameters and command line flags are two ways to fill it in.
+
+use crate::music::{Part, PerPart, Style};
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// When the answer to a melody is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Follow {
+    /// While it is played: each segment from what was heard before it.
+    #[default]
+    Jam,
+    /// For the melody itself, wherever it is known from an earlier pass; elsewhere as in a jam.
+    Arrange,
+}
+
+/// Everything that shapes an answer. Small and `Copy`, since it crosses to the inference thread with every segment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How adventurous notes and rhythms are; 1 is as the model was trained. [`Settings::TEMPERATURE`].
+    pub temperature: f32,
+    /// Place in the palette of [`Style`]. [`Settings::STYLE`].
+    pub style: f32,
+    /// How many notes; 0.5 is what is usual for the style. [`Settings::DENSITY`].
+    pub density: f32,
+    pub follow: Follow,
+    /// Whether the melody and its controllers are sent on to the output.
+    pub thru: bool,
+    /// Another seed, another answer to the same melody.
+    pub seed: u32,
+    pub parts: PerPart<PartSettings>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PartSettings {
+    pub on: bool,
+    /// MIDI channel 0..=15.
+    pub channel: u8,
+    /// Octaves up. [`PartSettings::OCTAVE`].
+    pub octave: i8,
+    /// Factor on each velocity. [`PartSettings::VELOCITY`].
+    pub velocity: f32,
+}
+
+impl Settings {
+    pub const TEMPERATURE: RangeInclusive<f32> = 0.1..=2.0;
+    pub const STYLE: RangeInclusive<f32> = 0.0..=Style::LAST_POSITION;
+    pub const DENSITY: RangeInclusive<f32> = 0.0..=1.0;
+
+    /// The same with every value brought into its range; not-a-number becomes the default.
+    #[must_use]
+    pub fn clamped(self) -> Self {
+        let default = Self::default();
+        Self {
+            temperature: clamp(self.temperature, Self::TEMPERATURE, default.temperature),
+            style: clamp(self.style, Self::STYLE, default.style),
+            density: clamp(self.density, Self::DENSITY, default.density),
+            parts: PerPart::from_fn(|part| self.parts[part].clamped()),
+            ..self
+        }
+    }
+
+    pub fn part_is_on(&self, part: Part) -> bool {
+        self.parts[part].on
+    }
+
+    /// Whether the two ask the generator for the same music: channel, octave, velocity and thru only change how it sounds.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let asked = |settings: &Self| {
+            (
+                settings.temperature,
+                settings.style,
+                settings.density,
+                settings.seed,
+                settings.parts.0.map(|part| part.on),
+            )
+        };
+        asked(self) == asked(other)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            style: Style::DEFAULT_POSITION,
+            density: 0.5,
+            follow: Follow::Jam,
+            thru: true,
+            seed: 1,
+            parts: PerPart::from_fn(PartSettings::of),
+        }
+    }
+}
+
+impl PartSettings {
+    pub const OCTAVE: RangeInclusive<i8> = -3..=3;
+    pub const VELOCITY: RangeInclusive<f32> = 0.0..=2.0;
+
+    /// The usual settings of a part.
+    pub fn of(part: Part) -> Self {
+        Self { on: part.on_by_default(), channel: part.default_channel(), octave: 0, velocity: 1.0 }
+    }
+
+    fn clamped(self) -> Self {
+        Self {
+            channel: self.channel.min(15),
+            octave: self.octave.clamp(*Self::OCTAVE.start(), *Self::OCTAVE.end()),
+            velocity: clamp(self.velocity, Self::VELOCITY, 1.0),
+            ..self
+        }
+    }
+}
+
+fn clamp(value: f32, range: RangeInclusive<f32>, default: f32) -> f32 {
+    if value.is_nan() { default } else { value.clamp(*range.start(), *range.end()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_brought_in() {
+        let mut wild = Settings { temperature: f32::NAN, style: 1e9, density: -1.0, ..Settings::default() };
+        wild.parts[Part::Bass] = PartSettings { on: true, channel: 200, octave: -128, velocity: f32::INFINITY };
+        let tame = wild.clamped();
+        assert_eq!((tame.temperature, tame.style, tame.density), (1.0, Style::LAST_POSITION, 0.0));
+        assert_eq!(tame.parts[Part::Bass], PartSettings { on: true, channel: 15, octave: -3, velocity: 2.0 });
+    }
+}
