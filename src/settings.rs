@@ -1,6 +1,6 @@
 //! What the user asked for, as plain data. Host parameters and command line flags are two ways to fill it in.
 
-use crate::music::{Part, PerPart, Style};
+use crate::music::{Note, Part, PerPart, Style};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -100,6 +100,13 @@ impl PartSettings {
     /// The usual settings of a part.
     pub fn of(part: Part) -> Self {
         Self { on: part.on_by_default(), channel: part.default_channel(), octave: 0, velocity: 1.0 }
+    }
+
+    /// The note as it is sent out. Drums keep their keys: an octave up would be another instrument.
+    #[must_use]
+    pub fn apply(&self, part: Part, note: Note) -> Note {
+        let octaves = if part == Part::Drums { 0 } else { self.octave };
+        Note { key: note.key.octaves_up(octaves), velocity: note.velocity.scaled(self.velocity), ..note }
     }
 
     fn clamped(self) -> Self {

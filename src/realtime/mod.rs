@@ -1,7 +1,16 @@
-//! AUDIO THREAD. Everything here is sized when it is created; nothing waits (but for an offline render), allocates,
-//! locks, logs or panics.
+//! AUDIO THREAD. Everything here is sized when it is created; nothing allocates, locks, logs, blocks or panics.
+//! (The one exception is named: an offline render may wait for the inference thread.)
+
+mod accompaniment_player;
+mod melody_capture;
+mod processor;
+mod sounding;
+mod timeline;
+
+pub use processor::RealtimeProcessor;
 
 use crate::music::{Key, Velocity};
+use crate::settings::Settings;
 
 /// A note event of a block, `timing` samples into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +55,57 @@ pub struct Block<'a> {
     pub frames: u32,
     pub sample_rate: f64,
     pub transport: HostTransport,
-    pub settings: crate::settings::Settings,
+    pub settings: Settings,
+    /// Nothing is answered; the melody goes through.
+    pub bypass: bool,
     /// The host renders faster than real time: waiting for the inference thread is allowed.
     pub offline: bool,
     /// By timing.
     pub input: &'a [TimedEvent],
+}
+
+/// The events of one block on their way out: a fixed number of places.
+#[derive(Debug)]
+pub struct EventBuffer {
+    events: Vec<TimedEvent>,
+}
+
+impl EventBuffer {
+    /// More events in a block than any MIDI cable could carry in a second.
+    pub const CAPACITY: usize = 4096;
+
+    pub fn new() -> Self {
+        Self { events: Vec::with_capacity(Self::CAPACITY) }
+    }
+
+    pub fn clear(&mut self) {
+        self.events.clear();
+    }
+
+    /// Places left.
+    pub fn room(&self) -> usize {
+        Self::CAPACITY - self.events.len()
+    }
+
+    /// Adds an event; `false` when it is full. Events of one timing stay in the order in which they were added.
+    pub fn push(&mut self, timing: u32, event: NoteEvent) -> bool {
+        if self.room() == 0 {
+            return false;
+        }
+        // The processor goes forward in time, so this nearly always ends at once.
+        let place = self.events.iter().rposition(|earlier| earlier.timing <= timing).map_or(0, |index| index + 1);
+        self.events.insert(place, TimedEvent { timing, event });
+        true
+    }
+
+    /// The events by timing.
+    pub fn iter(&self) -> impl Iterator<Item = &TimedEvent> {
+        self.events.iter()
+    }
+}
+
+impl Default for EventBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
 }

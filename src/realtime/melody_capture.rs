@@ -1,0 +1,97 @@
+//! Hears the melody and asks for answers in time. Runs on the audio thread.
+
+use super::timeline::Span;
+use crate::channels::{Cut, Heard, Meters, SHORTEST_MARGIN, TakeId};
+use crate::music::{Key, Segment, TICKS_PER_QUARTER, Ticks, Velocity};
+use crate::settings::Settings;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Sends what is heard to the inference thread, and cuts it where answers are due.
+pub struct MelodyCapture {
+    queue: rtrb::Producer<Heard>,
+    meters: Arc<Meters>,
+    take: TakeId,
+    /// The segment to be asked for next; `None` while stopped.
+    next: Option<Segment>,
+}
+
+impl MelodyCapture {
+    pub fn new(queue: rtrb::Producer<Heard>, meters: Arc<Meters>) -> Self {
+        Self { queue, meters, take: TakeId::default(), next: None }
+    }
+
+    pub fn take(&self) -> TakeId {
+        self.take
+    }
+
+    /// Begins a take in the middle of `segment` or at its start; its answer is due at once.
+    pub fn begin(&mut self, at: f64, segment: Segment) {
+        self.take.0 = self.take.0.wrapping_add(1);
+        self.next = Some(segment);
+        self.send(Heard::TakeBegan { take: self.take, at });
+    }
+
+    pub fn end(&mut self, at: f64) {
+        self.next = None;
+        self.send(Heard::TakeEnded { at });
+    }
+
+    /// The host's bars turned out otherwise than expected: what was asked ahead is asked again, in this segment.
+    pub fn correct(&mut self, segment: Segment) {
+        self.take.0 = self.take.0.wrapping_add(1);
+        self.next = Some(segment);
+    }
+
+    pub fn note_on(&mut self, at: f64, channel: u8, key: Key, velocity: Velocity) {
+        if self.next.is_some() {
+            self.send(Heard::NoteOn { key, velocity, channel, at });
+        }
+    }
+
+    pub fn note_off(&mut self, at: f64, channel: u8, key: Key) {
+        if self.next.is_some() {
+            self.send(Heard::NoteOff { key, channel, at });
+        }
+    }
+
+    /// Where the next cut falls, in quarter notes. Infinite while stopped.
+    pub fn next_cut(&self, offline: bool) -> f64 {
+        self.next.map_or(f64::INFINITY, |segment| {
+            // The margin counts whole ticks that are surely known; rounding takes the other half tick.
+            let lead = f64::from(self.margin(&segment, offline)) - 0.5;
+            (f64::from(segment.start()) - lead) / f64::from(TICKS_PER_QUARTER)
+        })
+    }
+
+    /// Asks for the next segment and returns it.
+    pub fn cut(&mut self, span: &Span, settings: &Settings, offline: bool) -> Option<Segment> {
+        let segment = self.next?;
+        self.send(Heard::Cut(Cut {
+            take: self.take,
+            segment,
+            margin: self.margin(&segment, offline),
+            settings: *settings,
+            quarters_per_minute: span.quarters_per_minute as f32,
+            offline,
+        }));
+        self.next = Some(segment.next());
+        Some(segment)
+    }
+
+    /// As late as the measured inference time allows; offline always the least, so that a render is reproducible.
+    fn margin(&self, segment: &Segment, offline: bool) -> Ticks {
+        if offline {
+            return SHORTEST_MARGIN;
+        }
+        let longest = (segment.end() - segment.start()) / 2;
+        let wanted = self.meters.wanted_margin.load(Ordering::Relaxed).min(longest.unsigned_abs());
+        (wanted as Ticks).max(SHORTEST_MARGIN)
+    }
+
+    fn send(&mut self, heard: Heard) {
+        if self.queue.push(heard).is_err() {
+            Meters::count(&self.meters.dropped);
+        }
+    }
+}

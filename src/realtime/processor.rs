@@ -1,0 +1,190 @@
+//! One call of the host: melody in, accompaniment out. Runs on the audio thread.
+
+use super::accompaniment_player::AccompanimentPlayer;
+use super::melody_capture::MelodyCapture;
+use super::sounding::{SoundingNotes, Source, Strike};
+use super::timeline::{Movement, Span, Timeline};
+use super::{Block, EventBuffer, NoteEvent, TimedEvent};
+use crate::channels::{Meters, RealtimeEnd};
+use crate::music::{PerPart, TICKS_PER_QUARTER};
+use crate::settings::PartSettings;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The real-time side of one instance.
+pub struct RealtimeProcessor {
+    timeline: Timeline,
+    capture: MelodyCapture,
+    player: AccompanimentPlayer,
+    sounding: SoundingNotes,
+    meters: Arc<Meters>,
+    /// The parts as they were set in the last block.
+    parts: PerPart<PartSettings>,
+    /// Where the take began, in quarter notes.
+    take_start: f64,
+    release_everything: bool,
+}
+
+impl RealtimeProcessor {
+    /// Allocates all that will ever be needed; call it before processing begins.
+    pub fn new(end: RealtimeEnd) -> Self {
+        let RealtimeEnd { heard, replies, meters } = end;
+        Self {
+            timeline: Timeline::new(),
+            capture: MelodyCapture::new(heard, meters.clone()),
+            player: AccompanimentPlayer::new(replies, meters.clone()),
+            sounding: SoundingNotes::new(),
+            meters,
+            parts: PerPart::from_fn(PartSettings::of),
+            take_start: 0.0,
+            release_everything: false,
+        }
+    }
+
+    /// Releases all notes at the next [`process`](Self::process): the host gives no way to send any now.
+    pub fn reset(&mut self) {
+        self.release_everything = true;
+    }
+
+    /// Adds the block's events to `output`.
+    pub fn process(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
+        let block = &Block { settings: block.settings.clamped(), ..*block };
+        if std::mem::take(&mut self.release_everything) {
+            self.sounding.release_all(0, output);
+        }
+        self.release_changed_parts(block, output);
+        match self.movement(block) {
+            Movement::Stopped => self.pass_melody(block, output),
+            Movement::Stops { at } => {
+                self.capture.end(at);
+                self.sounding.release_all(0, output);
+                self.pass_melody(block, output);
+            }
+            Movement::Starts(span) => {
+                self.sounding.release_parts(0, output, |_, _| true);
+                self.begin_take(&span);
+                self.run(&span, block, output);
+            }
+            Movement::Continues(span) => self.run(&span, block, output),
+        }
+    }
+
+    /// A bypassed plugin stands still, whatever the transport does.
+    fn movement(&mut self, block: &Block<'_>) -> Movement {
+        let mut transport = block.transport;
+        transport.playing &= !block.bypass;
+        let movement = self.timeline.advance(&transport, block.frames, block.sample_rate);
+        self.meters.playing.store(transport.playing, Ordering::Relaxed);
+        if let Movement::Starts(span) | Movement::Continues(span) = movement {
+            self.meters.playhead_quarters.store(span.start, Ordering::Relaxed);
+        }
+        movement
+    }
+
+    fn begin_take(&mut self, span: &Span) {
+        self.take_start = span.start;
+        self.capture.begin(span.start, span.bar.segment_at(tick_of(span)));
+        self.player.begin(self.capture.take());
+    }
+
+    /// Goes through the block from one thing that happens to the next.
+    fn run(&mut self, span: &Span, block: &Block<'_>, output: &mut EventBuffer) {
+        self.ask_at(0, span, block);
+        self.correct_bars(span, block);
+        let mut input = block.input.iter().peekable();
+        let mut sample = 0;
+        while sample < block.frames {
+            while let Some(event) = input.next_if(|event| event.timing <= sample) {
+                self.hear(event, sample, Some(span), block, output);
+            }
+            self.ask_at(sample, span, block);
+            self.player.decide(span, sample, block.offline);
+            let next = self.next_stop(span, block).min(input.peek().map_or(u32::MAX, |event| event.timing));
+            let next = next.clamp(sample + 1, block.frames);
+            self.player.play(span, sample..next, &block.settings, &mut self.sounding, output);
+            sample = next;
+        }
+        // Events at or past the block's end are the host's mistake; their notes still count.
+        for event in input {
+            self.hear(event, block.frames.saturating_sub(1), Some(span), block, output);
+        }
+    }
+
+    /// The sample at which the next answer is asked for or due.
+    fn next_stop(&self, span: &Span, block: &Block<'_>) -> u32 {
+        let cut = self.capture.next_cut(block.offline);
+        span.sample(cut.min(self.player.next_decision(block.offline)))
+    }
+
+    /// Asks for every segment whose time has come.
+    fn ask_at(&mut self, sample: u32, span: &Span, block: &Block<'_>) {
+        while span.sample(self.capture.next_cut(block.offline)) <= sample {
+            let Some(segment) = self.capture.cut(span, &block.settings, block.offline) else {
+                return;
+            };
+            self.player.expect(segment, span.position(sample), self.take_start);
+        }
+    }
+
+    /// The metre may change at a bar line that was thought to lie elsewhere: then asks anew for the bar that is there.
+    fn correct_bars(&mut self, span: &Span, block: &Block<'_>) {
+        let here = span.bar.segment_at(tick_of(span));
+        if !self.player.expects(&here) {
+            self.capture.correct(here);
+            self.player.begin(self.capture.take());
+            self.ask_at(0, span, block);
+        }
+    }
+
+    fn pass_melody(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
+        let last = block.frames.saturating_sub(1);
+        for event in block.input {
+            self.hear(event, event.timing.min(last), None, block, output);
+        }
+    }
+
+    /// Takes in a note of the melody, and passes it on if the user wants that.
+    fn hear(
+        &mut self,
+        event: &TimedEvent,
+        sample: u32,
+        span: Option<&Span>,
+        block: &Block<'_>,
+        output: &mut EventBuffer,
+    ) {
+        let position = span.map_or(0.0, |span| span.position(sample));
+        match event.event {
+            NoteEvent::On { channel, key, velocity } => {
+                self.capture.note_on(position, channel, key, velocity);
+                if block.settings.thru || block.bypass {
+                    let end = f64::INFINITY;
+                    let strike = Strike { source: Source::Melody, channel, key, velocity, end };
+                    if !self.sounding.strike(sample, strike, output) {
+                        Meters::count(&self.meters.dropped);
+                    }
+                }
+            }
+            NoteEvent::Off { channel, key } => {
+                self.capture.note_off(position, channel, key);
+                self.sounding.release_melody(sample, channel, key, output);
+            }
+        }
+    }
+
+    /// A part that is muted or moved to another channel lets go of its notes where they were struck.
+    fn release_changed_parts(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
+        let now = &block.settings.parts;
+        if self.parts != *now || block.bypass {
+            self.sounding.release_parts(0, output, |part, channel| {
+                block.bypass || !now[part].on || now[part].channel != channel
+            });
+            self.parts = *now;
+        }
+    }
+}
+
+fn tick_of(span: &Span) -> crate::music::Ticks {
+    // The same hair that the timeline allows: a position just before a tick is on it.
+    const HAIR: f64 = 1e-3;
+    (span.start * f64::from(TICKS_PER_QUARTER) + HAIR).floor() as crate::music::Ticks
+}
