@@ -59,7 +59,11 @@ impl Song {
 
     /// The bars from the start until the melody has ended. A metre that changes inside a bar cuts that bar short.
     pub fn bars(&self) -> impl Iterator<Item = Bar> {
-        let end = self.end();
+        self.bars_until(self.end())
+    }
+
+    /// The bars that begin before `end`, in the metres of the song.
+    pub fn bars_until(&self, end: Ticks) -> impl Iterator<Item = Bar> {
         let mut next = (0 < end).then(|| self.bar_from(BarIndex(0), 0));
         std::iter::from_fn(move || {
             let bar = next?;

@@ -1,0 +1,180 @@
+//! A song and its accompaniment to the bytes of a Standard MIDI File.
+
+use crate::music::{Meter, Note, Part, Song, TICKS_PER_QUARTER, Ticks};
+use midly::num::{u4, u7, u15, u24, u28};
+use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
+
+/// What most DAWs and notation programs write.
+const FILE_TICKS_PER_QUARTER: u16 = 480;
+const FILE_TICKS_PER_TICK: u32 = FILE_TICKS_PER_QUARTER as u32 / TICKS_PER_QUARTER as u32;
+
+const MELODY_CHANNEL: u8 = 0;
+/// General MIDI program 1, a piano.
+const MELODY_PROGRAM: u8 = 0;
+
+/// An event at its time in ticks; a track's events are put in order by time and rank.
+struct Placed<'a> {
+    at: Ticks,
+    /// Of events at one time, names come before note-offs and those before note-ons.
+    rank: u8,
+    kind: TrackEventKind<'a>,
+}
+
+/// Writes a file of format 1 with 480 ticks a quarter: a track with tempo, metre and chord names (as markers), then
+/// `Melody`, then a track for each part in the order given.
+///
+/// Notes that would overlap one of their own key end where it is struck again; nothing begins before 0.
+pub fn write(song: &Song, parts: &[(Part, Vec<Note>)], chords: &[(Ticks, String)], title: &str) -> Vec<u8> {
+    let mut tracks = vec![
+        in_order(conductor(song, chords, title)),
+        in_order(voice("Melody", MELODY_CHANNEL, MELODY_PROGRAM, &song.melody)),
+    ];
+    tracks.extend(
+        parts.iter().map(|(part, notes)| in_order(voice(part.name(), part.default_channel(), part.program(), notes))),
+    );
+    let timing = Timing::Metrical(u15::new(FILE_TICKS_PER_QUARTER));
+    let file = Smf { header: Header::new(Format::Parallel, timing), tracks };
+    let mut bytes = Vec::new();
+    file.write(&mut bytes).expect("tracks are few and far below four gigabytes, and memory takes every byte");
+    bytes
+}
+
+fn conductor<'a>(song: &'a Song, chords: &'a [(Ticks, String)], title: &'a str) -> Vec<Placed<'a>> {
+    let meta = |at, message| Placed { at, rank: 0, kind: TrackEventKind::Meta(message) };
+    let name = std::iter::once(meta(0, MetaMessage::TrackName(title.as_bytes())));
+    let tempos = song.tempos.iter().map(|change| {
+        let microseconds = (60e6 / change.quarters_per_minute).round().clamp(1.0, f64::from(u24::max_value().as_int()));
+        meta(change.at, MetaMessage::Tempo(u24::new(microseconds as u32)))
+    });
+    let meters = song.meters.iter().map(|(at, meter)| meta(*at, time_signature(*meter)));
+    let chords = chords.iter().map(|(at, chord)| meta(*at, MetaMessage::Marker(chord.as_bytes())));
+    name.chain(tempos).chain(meters).chain(chords).collect()
+}
+
+fn time_signature(meter: Meter) -> MetaMessage<'static> {
+    const CLOCKS_PER_TICK: Ticks = 24 / TICKS_PER_QUARTER;
+    const THIRTY_SECONDS_PER_QUARTER: u8 = 8;
+    let clocks_per_click = (meter.beat_length() * CLOCKS_PER_TICK) as u8;
+    let unit_power = meter.unit().trailing_zeros() as u8;
+    MetaMessage::TimeSignature(meter.beats(), unit_power, clocks_per_click, THIRTY_SECONDS_PER_QUARTER)
+}
+
+fn voice<'a>(name: &'a str, channel: u8, program: u8, notes: &[Note]) -> Vec<Placed<'a>> {
+    let midi = |message| TrackEventKind::Midi { channel: u4::new(channel), message };
+    let mut events = vec![
+        Placed { at: 0, rank: 0, kind: TrackEventKind::Meta(MetaMessage::TrackName(name.as_bytes())) },
+        Placed { at: 0, rank: 1, kind: midi(MidiMessage::ProgramChange { program: u7::new(program) }) },
+    ];
+    for note in without_overlaps(notes) {
+        let key = u7::new(note.key.number());
+        let on = MidiMessage::NoteOn { key, vel: u7::new(note.velocity.get()) };
+        let off = MidiMessage::NoteOff { key, vel: u7::new(64) };
+        events.push(Placed { at: note.start, rank: 3, kind: midi(on) });
+        events.push(Placed { at: note.end(), rank: 2, kind: midi(off) });
+    }
+    events
+}
+
+/// What can be played on one channel: of notes struck together on one key the longest, cut where the key is struck again.
+fn without_overlaps(notes: &[Note]) -> Vec<Note> {
+    let mut notes: Vec<Note> = notes.iter().map(|note| Note { start: note.start.max(0), ..*note }).collect();
+    notes.sort_by_key(|note| (note.key, note.start, -note.duration));
+    notes.dedup_by_key(|note| (note.key, note.start));
+    for index in 1..notes.len() {
+        let next = notes[index];
+        let note = &mut notes[index - 1];
+        if note.key == next.key {
+            note.duration = note.duration.min(next.start - note.start);
+        }
+    }
+    notes
+}
+
+fn in_order(mut events: Vec<Placed<'_>>) -> Vec<TrackEvent<'_>> {
+    events.sort_by_key(|event| (event.at, event.rank));
+    let mut now = 0;
+    let mut track = Vec::with_capacity(events.len() + 1);
+    for event in events {
+        // A rest of a hundred thousand bars is the longest that the format can hold.
+        let delta = event.at.abs_diff(now).saturating_mul(FILE_TICKS_PER_TICK).min(u28::max_value().as_int());
+        track.push(TrackEvent { delta: u28::new(delta), kind: event.kind });
+        now = event.at;
+    }
+    track.push(TrackEvent { delta: u28::new(0), kind: TrackEventKind::Meta(MetaMessage::EndOfTrack) });
+    track
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PlayedNote, TrackChoice, read};
+    use super::*;
+    use crate::music::{Key, TempoChange, Velocity};
+    use proptest::prelude::*;
+
+    fn any_note() -> impl Strategy<Value = Note> {
+        (0..2000, 0u8..128, 1..100, 1..128).prop_map(|(start, key, duration, velocity)| Note {
+            start,
+            key: Key::folded(i32::from(key)),
+            duration,
+            velocity: Velocity::clamped(velocity),
+        })
+    }
+
+    fn any_song() -> impl Strategy<Value = Song> {
+        let tempos = prop::collection::btree_map(1..2000, 20.0..400.0, 0..5);
+        let meters = prop::collection::btree_map(1..2000, (1i64..12, 0u32..5), 0..5);
+        let melody = prop::collection::vec(any_note(), 1..60);
+        (melody, tempos, meters).prop_map(|(melody, tempos, meters)| {
+            let change = |(at, quarters_per_minute)| TempoChange { at, quarters_per_minute };
+            let meter = |(at, (beats, power))| Some((at, Meter::new(beats, 1i64 << power).ok()?));
+            let mut song = Song { melody: without_overlaps(&melody), ..Song::default() };
+            song.melody.sort_unstable();
+            song.tempos.extend(tempos.into_iter().map(change));
+            song.meters.extend(meters.into_iter().filter_map(meter));
+            song
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            song in any_song(),
+            bass in prop::collection::vec(any_note(), 1..60),
+            drums in prop::collection::vec(any_note(), 1..60),
+        ) {
+            let parts = [(Part::Bass, bass), (Part::Pad, vec![]), (Part::Drums, drums)];
+            let chords = [(0, "C".to_owned()), (24, "F♯m7♭5/E".to_owned())];
+            let bytes = write(&song, &parts, &chords, "A title");
+            let file = read(&bytes).expect("our own file");
+            prop_assert_eq!(&file.warnings, &Vec::<String>::new());
+            prop_assert_eq!(file.title.as_deref(), Some("A title"));
+            prop_assert_eq!(&file.markers, &chords);
+            let names: Vec<&str> = file.lines.iter().map(|line| line.name.as_str()).collect();
+            prop_assert_eq!(names, ["Melody", "Bass", "Drums"]);
+            let back = file.song(file.melody_line(&TrackChoice::Automatic).expect("the melody"));
+            prop_assert_eq!(&back.melody, &song.melody);
+            prop_assert_eq!(&back.meters, &song.meters);
+            prop_assert_eq!(back.tempos.len(), song.tempos.len());
+            for (back, tempo) in back.tempos.iter().zip(&song.tempos) {
+                prop_assert_eq!(back.at, tempo.at);
+                prop_assert!((back.quarters_per_minute - tempo.quarters_per_minute).abs() < 0.1);
+            }
+            for (line, (part, notes)) in file.lines[1..].iter().zip(parts.iter().filter(|(_, notes)| !notes.is_empty())) {
+                let mut written = without_overlaps(notes);
+                written.sort_unstable();
+                prop_assert_eq!(line.notes.iter().map(PlayedNote::on_grid).collect::<Vec<_>>(), written);
+                prop_assert!(line.notes.iter().all(|note| note.channel == part.default_channel()));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_that_rest_have_a_track_and_notes_before_the_song_are_moved_to_its_start() {
+        let early = Note { start: -6, key: Key::folded(40), duration: 12, velocity: Velocity::default() };
+        let bytes = write(&Song::default(), &[(Part::Bass, vec![early]), (Part::Counter, vec![])], &[], "");
+        let smf = Smf::parse(&bytes).expect("our own file");
+        assert_eq!((smf.header.format, smf.tracks.len()), (Format::Parallel, 4));
+        let bass = read(&bytes).expect("our own file").lines[0].notes[0];
+        assert_eq!((bass.start_quarters, bass.end_quarters), (0.0, 1.0));
+    }
+}
