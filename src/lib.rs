@@ -2,6 +2,7 @@
 
 pub mod channels;
 pub mod generators;
+pub mod midi_file;
 pub mod music;
 pub mod realtime;
 pub mod settings;
