@@ -129,7 +129,7 @@ pub struct SongView {
 }
 
 /// What plays, and what is wrong if something is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct EngineStatus {
     /// `ONNX Runtime 1.24`, `tract`; empty until a model has been loaded.
     pub backend: String,
@@ -139,6 +139,9 @@ pub struct EngineStatus {
     pub generator: String,
     /// Parts that are written by rule, not by the generator.
     pub by_rule: PerPart<bool>,
+    /// Of the answers since loading, each scaled to a whole bar.
+    pub median_milliseconds_per_bar: f32,
+    pub worst_milliseconds_per_bar: f32,
     /// A sentence for the user: what is wrong and what to do.
     pub problem: Option<String>,
 }

@@ -1,7 +1,10 @@
 //! Obbligato listens to a melody and plays with it.
 
 pub mod channels;
+pub mod contract;
 pub mod generators;
+pub mod hearing;
+pub mod ledger;
 pub mod midi_file;
 pub mod music;
 pub mod realtime;

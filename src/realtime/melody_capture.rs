@@ -32,9 +32,11 @@ impl MelodyCapture {
         self.send(Heard::TakeBegan { take: self.take, at });
     }
 
+    /// Ends the take, if there is one, at `at` quarter notes.
     pub fn end(&mut self, at: f64) {
-        self.next = None;
-        self.send(Heard::TakeEnded { at });
+        if self.next.take().is_some() {
+            self.send(Heard::TakeEnded { at });
+        }
     }
 
     /// The host's bars turned out otherwise than expected: what was asked ahead is asked again, in this segment.

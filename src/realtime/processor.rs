@@ -20,8 +20,9 @@ pub struct RealtimeProcessor {
     meters: Arc<Meters>,
     /// The parts as they were set in the last block.
     parts: PerPart<PartSettings>,
-    /// Where the take began, in quarter notes.
+    /// Where the take began, and how far it has come, in quarter notes.
     take_start: f64,
+    reached: f64,
     release_everything: bool,
 }
 
@@ -37,6 +38,7 @@ impl RealtimeProcessor {
             meters,
             parts: PerPart::from_fn(PartSettings::of),
             take_start: 0.0,
+            reached: 0.0,
             release_everything: false,
         }
     }
@@ -82,6 +84,7 @@ impl RealtimeProcessor {
     }
 
     fn begin_take(&mut self, span: &Span) {
+        self.capture.end(self.reached);
         self.take_start = span.start;
         self.capture.begin(span.start, span.bar.segment_at(tick_of(span)));
         self.player.begin(self.capture.take());
@@ -104,6 +107,7 @@ impl RealtimeProcessor {
             self.player.play(span, sample..next, &block.settings, &mut self.sounding, output);
             sample = next;
         }
+        self.reached = span.position(block.frames);
         // Events at or past the block's end are the host's mistake; their notes still count.
         for event in input {
             self.hear(event, block.frames.saturating_sub(1), Some(span), block, output);
