@@ -1,0 +1,47 @@
+//! Finds a generator by name and loads it.
+
+use super::Generator;
+use super::rules::RuleGenerator;
+
+/// Which generator is wanted, and how it is to be run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GeneratorChoice {
+    /// `rules`, or the name of an installed model; `None` is the model inside the plugin.
+    pub name: Option<String>,
+    #[cfg(feature = "inference")]
+    pub runtime: crate::runtime::RuntimeChoice,
+}
+
+/// A generator ready to play, and how it came about.
+pub struct Loaded {
+    pub generator: Box<dyn Generator>,
+    /// Inference backend with its version; empty for the rules.
+    pub backend: String,
+    /// Where the model runs; empty for the rules.
+    pub device: String,
+    /// What did not work out, for the user; the generator is then the next best.
+    pub problem: Option<String>,
+}
+
+impl Loaded {
+    pub fn rules() -> Self {
+        Self { generator: Box::new(RuleGenerator), backend: String::new(), device: String::new(), problem: None }
+    }
+}
+
+/// The name of the generator that needs no model.
+pub const RULES: &str = "rules";
+
+/// Loads what is wanted. What cannot be loaded is replaced by the rules, with the reason in [`Loaded::problem`].
+pub fn load(choice: &GeneratorChoice) -> Loaded {
+    if choice.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(RULES)) {
+        return Loaded::rules();
+    }
+    load_model(choice)
+}
+
+#[cfg(not(feature = "inference"))]
+fn load_model(choice: &GeneratorChoice) -> Loaded {
+    let problem = choice.name.as_ref().map(|name| format!("this build has no models, so `{name}` cannot play"));
+    Loaded { problem, ..Loaded::rules() }
+}

@@ -1,0 +1,274 @@
+//! INFERENCE THREAD: takes what the audio thread heard to the arranger and its answers back. May allocate and wait.
+
+use crate::arranger::Arranger;
+use crate::channels::{
+    Cut, EditorCommand, EngineStatus, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage, SHORTEST_MARGIN,
+    SharedView, SongView, TakeId,
+};
+use crate::generators::PartNote;
+use crate::generators::library::{self, GeneratorChoice, Loaded};
+use crate::music::{PerPart, Segment, TICKS_PER_QUARTER, Ticks};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The worker's loop, one step at a time, so that a test can take one.
+pub struct InferenceWorker {
+    end: InferenceEnd,
+    commands: Receiver<EditorCommand>,
+    view: SharedView,
+    arranger: Arranger,
+    status: EngineStatus,
+    timing: Timing,
+    /// The segment for which a reserve has been sent last.
+    reserved: Option<(TakeId, Ticks)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl InferenceWorker {
+    pub fn new(
+        end: InferenceEnd,
+        view: SharedView,
+        commands: Receiver<EditorCommand>,
+        loaded: Loaded,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let own = loaded.generator.parts();
+        let status = EngineStatus {
+            backend: loaded.backend,
+            device: loaded.device,
+            generator: loaded.generator.name().to_owned(),
+            by_rule: PerPart::from_fn(|part| !own[part]),
+            problem: loaded.problem,
+            ..EngineStatus::default()
+        };
+        let arranger = Arranger::new(loaded.generator);
+        let worker =
+            Self { end, commands, view, arranger, status, timing: Timing::default(), reserved: None, stop };
+        worker.publish();
+        worker
+    }
+
+    /// Does all that is waiting to be done. Returns whether there was anything.
+    pub fn run_pending(&mut self) -> bool {
+        let mut worked = false;
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+            worked = true;
+        }
+        let mut batch = Vec::new();
+        while let Ok(heard) = self.end.heard.pop() {
+            batch.push(heard);
+        }
+        for (index, heard) in batch.iter().enumerate() {
+            match heard {
+                Heard::Cut(cut) => self.answer(cut, &batch[index + 1..]),
+                Heard::TakeBegan { .. } | Heard::NoteOn { .. } | Heard::NoteOff { .. } | Heard::TakeEnded { .. } => {
+                    self.arranger.hear(heard);
+                }
+            }
+            worked = true;
+        }
+        worked || self.arranger.arrange_next()
+    }
+
+    fn obey(&mut self, command: EditorCommand) {
+        match command {
+            EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
+        }
+    }
+
+    /// `after` is what was heard since: whoever is behind does not waste time on what can no longer be played.
+    fn answer(&mut self, cut: &Cut, after: &[Heard]) {
+        if !cut.offline && self.reserved != Some((cut.take, cut.segment.start())) {
+            self.send_reserve(cut.segment, cut);
+        }
+        let jumped_since = after.iter().any(|heard| matches!(heard, Heard::TakeBegan { .. }));
+        if !cut.offline && jumped_since {
+            return;
+        }
+        let begun = Instant::now();
+        let (end, stop) = (&mut self.end, &self.stop);
+        let mut stream = AnswerStream::new(cut, ReplyKind::Answer);
+        self.arranger.answer(cut, &mut |note| stream.send(note, end, stop));
+        stream.finish(end, stop);
+        self.timing.note(begun.elapsed(), cut, &self.end.meters);
+        if !cut.offline {
+            self.send_reserve(cut.segment.next(), cut);
+        }
+        self.status.median_milliseconds_per_bar = self.timing.median();
+        self.status.worst_milliseconds_per_bar = self.timing.worst();
+        self.publish();
+    }
+
+    fn send_reserve(&mut self, segment: Segment, cut: &Cut) {
+        let (end, stop) = (&mut self.end, &self.stop);
+        let mut stream = AnswerStream::new(&Cut { segment, ..*cut }, ReplyKind::Reserve);
+        self.arranger.reserve(segment, cut, &mut |note| stream.send(note, end, stop));
+        stream.finish(end, stop);
+        self.reserved = Some((cut.take, segment.start()));
+    }
+
+    fn publish(&self) {
+        let mut engine = self.status.clone();
+        if let Some(problem) = self.arranger.problem() {
+            engine.problem = Some(problem.to_owned());
+        }
+        self.view.publish(SongView { engine, chords: self.arranger.ledger().chords() });
+    }
+}
+
+/// One answer on its way to the audio thread.
+struct AnswerStream {
+    reply: Reply,
+    begun: bool,
+}
+
+impl AnswerStream {
+    fn new(cut: &Cut, kind: ReplyKind) -> Self {
+        let segment_start = cut.segment.start();
+        let reply = Reply { take: cut.take, segment_start, kind, message: ReplyMessage::Begin };
+        Self { reply, begun: false }
+    }
+
+    fn send(&mut self, note: PartNote, end: &mut InferenceEnd, stop: &AtomicBool) {
+        self.begin(end, stop);
+        let message = ReplyMessage::Note { part: note.part, note: note.note };
+        push(Reply { message, ..self.reply }, end, stop);
+    }
+
+    fn finish(mut self, end: &mut InferenceEnd, stop: &AtomicBool) {
+        self.begin(end, stop);
+        push(Reply { message: ReplyMessage::End, ..self.reply }, end, stop);
+    }
+
+    /// Sent with the first note and not before: from then on the audio thread counts on the answer.
+    fn begin(&mut self, end: &mut InferenceEnd, stop: &AtomicBool) {
+        if !std::mem::replace(&mut self.begun, true) {
+            push(self.reply, end, stop);
+        }
+    }
+}
+
+/// Waits a little for room: this side may. The audio thread empties the queue with every block.
+fn push(reply: Reply, end: &mut InferenceEnd, stop: &AtomicBool) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let begun = Instant::now();
+    while end.replies.push(reply).is_err() {
+        if stop.load(Ordering::Relaxed) || end.replies.is_abandoned() || begun.elapsed() > PATIENCE {
+            Meters::count(&end.meters.dropped);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How long answers take.
+#[derive(Debug, Default)]
+struct Timing {
+    /// Milliseconds a bar, of each answer.
+    answers: Vec<f32>,
+    smoothed: f32,
+    /// The slowest recent answer in seconds; forgotten slowly.
+    slowest_seconds: f64,
+}
+
+impl Timing {
+    /// Old measurements make room for new ones beyond this.
+    const KEPT: usize = 4096;
+
+    fn note(&mut self, elapsed: Duration, cut: &Cut, meters: &Meters) {
+        let length = f64::from(cut.segment.end() - cut.segment.start());
+        let of_a_bar = f64::from(cut.segment.bar.meter.bar_length()) / length;
+        let milliseconds = (elapsed.as_secs_f64() * 1000.0 * of_a_bar) as f32;
+        if self.answers.len() == Self::KEPT {
+            self.answers.remove(0);
+        }
+        self.answers.push(milliseconds);
+        self.smoothed += (milliseconds - self.smoothed) * if self.answers.len() == 1 { 1.0 } else { 0.2 };
+        self.slowest_seconds = (self.slowest_seconds * 0.97).max(elapsed.as_secs_f64());
+        meters.milliseconds_per_bar.store(self.smoothed, Ordering::Relaxed);
+        meters.worst_milliseconds_per_bar.store(self.worst(), Ordering::Relaxed);
+        if cut.segment.is_last_of_bar() {
+            Meters::count(&meters.bars);
+        }
+        meters.wanted_margin.store(self.wanted_margin(cut).unsigned_abs(), Ordering::Relaxed);
+    }
+
+    /// The lead that the slowest recent answer would have needed at this tempo, and a half more.
+    fn wanted_margin(&self, cut: &Cut) -> Ticks {
+        const SAFETY: f64 = 1.5;
+        let ticks_per_second = f64::from(cut.quarters_per_minute) / 60.0 * f64::from(TICKS_PER_QUARTER);
+        let lead = (self.slowest_seconds * SAFETY * ticks_per_second).min(1e6);
+        ((lead + 0.5).ceil() as Ticks).max(SHORTEST_MARGIN)
+    }
+
+    fn median(&self) -> f32 {
+        let mut sorted = self.answers.clone();
+        sorted.sort_by(f32::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    fn worst(&self) -> f32 {
+        self.answers.iter().copied().fold(0.0, f32::max)
+    }
+}
+
+/// The inference thread of one plugin instance. Dropping it ends and joins the thread.
+pub struct InferenceThread {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl InferenceThread {
+    /// Starts the thread; the model is loaded there, not here.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn spawn(
+        end: InferenceEnd,
+        view: SharedView,
+        commands: Receiver<EditorCommand>,
+        choice: GeneratorChoice,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let body = move || {
+            let loaded = library::load(&choice);
+            let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped);
+            while !worker.stop.load(Ordering::Relaxed) {
+                if !worker.run_pending() {
+                    worker.wait();
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("obbligato inference".into()).spawn(body)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl InferenceWorker {
+    /// Sleeps until a command comes or it is time to look at the melody again.
+    fn wait(&mut self) {
+        /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.
+        const BETWEEN_LOOKS: Duration = Duration::from_millis(3);
+        match self.commands.recv_timeout(BETWEEN_LOOKS) {
+            Ok(command) => self.obey(command),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Nobody can send commands any more; the melody still comes.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(BETWEEN_LOOKS),
+        }
+    }
+}
+
+impl Drop for InferenceThread {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the worker has been seen by its user as silence already; there is nobody to tell here.
+            let _ = thread.join();
+        }
+    }
+}

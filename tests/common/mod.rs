@@ -1,0 +1,273 @@
+//! A host without a plugin format: drives the real-time processor block by block and keeps account of its notes.
+
+use obbligato::channels::{self, EditorCommand, Meters, SharedView};
+use obbligato::generators::library::{GeneratorChoice, Loaded, RULES};
+use obbligato::inference::{InferenceThread, InferenceWorker};
+use obbligato::music::{Key, Note, Song, TICKS_PER_QUARTER, Velocity};
+use obbligato::realtime::{Block, EventBuffer, HostTransport, NoteEvent, RealtimeProcessor, TimedEvent};
+use obbligato::settings::Settings;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What came out: an event and the sample, counted from the start of the run, at which it did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sent {
+    pub sample: u64,
+    pub event: NoteEvent,
+}
+
+/// The other side of the queues.
+enum Band {
+    /// As in the plugin.
+    Thread { _inference: InferenceThread, _commands: crossbeam_channel::Sender<EditorCommand> },
+    /// Works between the blocks, so that a run can be repeated exactly.
+    Inline(Box<InferenceWorker>),
+}
+
+pub struct TestHost {
+    processor: RealtimeProcessor,
+    band: Band,
+    pub meters: Arc<Meters>,
+    output: EventBuffer,
+    pub sent: Vec<Sent>,
+    /// Struck and not yet released, by channel and key.
+    pub sounding: BTreeMap<(u8, Key), u32>,
+    /// Releases of what was not sounding.
+    pub orphans: usize,
+    pub elapsed: u64,
+}
+
+impl TestHost {
+    /// With an inference thread, as offline rendering needs it.
+    pub fn threaded() -> Self {
+        let (realtime, end) = channels::connect();
+        let meters = end.meters.clone();
+        let (commands, receiver) = crossbeam_channel::unbounded();
+        let choice = GeneratorChoice { name: Some(RULES.into()), ..GeneratorChoice::default() };
+        let inference =
+            InferenceThread::spawn(end, SharedView::default(), receiver, choice).expect("the system has threads");
+        Self::with(RealtimeProcessor::new(realtime), Band::Thread { _inference: inference, _commands: commands }, meters)
+    }
+
+    pub fn inline() -> Self {
+        let (realtime, end) = channels::connect();
+        let meters = end.meters.clone();
+        let (_, receiver) = crossbeam_channel::unbounded();
+        let stop = Arc::new(AtomicBool::new(false));
+        let worker = InferenceWorker::new(end, SharedView::default(), receiver, Loaded::rules(), stop);
+        Self::with(RealtimeProcessor::new(realtime), Band::Inline(Box::new(worker)), meters)
+    }
+
+    fn with(processor: RealtimeProcessor, band: Band, meters: Arc<Meters>) -> Self {
+        Self {
+            processor,
+            band,
+            meters,
+            output: EventBuffer::new(),
+            sent: Vec::new(),
+            sounding: BTreeMap::new(),
+            orphans: 0,
+            elapsed: 0,
+        }
+    }
+
+    pub fn reset(&mut self) {
+        self.processor.reset();
+    }
+
+    /// One call of `process`, guarded against allocation.
+    pub fn block(&mut self, block: &Block<'_>) {
+        self.output.clear();
+        let (processor, output) = (&mut self.processor, &mut self.output);
+        assert_no_alloc::assert_no_alloc(|| processor.process(block, output));
+        self.take_account(block.frames);
+        if let Band::Inline(worker) = &mut self.band {
+            worker.run_pending();
+        }
+    }
+
+    /// The worker does not get to run: as if inference took longer than the block.
+    pub fn block_without_worker(&mut self, block: &Block<'_>) {
+        self.output.clear();
+        let (processor, output) = (&mut self.processor, &mut self.output);
+        assert_no_alloc::assert_no_alloc(|| processor.process(block, output));
+        self.take_account(block.frames);
+    }
+
+    fn take_account(&mut self, frames: u32) {
+        let mut last = 0;
+        for TimedEvent { timing, event } in self.output.iter().copied() {
+            assert!(last <= timing && timing < frames.max(1), "event at {timing} of {frames}, after {last}");
+            last = timing;
+            self.sent.push(Sent { sample: self.elapsed + u64::from(timing), event });
+            match event {
+                NoteEvent::On { channel, key, .. } => *self.sounding.entry((channel, key)).or_default() += 1,
+                NoteEvent::Off { channel, key } => match self.sounding.get_mut(&(channel, key)) {
+                    Some(count) if *count > 0 => *count -= 1,
+                    Some(_) | None => self.orphans += 1,
+                },
+            }
+        }
+        self.elapsed += u64::from(frames);
+    }
+
+    /// Keys that sound.
+    pub fn hanging(&self) -> usize {
+        self.sounding.values().filter(|count| **count > 0).count()
+    }
+
+    /// Plays a song from its start to the end of its last bar, offline, and goes on from there if called again.
+    pub fn play_song(&mut self, song: &Song, settings: &Settings, run: Run) {
+        let end = song.bars().last().map_or(0.0, |bar| quarters(bar.end()));
+        let mut events = run.events(song);
+        let mut position = 0.0;
+        let mut sample = 0_u64;
+        while position < end {
+            let frames = run.frames_from(song, sample, position, end);
+            let transport = run.transport(song, position);
+            let input = events.take_until(sample + u64::from(frames), sample);
+            let block = Block {
+                frames,
+                sample_rate: run.sample_rate,
+                transport,
+                settings: *settings,
+                bypass: false,
+                offline: run.offline,
+                input: &input,
+            };
+            self.block(&block);
+            sample += u64::from(frames);
+            position = run.position_at(song, sample);
+        }
+    }
+
+    pub fn stop(&mut self, settings: &Settings) {
+        let block = Block {
+            frames: 64,
+            sample_rate: 48_000.0,
+            transport: HostTransport::default(),
+            settings: *settings,
+            bypass: false,
+            offline: false,
+            input: &[],
+        };
+        self.block(&block);
+    }
+
+    /// The notes of the accompaniment since sample `from`, in ticks of the song from there.
+    pub fn notes_since(&self, from: u64, song: &Song, run: Run) -> Vec<(u8, Note)> {
+        let mut open: BTreeMap<(u8, Key), (u64, Velocity)> = BTreeMap::new();
+        let mut notes = Vec::new();
+        let tick = |sample: u64| {
+            (run.position_at(song, sample - from) * f64::from(TICKS_PER_QUARTER)).round() as i32
+        };
+        for sent in self.sent.iter().filter(|sent| sent.sample >= from) {
+            match sent.event {
+                NoteEvent::On { channel, key, velocity } => {
+                    open.insert((channel, key), (sent.sample, velocity));
+                }
+                NoteEvent::Off { channel, key } => {
+                    if let Some((start, velocity)) = open.remove(&(channel, key)) {
+                        let start = tick(start);
+                        notes.push((channel, Note { start, key, duration: tick(sent.sample) - start, velocity }));
+                    }
+                }
+            }
+        }
+        notes.sort();
+        notes
+    }
+}
+
+/// How a song is played to the processor.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    pub sample_rate: f64,
+    pub block_size: u32,
+    pub offline: bool,
+}
+
+impl Run {
+    pub fn offline(sample_rate: f64, block_size: u32) -> Self {
+        Self { sample_rate, block_size, offline: true }
+    }
+
+    fn position_at(&self, song: &Song, sample: u64) -> f64 {
+        let seconds = sample as f64 / self.sample_rate;
+        let change = song.tempos.iter().rev().find(|change| song.seconds_at(quarters(change.at)) <= seconds + 1e-9);
+        let change = change.expect("the first change is at zero");
+        let since = seconds - song.seconds_at(quarters(change.at));
+        quarters(change.at) + since * change.quarters_per_minute / 60.0
+    }
+
+    fn sample_at(&self, song: &Song, position: f64) -> u64 {
+        (song.seconds_at(position) * self.sample_rate).round() as u64
+    }
+
+    /// Blocks end where tempo or metre change, as in hosts that send such changes at their time.
+    fn frames_from(&self, song: &Song, sample: u64, position: f64, end: f64) -> u32 {
+        let tempos = song.tempos.iter().map(|change| quarters(change.at));
+        let meters = song.meters.iter().map(|(at, _)| quarters(*at));
+        let stops = tempos.chain(meters).chain([end]).filter(|stop| *stop > position);
+        let until = stops.map(|stop| self.sample_at(song, stop)).filter(|stop| *stop > sample).min();
+        let left = until.map_or(u64::MAX, |until| until - sample);
+        left.min(u64::from(self.block_size)) as u32
+    }
+
+    fn transport(&self, song: &Song, position: f64) -> HostTransport {
+        let tick = (position * f64::from(TICKS_PER_QUARTER) + 1e-3).floor() as i32;
+        let bar = song.bars().find(|bar| bar.start <= tick && tick < bar.end());
+        HostTransport {
+            playing: true,
+            quarters: Some(position),
+            quarters_per_minute: Some(song.tempo_at(tick)),
+            meter: bar.map(|bar| (i32::from(bar.meter.beats()), i32::from(bar.meter.unit()))),
+            bar_start: bar.map(|bar| quarters(bar.start)),
+            bar_number: bar.map(|bar| bar.index.0),
+        }
+    }
+
+    fn events(&self, song: &Song) -> Events {
+        let mut events = Vec::new();
+        for note in &song.melody {
+            let Note { key, velocity, .. } = *note;
+            events.push((self.sample_at(song, quarters(note.start)), NoteEvent::On { channel: 0, key, velocity }));
+            events.push((self.sample_at(song, quarters(note.end())), NoteEvent::Off { channel: 0, key }));
+        }
+        events.sort_by_key(|(sample, event)| (*sample, matches!(event, NoteEvent::On { .. })));
+        Events { events, next: 0 }
+    }
+}
+
+struct Events {
+    events: Vec<(u64, NoteEvent)>,
+    next: usize,
+}
+
+impl Events {
+    fn take_until(&mut self, end: u64, block_start: u64) -> Vec<TimedEvent> {
+        let from = self.next;
+        self.next += self.events[from..].partition_point(|(sample, _)| *sample < end);
+        let taken = self.events[from..self.next].iter();
+        taken.map(|(sample, event)| TimedEvent { timing: (sample - block_start) as u32, event: *event }).collect()
+    }
+}
+
+fn quarters(ticks: i32) -> f64 {
+    f64::from(ticks) / f64::from(TICKS_PER_QUARTER)
+}
+
+/// A melody from keys and lengths in ticks, one after the other; key 0 is a rest.
+pub fn melody(notes: &[(u8, i32)]) -> Vec<Note> {
+    let mut start = 0;
+    let mut melody = Vec::new();
+    for (key, duration) in notes {
+        if *key > 0 {
+            let key = Key::folded(i32::from(*key));
+            melody.push(Note { start, key, duration: *duration, velocity: Velocity::clamped(90) });
+        }
+        start += duration;
+    }
+    melody
+}

@@ -1,0 +1,225 @@
+//! Laws of the real-time side, tried on songs and on random hosts: it never allocates, its notes do not depend on the
+//! block size, every struck note is released, and it plays what the engine writes.
+
+mod common;
+
+use assert_no_alloc::AllocDisabler;
+use common::{Run, TestHost, melody};
+use obbligato::arranger::Arranger;
+use obbligato::generators::library::Loaded;
+use obbligato::music::{Key, Meter, Note, Part, Song, TempoChange, Velocity};
+use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
+use obbligato::settings::{Follow, Settings};
+use proptest::prelude::*;
+use std::sync::atomic::Ordering;
+
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
+
+fn all_parts() -> Settings {
+    let mut settings = Settings { thru: false, ..Settings::default() };
+    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    settings
+}
+
+/// Two phrases with a change of tempo and metre, triplets, and notes that are held over bar lines.
+fn song() -> Song {
+    let meter = |beats, unit| Meter::new(beats, unit).expect("usual");
+    let tempo = |at, quarters_per_minute| TempoChange { at, quarters_per_minute };
+    Song {
+        melody: melody(&[
+            (64, 12), (64, 12), (65, 12), (67, 12), (67, 4), (65, 4), (64, 4), (62, 24), (0, 6), (60, 18), (60, 12),
+            (62, 12), (64, 18), (62, 6), (62, 30), (60, 9), (62, 9), (64, 12), (65, 48), (67, 18), (69, 18), (72, 36),
+        ]),
+        tempos: vec![tempo(0, 97.3), tempo(96, 141.0)],
+        meters: vec![(0, meter(4, 4)), (192, meter(3, 4))],
+    }
+}
+
+fn played(song: &Song, settings: &Settings, run: Run, passes: usize) -> Vec<(u8, Note)> {
+    let mut host = TestHost::threaded();
+    let mut from = 0;
+    for _ in 0..passes {
+        from = host.elapsed;
+        host.play_song(song, settings, run);
+    }
+    host.stop(settings);
+    assert_eq!((host.hanging(), host.orphans), (0, 0));
+    assert_eq!(host.meters.late_notes.load(Ordering::Relaxed), 0);
+    assert_eq!(host.meters.dropped.load(Ordering::Relaxed), 0);
+    host.notes_since(from, song, run)
+}
+
+/// What the engine writes, cut where the next strike of a key or the stop cuts it, by channel.
+fn written(song: &Song, settings: &Settings) -> Vec<(u8, i32, Key)> {
+    let mut arranger = Arranger::new(Loaded::rules().generator);
+    let answers = arranger.perform(song, settings, &mut |_| {});
+    let notes = answers.iter().flat_map(|answer| &answer.notes);
+    let mut notes: Vec<_> = notes
+        .map(|note| {
+            let part = &settings.parts[note.part];
+            (part.channel, note.note.start, part.apply(note.part, note.note).key)
+        })
+        .collect();
+    notes.sort();
+    notes.dedup();
+    notes
+}
+
+fn onsets(notes: &[(u8, Note)]) -> Vec<(u8, i32, Key)> {
+    notes.iter().map(|(channel, note)| (*channel, note.start, note.key)).collect()
+}
+
+#[test]
+fn block_size_and_sample_rate_do_not_change_the_notes() {
+    let (song, settings) = (song(), all_parts());
+    let expected = played(&song, &settings, Run::offline(48_000.0, 512), 1);
+    assert!(expected.len() > 60, "a band plays: {} notes", expected.len());
+    for block_size in [1, 17, 64, 480, 4096, 8192] {
+        assert_eq!(played(&song, &settings, Run::offline(48_000.0, block_size), 1), expected, "blocks of {block_size}");
+    }
+    for sample_rate in [44_100.0, 96_000.0] {
+        let notes = played(&song, &settings, Run::offline(sample_rate, 512), 1);
+        assert_eq!(onsets(&notes), onsets(&expected), "{sample_rate} Hz");
+    }
+}
+
+#[test]
+fn the_first_pass_plays_the_jam_that_the_engine_writes() {
+    let (song, settings) = (song(), all_parts());
+    let notes = played(&song, &settings, Run::offline(48_000.0, 256), 1);
+    assert_eq!(onsets(&notes), written(&song, &settings));
+}
+
+#[test]
+fn the_second_pass_plays_the_arrangement_that_the_engine_writes() {
+    let song = song();
+    let settings = Settings { follow: Follow::Arrange, ..all_parts() };
+    let notes = played(&song, &settings, Run::offline(48_000.0, 256), 2);
+    assert_eq!(onsets(&notes), written(&song, &settings));
+}
+
+#[test]
+fn what_comes_late_is_played_by_the_reserve_and_counted() {
+    let settings = all_parts();
+    let mut host = TestHost::inline();
+    let transport = |quarters| HostTransport {
+        playing: true,
+        quarters: Some(quarters),
+        quarters_per_minute: Some(120.0),
+        meter: Some((4, 4)),
+        ..HostTransport::default()
+    };
+    let note = NoteEvent::On { channel: 0, key: Key::folded(67), velocity: Velocity::default() };
+    // Blocks of a quarter; the worker sleeps through the third bar.
+    for quarter in 0..20 {
+        let input = [TimedEvent { timing: 100, event: note }];
+        let block = Block {
+            frames: 24_000,
+            sample_rate: 48_000.0,
+            transport: transport(f64::from(quarter)),
+            settings,
+            bypass: false,
+            offline: false,
+            input: if quarter % 4 == 0 { &input } else { &[] },
+        };
+        if (8..12).contains(&quarter) { host.block_without_worker(&block) } else { host.block(&block) }
+    }
+    let in_bar = |bar: u64| {
+        let ons = host.sent.iter().filter(|sent| matches!(sent.event, NoteEvent::On { .. }));
+        ons.filter(|sent| sent.sample / 96_000 == bar).count()
+    };
+    assert!(host.meters.late_segments.load(Ordering::Relaxed) > 0);
+    assert!(in_bar(2) > 0, "the reserve plays where no answer came");
+    assert!(in_bar(4) > 0, "and the band comes back");
+}
+
+/// One thing a random host does.
+#[derive(Debug, Clone)]
+enum Act {
+    Play { frames: u32 },
+    Stop,
+    Jump { quarters: f64 },
+    Tempo(f64),
+    Metre(i32, i32),
+    Note { key: u8, channel: u8, on: bool },
+    Part { part: usize, on: bool, channel: u8, octave: i8 },
+    Thru(bool),
+    Bypass(bool),
+    Reset,
+    WorkerSleeps(bool),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        12 => (0_u32..9000).prop_map(|frames| Act::Play { frames }),
+        1 => Just(Act::Stop),
+        2 => prop_oneof![-8.0..64.0_f64, Just(0.0), Just(f64::NAN), Just(1e12)].prop_map(|quarters| Act::Jump { quarters }),
+        1 => prop_oneof![20.0..400.0_f64, Just(0.0), Just(f64::INFINITY)].prop_map(Act::Tempo),
+        1 => (-1..13, prop_oneof![Just(4), Just(8), Just(0), Just(2), Just(16)]).prop_map(|(beats, unit)| Act::Metre(beats, unit)),
+        8 => (0_u8..128, 0_u8..16, any::<bool>()).prop_map(|(key, channel, on)| Act::Note { key, channel, on }),
+        2 => (0_usize..5, any::<bool>(), 0_u8..20, -4_i8..5)
+            .prop_map(|(part, on, channel, octave)| Act::Part { part, on, channel, octave }),
+        1 => any::<bool>().prop_map(Act::Thru),
+        1 => any::<bool>().prop_map(Act::Bypass),
+        1 => Just(Act::Reset),
+        1 => any::<bool>().prop_map(Act::WorkerSleeps),
+    ]
+}
+
+fn survive(acts: Vec<Act>) {
+    let mut host = TestHost::inline();
+    let mut settings = all_parts();
+    let mut transport = HostTransport { quarters: Some(0.0), ..HostTransport::default() };
+    let (mut bypass, mut sleeping) = (false, false);
+    let mut input: Vec<TimedEvent> = Vec::new();
+    for act in acts {
+        match act {
+            Act::Stop => transport.playing = false,
+            Act::Jump { quarters } => transport.quarters = Some(quarters),
+            Act::Tempo(tempo) => transport.quarters_per_minute = Some(tempo),
+            Act::Metre(beats, unit) => transport.meter = Some((beats, unit)),
+            Act::Note { key, channel, on } => {
+                let key = Key::folded(i32::from(key));
+                let velocity = Velocity::default();
+                let event =
+                    if on { NoteEvent::On { channel, key, velocity } } else { NoteEvent::Off { channel, key } };
+                // Also at and past the end of the block: some hosts do that.
+                input.push(TimedEvent { timing: 40 * input.len() as u32, event });
+            }
+            Act::Part { part, on, channel, octave } => {
+                let part = &mut settings.parts[Part::ALL[part]];
+                (part.on, part.channel, part.octave) = (on, channel, octave);
+            }
+            Act::Thru(on) => settings.thru = on,
+            Act::Bypass(on) => bypass = on,
+            Act::Reset => host.reset(),
+            Act::WorkerSleeps(sleeps) => sleeping = sleeps,
+            Act::Play { frames } => {
+                transport.playing = true;
+                let sample_rate = 48_000.0;
+                let block =
+                    Block { frames, sample_rate, transport, settings, bypass, offline: false, input: &input };
+                if sleeping { host.block_without_worker(&block) } else { host.block(&block) }
+                input.clear();
+                let tempo = transport.quarters_per_minute.filter(|tempo| tempo.is_finite()).unwrap_or(120.0);
+                let on = f64::from(frames) / sample_rate * tempo / 60.0;
+                transport.quarters = transport.quarters.map(|quarters| quarters + on);
+            }
+        }
+    }
+    host.stop(&settings);
+    host.stop(&settings);
+    assert_eq!(host.hanging(), 0, "hanging notes");
+    assert_eq!(host.orphans, 0, "releases of what was not struck");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A failure prints its history, shortened, and the seed that makes it again.
+    #[test]
+    fn no_host_can_make_a_note_hang(acts in prop::collection::vec(act(), 1..80)) {
+        survive(acts);
+    }
+}
