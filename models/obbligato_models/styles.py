@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import encoding as e
+from .encoding import Note
+
 NAMES = (
     "Chorale",
     "Hymn",
@@ -12,6 +19,62 @@ NAMES = (
     "Driving pop",
 )
 """Ordered so that neighbours sound alike."""
+CHORALE, HYMN, ROMANTIC, ARPEGGIO, BROKEN, BLOCK, DRIVING = range(7)
+BY_SOURCE = {"bach_chorales": CHORALE, "js_fakes": CHORALE, "open_hymnal": HYMN, "lieder": ROMANTIC}
+ROMANTIC_SHARE = 0.75
+"""The rest of a romantic song's weight goes to the texture of its piano."""
+BARS_AROUND = 4
+"""A bar's weights are the mean over so many bars before and after it."""
+
+LIVELY = 6
+FEW = 2
+
+
+def texture(accompaniment: Sequence[Note]) -> np.ndarray:
+    """One bar's weights by the rule of pop909/textures.tsv, [7]. All 0 for a bar without accompaniment."""
+    weights = np.zeros(len(NAMES))
+    onsets: dict[int, int] = {}
+    for note in accompaniment:
+        onsets[note.start] = onsets.get(note.start, 0) + 1
+    if not onsets:
+        return weights
+    count = len(onsets)
+    singles = sum(n == 1 for n in onsets.values()) / count
+    full = sum(n >= 3 for n in onsets.values()) / count
+    if count <= FEW:
+        weights[BLOCK] = 1
+    elif singles >= 0.7 and count >= 5:
+        weights[ARPEGGIO] = 1
+    elif full >= 0.5:
+        weights[DRIVING if count >= LIVELY else BLOCK] = 1
+    elif count >= LIVELY:
+        weights[BROKEN] = 1
+    else:
+        weights[[ARPEGGIO, BROKEN, BLOCK]] = 1 / 3
+    return weights
+
+
+def weigh(source: str, bars: Sequence[Sequence[Note]]) -> np.ndarray:
+    """Style weights for each bar of a run, [bars, 7]; rows sum to 1, or to 0 where the style is not known."""
+    if source == "openewld":
+        return np.zeros((len(bars), len(NAMES)), np.float32)
+    by_source = BY_SOURCE.get(source)
+    if by_source in (CHORALE, HYMN):
+        weights = np.zeros((len(bars), len(NAMES)), np.float32)
+        weights[:, by_source] = 1
+        return weights
+    each = np.array([texture(bar) for bar in bars])
+    around = np.array([each[max(0, i - BARS_AROUND) : i + BARS_AROUND + 1].sum(0) for i in range(len(bars))])
+    total = around.sum(1, keepdims=True)
+    around = np.divide(around, total, out=np.zeros_like(around), where=total > 0)
+    if by_source is not None:
+        around *= 1 - ROMANTIC_SHARE
+        around[:, by_source] = 1 - around.sum(1)
+    return around.astype(np.float32)
+
+
+# Controls: what the knobs mean
+
 NO_CONTROLS: dict = {
     "bass": {
         "density": [0.25, 0.33, 0.4, 0.5, 0.5, 0.5, 0.66, 0.75, 1.0, 1.25, 2.0],
@@ -31,7 +94,44 @@ NO_CONTROLS: dict = {
     "styles": {},
 }
 """Placeholder of a model that was not trained."""
+MEASURES = ("density", "register", "length", "polyphony")
+STRETCH = 8
+"""Bars over which an attribute is measured."""
 
 
-def controls(dataset) -> dict:
-    raise NotImplementedError
+def controls(runs: Sequence) -> dict:
+    """Per part the values at the training quantiles 0, .1 ... 1, and for each style its weighted means. `runs` are
+    dataset.Run of the training side."""
+    values = {part: {m: [] for m in MEASURES} for part in e.PARTS}
+    sums = np.zeros((len(NAMES), len(e.PARTS), len(MEASURES), 2))
+    for run in runs:
+        for first in range(0, run.bars, STRETCH):
+            bars = slice(first, min(run.bars, first + STRETCH))
+            style = run.styles[bars].mean(0)
+            for part in run.parts:
+                measured = run.attributes(part, bars)
+                for m, value in enumerate(measured):
+                    if value is None or (part == e.COUNTER and m == 0 and value == 0):
+                        continue
+                    values[e.PARTS[part]][MEASURES[m]].append(value)
+                    sums[:, part, m, 0] += style * value
+                    sums[:, part, m, 1] += style
+    result: dict = {}
+    for part, by_measure in values.items():
+        result[part] = {
+            m: [round(float(x), 2) for x in np.quantile(v, np.linspace(0, 1, 11))]
+            for m, v in by_measure.items()
+            if v and (m != "polyphony" or part == "chords")
+        }
+    result["styles"] = {
+        name: {
+            part: {
+                m: round(float(sums[s, p, i, 0] / sums[s, p, i, 1]), 2)
+                for i, m in enumerate(MEASURES)
+                if sums[s, p, i, 1] > 0 and (m != "polyphony" or part == "chords")
+            }
+            for p, part in enumerate(e.PARTS)
+        }
+        for s, name in enumerate(NAMES)
+    }
+    return result
