@@ -1,6 +1,6 @@
 """The network: a decoder-only transformer over bar tokens with a condition vector at every token.
 
-Rotary positions, RMS norms without weights, squared ReLU. Plain operations only, so that the exported graph runs in ONNX
+Rotary positions, RMS norms without weights, squared ReLU. Plain operations only: the exported graph runs in ONNX
 Runtime and in tract.
 """
 
@@ -85,7 +85,9 @@ class TokenTable(nn.Module):
         for name, index in rows.items():
             self.register_buffer(f"rows_{name}", torch.from_numpy(index), persistent=False)
         self.register_buffer("pitch_classes", torch.from_numpy(pitch_classes), persistent=False)
-        self.tables = nn.ParameterDict({n: nn.Parameter(0.02 * torch.randn(size, width)) for n, size in FACTORS.items()})
+        self.tables = nn.ParameterDict(
+            {n: nn.Parameter(0.02 * torch.randn(size, width)) for n, size in FACTORS.items()}
+        )
         self.pitch_class = nn.Parameter(0.02 * torch.randn(12, width))
         self.own = nn.Parameter(torch.zeros(e.VOCABULARY, width))
 
@@ -102,7 +104,7 @@ def norm(x: Tensor) -> Tensor:
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions. x [.., T, head size], cos and sin [.., T, head size / 2]."""
-    half = x.shape[-1] // 2
+    half = int(x.shape[-1]) // 2
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
