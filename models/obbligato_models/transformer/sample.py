@@ -1,0 +1,260 @@
+"""Plays melodies through the network, many at once: the plugin's sampler in Python, for evaluation.
+
+python -m obbligato_models.transformer.sample --checkpoint runs/accompanist/last.pt melody.mid out.mid
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import encoding as e
+from ..encoding import Bar, Note
+from .model import Stepper
+
+CHORD_TEMPERATURE = 0.5
+NOTE_TEMPERATURE = 0.9
+TOP_P = 0.95
+RESERVE = 160
+"""A bar begins only with so many tokens of the window free."""
+KEEP_TOKENS, KEEP_BARS = 256, 4
+"""What stays of the context when it is cut: the newest bars that fit, but so many bars at least."""
+LAST_NOTES = 8
+"""With fewer places left in the window, parts are brought to an end."""
+AT_ONCE = 32
+
+
+@dataclass
+class Choice:
+    chord_temperature: float = CHORD_TEMPERATURE
+    note_temperature: float = NOTE_TEMPERATURE
+    top_p: float = TOP_P
+
+
+@dataclass
+class Request:
+    """A song to accompany. `bars` hold the melody; where `given_chords`, their chords are used. The first `given_bars`
+    are taken as they stand, accompaniment and all."""
+
+    bars: list[Bar]
+    conds: list[np.ndarray]
+    asked: list[tuple[int, ...]]
+    given_chords: bool = False
+    given_bars: int = 0
+    seed: int = 0
+    lead: float = e.DEFAULT_LEAD
+
+
+@dataclass
+class Context:
+    """The window of one song: whole bars since START, each with its condition."""
+
+    window: int
+    bars: list[list[tuple[int, np.ndarray]]] = field(default_factory=list)
+
+    def tokens(self) -> list[tuple[int, np.ndarray]]:
+        return [(e.START, self.bars[0][0][1]), *(t for bar in self.bars for t in bar)]
+
+    def size(self) -> int:
+        return 1 + sum(len(bar) for bar in self.bars)
+
+    def make_room(self) -> bool:
+        """Drops the oldest bars if the next might not fit; says whether it did."""
+        if self.size() + RESERVE <= self.window:
+            return False
+        while len(self.bars) > KEEP_BARS and self.size() > KEEP_TOKENS:
+            self.bars.pop(0)
+        while self.bars and self.size() + RESERVE > self.window:
+            self.bars.pop(0)
+        return True
+
+
+Feed = tuple[bool, list[tuple[int, np.ndarray]]]
+"""Whether to empty the cache first, and tokens with conditions."""
+
+
+class Song:
+    """Writes one song's answer, bar by bar. A generator: yields tokens to read, receives the logits after the last."""
+
+    def __init__(self, request: Request, choice: Choice, window: int):
+        self.request, self.choice = request, choice
+        self.context = Context(window)
+        self.random = np.random.default_rng(request.seed)
+        self.answers: list[Bar] = []
+        self.waiting: list[tuple[int, np.ndarray]] = []
+        self.restart = True
+
+    def run(self) -> Generator[Feed, np.ndarray, None]:
+        for index, bar in enumerate(self.request.bars):
+            if self.context.make_room():
+                self.restart = True
+            self.context.bars.append([])
+            self.cond = self.request.conds[index]
+            asked = self.request.asked[index]
+            if index < self.request.given_bars:
+                self.read(e.encode(bar, self.request.lead))
+                self.answers.append(bar)
+                continue
+            answer = Bar(bar.metre, bar.melody, [], {part: [] for part in asked}, bar.jam)
+            if bar.jam:
+                self.read([e.JAM + bar.metre])
+                for segment, line in enumerate(e.SEGMENTS[bar.metre]):
+                    yield from self.chord(bar, segment, answer)
+                    yield from self.parts(asked, line, answer)
+                    self.read(e.encode_heard(bar, segment, self.request.lead))
+            else:
+                self.read([e.BAR + bar.metre, *e.note_list(n for n in bar.melody if n.start >= 0)])
+                for segment in range(len(e.SEGMENTS[bar.metre])):
+                    yield from self.chord(bar, segment, answer)
+                yield from self.parts(asked, (0, e.BAR_TICKS[bar.metre]), answer)
+            self.answers.append(answer)
+
+    def read(self, tokens: list[int]) -> None:
+        pairs = [(token, self.cond) for token in tokens]
+        self.context.bars[-1] += pairs
+        self.waiting += pairs
+
+    def logits(self) -> Generator[Feed, np.ndarray, np.ndarray]:
+        feed = (self.restart, self.context.tokens() if self.restart else self.waiting)
+        self.restart, self.waiting = False, []
+        return (yield feed)
+
+    def chord(self, bar: Bar, segment: int, answer: Bar) -> Generator[Feed, np.ndarray, None]:
+        if self.request.given_chords:
+            token = e.CHORD + bar.chords[segment]
+        else:
+            logits = yield from self.logits()
+            token = pick(logits, e.allowed_chords(), self.choice.chord_temperature, self.choice.top_p, self.random)
+        self.read([token])
+        answer.chords.append(token - e.CHORD)
+
+    def parts(self, asked: Sequence[int], line: tuple[int, int], answer: Bar) -> Generator[Feed, np.ndarray, None]:
+        for i, part in enumerate(asked):
+            if i == 0:
+                self.read([e.PART + part])
+            then = e.PART + asked[i + 1] if i + 1 < len(asked) else e.END
+            written: list[int] = []
+            while True:
+                allowed = e.allowed_in_part(part, written, *line, then)
+                if allowed[then] and self.context.size() + LAST_NOTES > self.context.window:
+                    token = then
+                else:
+                    logits = yield from self.logits()
+                    token = pick(logits, allowed, self.choice.note_temperature, self.choice.top_p, self.random)
+                self.read([token])
+                if token == then:
+                    break
+                written.append(token)
+            answer.parts[part] += read_notes(written)
+        if not asked:
+            self.read([e.END])
+
+
+def read_notes(tokens: Sequence[int]) -> list[Note]:
+    notes, tick = [], 0
+    for token in tokens:
+        if token < e.CHORD:
+            tick = token - e.POS
+        else:
+            key, duration = e.note_of(token)
+            notes.append(Note(tick, duration, key))
+    return notes
+
+
+def pick(logits: np.ndarray, allowed: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
+    """Softmax of the allowed logits over the temperature, cut to the most likely tokens that hold `top_p` together."""
+    ids = np.flatnonzero(allowed)
+    if len(ids) == 1:
+        return int(ids[0])
+    values = logits[ids].astype(np.float64) / max(temperature, 1e-3)
+    chances = np.exp(values - values.max())
+    chances /= chances.sum()
+    order = np.argsort(-chances, kind="stable")
+    cumulative = chances[order].cumsum()
+    kept = order[: int(np.searchsorted(cumulative, top_p)) + 1]
+    share = random.random() * chances[kept].sum()
+    return int(ids[kept[min(len(kept) - 1, int(np.searchsorted(chances[kept].cumsum(), share, side="right")))]])
+
+
+@torch.no_grad()
+def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = None) -> list[list[Bar]]:
+    """The answers to all requests, side by side through one batched cache."""
+    shape = step.model.shape
+    songs = [Song(r, choice or Choice(), shape.window) for r in requests]
+    size = (shape.layers, len(songs), shape.heads, shape.window, shape.head_size)
+    past_k, past_v = torch.zeros(size), torch.zeros(size)
+    runs = [song.run() for song in songs]
+    pending: list[list[tuple[int, np.ndarray]]] = [[] for _ in songs]
+    filled = [0] * len(songs)
+    active = list(range(len(songs)))
+
+    def advance(i: int, logits: np.ndarray | None) -> bool:
+        try:
+            restart, tokens = runs[i].send(logits)
+        except StopIteration:
+            return False
+        filled[i] = 0 if restart else filled[i]
+        pending[i] = list(tokens)
+        return True
+
+    active = [i for i in active if advance(i, None)]
+    while active:
+        count = min(AT_ONCE, max(len(pending[i]) for i in active))
+        rows = torch.tensor(active)
+        longest = max(filled[i] for i in active)
+        ids = torch.zeros(len(active), count, dtype=torch.long)
+        cond = torch.zeros(len(active), count, e.COND)
+        mask = torch.full((len(active), 1, count, longest + count), -1e9)
+        mask[..., longest:] = torch.full((count, count), -1e9).triu(1)
+        taken = []
+        for row, i in enumerate(active):
+            now, pending[i] = pending[i][:count], pending[i][count:]
+            taken.append(len(now))
+            ids[row, : len(now)] = torch.tensor([t for t, _ in now])
+            cond[row, : len(now)] = torch.from_numpy(np.stack([c for _, c in now]))
+            mask[row, :, :, : filled[i]] = 0
+        places = torch.tensor([filled[i] for i in active])[:, None] + torch.arange(count)
+        cached = (past_k[:, rows, :, :longest], past_v[:, rows, :, :longest])
+        logits, new_k, new_v = step(ids, cond, places, mask, *cached)
+        going = []
+        for row, i in enumerate(active):
+            end = filled[i] + taken[row]
+            past_k[:, i, :, filled[i] : end] = new_k[:, row, :, : taken[row]]
+            past_v[:, i, :, filled[i] : end] = new_v[:, row, :, : taken[row]]
+            filled[i] = end
+            if pending[i] or advance(i, logits[row, taken[row] - 1].numpy()):
+                going.append(i)
+        active = going
+    return [song.answers for song in songs]
+
+
+def main() -> None:
+    from .. import evaluate, export
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--jam", action="store_true", help="segment by segment instead of with the melody known")
+    parser.add_argument("--style", type=int, help="0..6, see styles.py; not known without it")
+    parser.add_argument("--parts", default="bass chords counter")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("melody", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    model, _ = export.load(arguments.checkpoint)
+    song = evaluate.read_melody(arguments.melody)
+    asked = tuple(e.PARTS.index(p) for p in arguments.parts.split())
+    style = np.eye(7)[arguments.style] if arguments.style is not None else ()
+    cond = e.condition(style, {}, asked, song.tempo)
+    bars = [song.bar(i, (), arguments.jam) for i in range(song.bars)]
+    request = Request(bars, [cond] * song.bars, [asked] * song.bars, seed=arguments.seed)
+    answers = play(export.stepper(model), [request])[0]
+    evaluate.write_midi(arguments.out, song, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Whatever the network says, the sampler writes what the grammar allows."""
+
+import numpy as np
+import pytest
+import torch
+
+from obbligato_models import encoding as e
+from obbligato_models.encoding import Bar, Note
+from obbligato_models.transformer import sample
+from obbligato_models.transformer.model import Shape, Stepper, Transformer
+from obbligato_models.transformer.sample import Choice, Request, Song
+
+SEEDS = range(6)
+
+
+def request(seed: int, bars: int = 8, **options) -> Request:
+    """Made-up melody, metre, mode and parts."""
+    rng = np.random.default_rng(seed)
+    metre, jam = int(rng.integers(4)), bool(rng.integers(2))
+    asked = tuple(p for p in range(3) if rng.random() < 0.7)
+    line, music = e.BAR_TICKS[metre], []
+    for _ in range(bars):
+        melody = [Note(int(t), int(rng.integers(1, 60)), int(rng.integers(50, 90))) for t in rng.integers(-9, line, 6)]
+        chords = [int(rng.integers(121)) for _ in e.SEGMENTS[metre]]
+        music.append(Bar(metre, melody, chords, {}, jam))
+    cond = e.condition((), {}, asked)
+    return Request(music, [cond] * bars, [asked] * bars, seed=seed, **options)
+
+
+def written(song: Song, answers) -> list[int]:
+    """Drives a song with the given source of logits. Returns every token, also those no longer in the window."""
+    tokens: list[int] = []
+    read = song.read
+
+    def read_and_note(more: list[int]) -> None:
+        tokens.extend(more)
+        read(more)
+
+    song.read = read_and_note
+    run, logits = song.run(), None
+    fed = 0
+    while True:
+        try:
+            restart, feed = run.send(logits)
+        except StopIteration:
+            return tokens
+        fed = len(feed) if restart else fed + len(feed)
+        assert 0 < len(feed) and fed <= song.context.window
+        assert feed[0][0] == e.START if restart else feed[0][0] != e.START
+        logits = answers()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_logits_give_valid_bars(seed):
+    rng = np.random.default_rng(seed + 100)
+    asked = request(seed)
+    song = Song(asked, Choice(1.0, 1.5, 1.0), 512)
+    bars = e.decode(written(song, lambda: rng.normal(0, 3, e.VOCABULARY)))
+    assert len(bars) == len(asked.bars)
+    for bar, answer, given, parts in zip(bars, song.answers, asked.bars, asked.asked, strict=True):
+        assert bar.jam == given.jam and bar.metre == given.metre
+        assert tuple(sorted(bar.parts)) == parts
+        assert bar.parts == answer.parts and bar.chords == answer.chords
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_long_song_stays_in_the_window(seed):
+    """A network that never wants to stop: logits favour notes and positions over ends."""
+    rng = np.random.default_rng(seed)
+    asked = request(seed, bars=30)
+
+    def talkative() -> np.ndarray:
+        logits = rng.normal(0, 1, e.VOCABULARY)
+        logits[e.POS : e.CHORD] += 8
+        logits[e.NOTE :] += 5
+        return logits
+
+    assert len(e.decode(written(Song(asked, Choice(), 512), talkative))) == 30
+
+
+def test_given_chords_and_given_bars_are_kept():
+    rng = np.random.default_rng(3)
+    asked = request(4, given_chords=True, given_bars=2)
+    for bar, parts in zip(asked.bars, asked.asked, strict=True):
+        bar.parts = {p: [Note(0, 12, 48)] for p in parts}
+    song = Song(asked, Choice(), 512)
+    bars = e.decode(written(song, lambda: rng.normal(0, 1, e.VOCABULARY)))
+    assert [b.chords for b in bars] == [b.chords for b in asked.bars]
+    assert all(bar.parts == given.parts for bar, given in zip(bars[:2], asked.bars[:2], strict=True))
+
+
+def test_top_p_and_temperature():
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
+    allowed = np.array([True, True, True, True])
+    rng = np.random.default_rng(1)
+    assert {sample.pick(logits, allowed, 1.0, 0.7, rng) for _ in range(200)} == {0, 1}
+    assert {sample.pick(logits, allowed, 0.01, 1.0, rng) for _ in range(50)} == {0}
+    allowed[0] = False
+    counts = np.bincount([sample.pick(logits, allowed, 1.0, 1.0, rng) for _ in range(2000)], minlength=4) / 2000
+    assert counts == pytest.approx([0, 0.6, 0.3, 0.1], abs=0.04)
+
+
+@torch.no_grad()
+def test_batched_cache_computes_the_whole_forward():
+    """Songs of different lengths side by side get the logits that each gets alone, without a cache."""
+    torch.manual_seed(2)
+    model = Transformer(Shape(32, 2, 2, 512)).eval()
+    for value in model.parameters():
+        value.normal_(0, 0.1)
+    songs = [Song(request(s, bars=3), Choice(0.5, 0.5, 0.9), 512) for s in (0, 1, 2)]
+    answers = sample.play(Stepper(model), [s.request for s in songs], Choice(0.5, 0.5, 0.9))
+
+    def alone(song: Song) -> list[int]:
+        def logits() -> np.ndarray:
+            ids, cond = zip(*song.context.tokens(), strict=True)
+            return model(torch.tensor([ids]), torch.from_numpy(np.stack(cond))[None])[0, -1].numpy()
+
+        return written(song, logits)
+
+    for song, bars in zip(songs, answers, strict=True):
+        assert e.decode(alone(song))[0].chords == bars[0].chords
+        assert [b.parts for b in song.answers] == [b.parts for b in bars]
