@@ -367,13 +367,13 @@ fn asked_parts(settings: &Settings) -> PerPart<bool> {
 
 /// Random numbers of an answer: by the user's seed and the place in the song, so that a bar can be written alone.
 fn seed_of(settings: &Settings, ask: &Ask) -> u64 {
-    let kind = match ask {
+    let kind: u64 = match ask {
         Ask::Jam(_) => 1,
         Ask::Arrange(_) => 2,
     };
     let place = u64::from(ask.start() as u32);
     // The finaliser of SplitMix64 (Steele, Lea, Flood 2014) spreads neighbouring places apart.
-    let mut mixed = (u64::from(settings.seed) << 32 | place).wrapping_add(kind * 0x9e37_79b9_7f4a_7c15);
+    let mut mixed = (u64::from(settings.seed) << 32 | place).wrapping_add(kind.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)

@@ -45,8 +45,7 @@ impl InferenceWorker {
             ..EngineStatus::default()
         };
         let arranger = Arranger::new(loaded.generator);
-        let worker =
-            Self { end, commands, view, arranger, status, timing: Timing::default(), reserved: None, stop };
+        let worker = Self { end, commands, view, arranger, status, timing: Timing::default(), reserved: None, stop };
         worker.publish();
         worker
     }

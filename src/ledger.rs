@@ -57,8 +57,18 @@ impl Ledger {
         }
     }
 
+    /// Keeps an answer that was given before the bar was heard.
+    ///
+    /// Its bar is a guess: the metre may change at the bar line. So it does not replace a bar that was heard in another.
     pub fn anticipate(&mut self, answer: SegmentAnswer) {
-        replace(&mut self.entry(answer.segment.bar).anticipated, answer);
+        let bar = answer.segment.bar;
+        let heard = self.bars.range(..bar.end()).next_back().filter(|(_, entry)| entry.melody.is_some());
+        if heard.is_some_and(|(_, entry)| {
+            entry.bar.end() > bar.start && (entry.bar.start, entry.bar.meter) != (bar.start, bar.meter)
+        }) {
+            return;
+        }
+        replace(&mut self.entry(bar).anticipated, answer);
     }
 
     pub fn arrange(&mut self, bar: Bar, answers: Vec<SegmentAnswer>) {
@@ -123,9 +133,10 @@ impl Ledger {
 
     /// The chords as they stand: the arranged ones where there are any.
     pub fn chords(&self) -> Vec<(Segment, PlannedChord)> {
-        let answers = self.bars.values().flat_map(|entry| {
-            if entry.arranged.is_empty() { &entry.anticipated } else { &entry.arranged }
-        });
+        let answers = self
+            .bars
+            .values()
+            .flat_map(|entry| if entry.arranged.is_empty() { &entry.anticipated } else { &entry.arranged });
         answers.map(|answer| (answer.segment, answer.chord)).collect()
     }
 

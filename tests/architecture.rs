@@ -26,7 +26,7 @@ const FRAMEWORKS: &[(&str, &[&str])] = &[
     ("egui", &["editor"]),
     ("midly", &["midi_file"]),
     ("rtrb", &["channels", "realtime"]),
-    ("crossbeam_channel", &["inference", "plugin", "editor"]),
+    ("crossbeam_channel", &["inference", "params", "plugin", "editor"]),
 ];
 
 struct SourceFile {
@@ -94,7 +94,8 @@ fn frameworks_are_named_only_where_the_map_says() {
             let named = code_lines(&file.text).any(|line| {
                 let path = format!("{framework}::");
                 let at = line.find(&path);
-                let bare = at.is_some_and(|at| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
+                let bare =
+                    at.is_some_and(|at| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
                 bare || line.trim() == format!("use {framework};")
             });
             if named && !places.contains(&file.module.as_str()) {

@@ -28,8 +28,28 @@ fn song() -> Song {
     let tempo = |at, quarters_per_minute| TempoChange { at, quarters_per_minute };
     Song {
         melody: melody(&[
-            (64, 12), (64, 12), (65, 12), (67, 12), (67, 4), (65, 4), (64, 4), (62, 24), (0, 6), (60, 18), (60, 12),
-            (62, 12), (64, 18), (62, 6), (62, 30), (60, 9), (62, 9), (64, 12), (65, 48), (67, 18), (69, 18), (72, 36),
+            (64, 12),
+            (64, 12),
+            (65, 12),
+            (67, 12),
+            (67, 4),
+            (65, 4),
+            (64, 4),
+            (62, 24),
+            (0, 6),
+            (60, 18),
+            (60, 12),
+            (62, 12),
+            (64, 18),
+            (62, 6),
+            (62, 30),
+            (60, 9),
+            (62, 9),
+            (64, 12),
+            (65, 48),
+            (67, 18),
+            (69, 18),
+            (72, 36),
         ]),
         tempos: vec![tempo(0, 97.3), tempo(96, 141.0)],
         meters: vec![(0, meter(4, 4)), (192, meter(3, 4))],
@@ -97,6 +117,59 @@ fn the_second_pass_plays_the_arrangement_that_the_engine_writes() {
     let settings = Settings { follow: Follow::Arrange, ..all_parts() };
     let notes = played(&song, &settings, Run::offline(48_000.0, 256), 2);
     assert_eq!(onsets(&notes), written(&song, &settings));
+}
+
+/// A held chord is struck, then something happens: which channels still sound after that block?
+fn sounding_after(happens: impl Fn(&mut Block<'_>)) -> Vec<u8> {
+    let settings = Settings { style: 0.0, ..all_parts() };
+    let mut host = TestHost::inline();
+    let melody = [67, 64].map(|key| TimedEvent {
+        timing: 0,
+        event: NoteEvent::On { channel: 0, key: Key::folded(key), velocity: Velocity::default() },
+    });
+    for eighth in 0..18 {
+        let mut block = Block {
+            frames: 12_000,
+            sample_rate: 48_000.0,
+            transport: HostTransport {
+                playing: true,
+                quarters: Some(f64::from(eighth) / 2.0),
+                quarters_per_minute: Some(120.0),
+                meter: Some((4, 4)),
+                ..HostTransport::default()
+            },
+            settings,
+            bypass: false,
+            offline: false,
+            input: if eighth == 0 { &melody } else { &[] },
+        };
+        if eighth == 17 {
+            // Short, so that nothing ends by itself.
+            block.frames = 16;
+            happens(&mut block);
+        }
+        host.block(&block);
+    }
+    let mut channels: Vec<u8> =
+        host.sounding.iter().filter(|(_, count)| **count > 0).map(|((channel, _), _)| *channel).collect();
+    channels.dedup();
+    channels
+}
+
+#[test]
+fn notes_are_released_where_what_holds_them_ends() {
+    let pitched = [Part::Bass, Part::Chords, Part::Pad];
+    let channel_of = |part: &Part| part.default_channel();
+    let undisturbed = sounding_after(|_| {});
+    assert!(pitched.iter().all(|part| undisturbed.contains(&channel_of(part))), "{undisturbed:?}");
+
+    assert_eq!(sounding_after(|block| block.transport.playing = false), [0_u8; 0], "stop");
+    assert_eq!(sounding_after(|block| block.bypass = true), [0_u8; 0], "bypass");
+    assert_eq!(sounding_after(|block| block.transport.quarters = Some(400.0)), [0_u8; 0], "jump");
+    let muted = sounding_after(|block| block.settings.parts[Part::Chords].on = false);
+    assert!(!muted.contains(&Part::Chords.default_channel()) && muted.contains(&Part::Bass.default_channel()));
+    let moved = sounding_after(|block| block.settings.parts[Part::Bass].channel = 12);
+    assert!(!moved.contains(&Part::Bass.default_channel()) && !moved.contains(&12), "struck anew only by new notes");
 }
 
 #[test]
@@ -182,8 +255,7 @@ fn survive(acts: Vec<Act>) {
             Act::Note { key, channel, on } => {
                 let key = Key::folded(i32::from(key));
                 let velocity = Velocity::default();
-                let event =
-                    if on { NoteEvent::On { channel, key, velocity } } else { NoteEvent::Off { channel, key } };
+                let event = if on { NoteEvent::On { channel, key, velocity } } else { NoteEvent::Off { channel, key } };
                 // Also at and past the end of the block: some hosts do that.
                 input.push(TimedEvent { timing: 40 * input.len() as u32, event });
             }
@@ -198,9 +270,12 @@ fn survive(acts: Vec<Act>) {
             Act::Play { frames } => {
                 transport.playing = true;
                 let sample_rate = 48_000.0;
-                let block =
-                    Block { frames, sample_rate, transport, settings, bypass, offline: false, input: &input };
-                if sleeping { host.block_without_worker(&block) } else { host.block(&block) }
+                let block = Block { frames, sample_rate, transport, settings, bypass, offline: false, input: &input };
+                if sleeping {
+                    host.block_without_worker(&block)
+                } else {
+                    host.block(&block)
+                }
                 input.clear();
                 let tempo = transport.quarters_per_minute.filter(|tempo| tempo.is_finite()).unwrap_or(120.0);
                 let on = f64::from(frames) / sample_rate * tempo / 60.0;
@@ -208,7 +283,8 @@ fn survive(acts: Vec<Act>) {
             }
         }
     }
-    host.stop(&settings);
+    // Keys that the random player never let go of are released too.
+    host.reset();
     host.stop(&settings);
     assert_eq!(host.hanging(), 0, "hanging notes");
     assert_eq!(host.orphans, 0, "releases of what was not struck");

@@ -47,7 +47,11 @@ impl TestHost {
         let choice = GeneratorChoice { name: Some(RULES.into()), ..GeneratorChoice::default() };
         let inference =
             InferenceThread::spawn(end, SharedView::default(), receiver, choice).expect("the system has threads");
-        Self::with(RealtimeProcessor::new(realtime), Band::Thread { _inference: inference, _commands: commands }, meters)
+        Self::with(
+            RealtimeProcessor::new(realtime),
+            Band::Thread { _inference: inference, _commands: commands },
+            meters,
+        )
     }
 
     pub fn inline() -> Self {
@@ -121,9 +125,9 @@ impl TestHost {
     pub fn play_song(&mut self, song: &Song, settings: &Settings, run: Run) {
         let end = song.bars().last().map_or(0.0, |bar| quarters(bar.end()));
         let mut events = run.events(song);
-        let mut position = 0.0;
         let mut sample = 0_u64;
-        while position < end {
+        while sample < run.sample_at(song, end) {
+            let position = run.position_at(song, sample);
             let frames = run.frames_from(song, sample, position, end);
             let transport = run.transport(song, position);
             let input = events.take_until(sample + u64::from(frames), sample);
@@ -138,7 +142,6 @@ impl TestHost {
             };
             self.block(&block);
             sample += u64::from(frames);
-            position = run.position_at(song, sample);
         }
     }
 
@@ -159,9 +162,7 @@ impl TestHost {
     pub fn notes_since(&self, from: u64, song: &Song, run: Run) -> Vec<(u8, Note)> {
         let mut open: BTreeMap<(u8, Key), (u64, Velocity)> = BTreeMap::new();
         let mut notes = Vec::new();
-        let tick = |sample: u64| {
-            (run.position_at(song, sample - from) * f64::from(TICKS_PER_QUARTER)).round() as i32
-        };
+        let tick = |sample: u64| (run.position_at(song, sample - from) * f64::from(TICKS_PER_QUARTER)).round() as i32;
         for sent in self.sent.iter().filter(|sent| sent.sample >= from) {
             match sent.event {
                 NoteEvent::On { channel, key, velocity } => {
