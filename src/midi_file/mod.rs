@@ -11,8 +11,8 @@ mod test_files;
 mod write;
 
 pub use melody_line::TrackChoice;
-pub use read::{ReadError, read};
-pub use write::write;
+pub use read::{LARGEST_FILE, ReadError, read};
+pub use write::{write, write_played};
 
 use crate::music::{Key, Meter, Note, Song, TempoChange, Ticks, Velocity, quantise};
 

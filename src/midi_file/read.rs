@@ -5,8 +5,8 @@ use crate::music::{Key, Meter, TempoChange, Ticks, Velocity, quantise};
 use midly::{Format, Header, MetaMessage, MidiMessage, Timing, TrackEventKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Several times what the longest symphony takes; more is not a melody.
-const LARGEST_FILE: usize = 16 << 20;
+/// In bytes. Several times what the longest symphony takes; more is not a melody.
+pub const LARGEST_FILE: usize = 16 << 20;
 /// More than five hours at 120 quarters a minute.
 const LONGEST_SONG_QUARTERS: f64 = 40_000.0;
 const MOST_NOTES: usize = 500_000;
@@ -20,8 +20,8 @@ const LONGEST_NAME: usize = 200;
 pub enum ReadError {
     #[error("the file is empty")]
     Empty,
-    #[error("the file has {} MB; a melody of more than {} MB is refused", .bytes >> 20, LARGEST_FILE >> 20)]
-    TooLarge { bytes: usize },
+    #[error("the file is larger than {} MB, which no melody is", LARGEST_FILE >> 20)]
+    TooLarge,
     #[error("this is not a MIDI file: it does not begin with `MThd`")]
     NotMidi,
     #[error("the file's header is damaged or cut off ({0}); export it again")]
@@ -73,7 +73,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ReadError> {
         return Err(ReadError::Empty);
     }
     if bytes.len() > LARGEST_FILE {
-        return Err(ReadError::TooLarge { bytes: bytes.len() });
+        return Err(ReadError::TooLarge);
     }
     if bytes.starts_with(b"MThd") || bytes.starts_with(b"RIFF") { Ok(()) } else { Err(ReadError::NotMidi) }
 }
@@ -476,7 +476,7 @@ mod tests {
         let far = track(&[(0, &[0x90, 60, 9]), (0x0fff_ffff, &[60, 0])]);
         for (bytes, error) in [
             (vec![], ReadError::Empty),
-            (vec![0; LARGEST_FILE + 1], ReadError::TooLarge { bytes: LARGEST_FILE + 1 }),
+            (vec![0; LARGEST_FILE + 1], ReadError::TooLarge),
             (b"PK\x03\x04 and so on".to_vec(), ReadError::NotMidi),
             (file_with_division(1, 0xe728, &[good.clone()]), ReadError::Smpte),
             (file_with_division(1, 0, &[good.clone()]), ReadError::NoResolution),

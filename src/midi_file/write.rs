@@ -1,37 +1,52 @@
 //! A song and its accompaniment to the bytes of a Standard MIDI File.
 
+use super::PlayedNote;
 use crate::music::{Meter, Note, Part, Song, TICKS_PER_QUARTER, Ticks};
 use midly::num::{u4, u7, u15, u24, u28};
 use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
 
 /// What most DAWs and notation programs write.
 const FILE_TICKS_PER_QUARTER: u16 = 480;
-const FILE_TICKS_PER_TICK: u32 = FILE_TICKS_PER_QUARTER as u32 / TICKS_PER_QUARTER as u32;
+const FILE_TICKS_PER_TICK: i64 = FILE_TICKS_PER_QUARTER as i64 / TICKS_PER_QUARTER as i64;
 
 const MELODY_CHANNEL: u8 = 0;
 /// General MIDI program 1, a piano.
 const MELODY_PROGRAM: u8 = 0;
-
-/// An event at its time in ticks; a track's events are put in order by time and rank.
-struct Placed<'a> {
-    at: Ticks,
-    /// Of events at one time, names come before note-offs and those before note-ons.
-    rank: u8,
-    kind: TrackEventKind<'a>,
-}
 
 /// Writes a file of format 1 with 480 ticks a quarter: a track with tempo, metre and chord names (as markers), then
 /// `Melody`, then a track for each part in the order given.
 ///
 /// Notes that would overlap one of their own key end where it is struck again; nothing begins before 0.
 pub fn write(song: &Song, parts: &[(Part, Vec<Note>)], chords: &[(Ticks, String)], title: &str) -> Vec<u8> {
+    write_notes(song, song.melody.iter().map(FileNote::from).collect(), parts, chords, title)
+}
+
+/// The same with the melody as it was played instead of the song's, which is on the grid.
+pub fn write_played(
+    song: &Song,
+    melody: &[PlayedNote],
+    parts: &[(Part, Vec<Note>)],
+    chords: &[(Ticks, String)],
+    title: &str,
+) -> Vec<u8> {
+    write_notes(song, melody.iter().map(FileNote::from).collect(), parts, chords, title)
+}
+
+fn write_notes(
+    song: &Song,
+    melody: Vec<FileNote>,
+    parts: &[(Part, Vec<Note>)],
+    chords: &[(Ticks, String)],
+    title: &str,
+) -> Vec<u8> {
     let mut tracks = vec![
         in_order(conductor(song, chords, title)),
-        in_order(voice("Melody", MELODY_CHANNEL, MELODY_PROGRAM, &song.melody)),
+        in_order(voice("Melody", MELODY_CHANNEL, MELODY_PROGRAM, melody)),
     ];
-    tracks.extend(
-        parts.iter().map(|(part, notes)| in_order(voice(part.name(), part.default_channel(), part.program(), notes))),
-    );
+    tracks.extend(parts.iter().map(|(part, notes)| {
+        let notes = notes.iter().map(FileNote::from).collect();
+        in_order(voice(part.name(), part.default_channel(), part.program(), notes))
+    }));
     let timing = Timing::Metrical(u15::new(FILE_TICKS_PER_QUARTER));
     let file = Smf { header: Header::new(Format::Parallel, timing), tracks };
     let mut bytes = Vec::new();
@@ -39,8 +54,46 @@ pub fn write(song: &Song, parts: &[(Part, Vec<Note>)], chords: &[(Ticks, String)
     bytes
 }
 
+/// A note in the file's ticks.
+#[derive(Debug, Clone, Copy)]
+struct FileNote {
+    start: i64,
+    /// Later than the start.
+    end: i64,
+    key: u8,
+    velocity: u8,
+}
+
+impl From<&Note> for FileNote {
+    fn from(note: &Note) -> Self {
+        let (start, end) = (file_ticks(note.start), file_ticks(note.end()));
+        Self { start: start.max(0), end: end.max(1), key: note.key.number(), velocity: note.velocity.get() }
+    }
+}
+
+impl From<&PlayedNote> for FileNote {
+    fn from(note: &PlayedNote) -> Self {
+        let ticks = |quarters: f64| (quarters * f64::from(FILE_TICKS_PER_QUARTER)).round() as i64;
+        let start = ticks(note.start_quarters).max(0);
+        let end = ticks(note.end_quarters).max(start + 1);
+        Self { start, end, key: note.key.number(), velocity: note.velocity.get() }
+    }
+}
+
+fn file_ticks(ticks: Ticks) -> i64 {
+    i64::from(ticks) * FILE_TICKS_PER_TICK
+}
+
+/// An event at its time in the file's ticks; a track's events are put in order by time and rank.
+struct Placed<'a> {
+    at: i64,
+    /// Of events at one time, names come before note-offs and those before note-ons.
+    rank: u8,
+    kind: TrackEventKind<'a>,
+}
+
 fn conductor<'a>(song: &'a Song, chords: &'a [(Ticks, String)], title: &'a str) -> Vec<Placed<'a>> {
-    let meta = |at, message| Placed { at, rank: 0, kind: TrackEventKind::Meta(message) };
+    let meta = |at, message| Placed { at: file_ticks(at), rank: 0, kind: TrackEventKind::Meta(message) };
     let name = std::iter::once(meta(0, MetaMessage::TrackName(title.as_bytes())));
     let tempos = song.tempos.iter().map(|change| {
         let microseconds = (60e6 / change.quarters_per_minute).round().clamp(1.0, f64::from(u24::max_value().as_int()));
@@ -59,32 +112,31 @@ fn time_signature(meter: Meter) -> MetaMessage<'static> {
     MetaMessage::TimeSignature(meter.beats(), unit_power, clocks_per_click, THIRTY_SECONDS_PER_QUARTER)
 }
 
-fn voice<'a>(name: &'a str, channel: u8, program: u8, notes: &[Note]) -> Vec<Placed<'a>> {
+fn voice(name: &str, channel: u8, program: u8, notes: Vec<FileNote>) -> Vec<Placed<'_>> {
     let midi = |message| TrackEventKind::Midi { channel: u4::new(channel), message };
     let mut events = vec![
         Placed { at: 0, rank: 0, kind: TrackEventKind::Meta(MetaMessage::TrackName(name.as_bytes())) },
         Placed { at: 0, rank: 1, kind: midi(MidiMessage::ProgramChange { program: u7::new(program) }) },
     ];
     for note in without_overlaps(notes) {
-        let key = u7::new(note.key.number());
-        let on = MidiMessage::NoteOn { key, vel: u7::new(note.velocity.get()) };
+        let key = u7::new(note.key);
+        let on = MidiMessage::NoteOn { key, vel: u7::new(note.velocity) };
         let off = MidiMessage::NoteOff { key, vel: u7::new(64) };
         events.push(Placed { at: note.start, rank: 3, kind: midi(on) });
-        events.push(Placed { at: note.end(), rank: 2, kind: midi(off) });
+        events.push(Placed { at: note.end, rank: 2, kind: midi(off) });
     }
     events
 }
 
 /// What can be played on one channel: of notes struck together on one key the longest, cut where the key is struck again.
-fn without_overlaps(notes: &[Note]) -> Vec<Note> {
-    let mut notes: Vec<Note> = notes.iter().map(|note| Note { start: note.start.max(0), ..*note }).collect();
-    notes.sort_by_key(|note| (note.key, note.start, -note.duration));
+fn without_overlaps(mut notes: Vec<FileNote>) -> Vec<FileNote> {
+    notes.sort_by_key(|note| (note.key, note.start, -note.end));
     notes.dedup_by_key(|note| (note.key, note.start));
     for index in 1..notes.len() {
         let next = notes[index];
         let note = &mut notes[index - 1];
         if note.key == next.key {
-            note.duration = note.duration.min(next.start - note.start);
+            note.end = note.end.min(next.start);
         }
     }
     notes
@@ -96,8 +148,8 @@ fn in_order(mut events: Vec<Placed<'_>>) -> Vec<TrackEvent<'_>> {
     let mut track = Vec::with_capacity(events.len() + 1);
     for event in events {
         // A rest of a hundred thousand bars is the longest that the format can hold.
-        let delta = event.at.abs_diff(now).saturating_mul(FILE_TICKS_PER_TICK).min(u28::max_value().as_int());
-        track.push(TrackEvent { delta: u28::new(delta), kind: event.kind });
+        let delta = (event.at - now).clamp(0, i64::from(u28::max_value().as_int()));
+        track.push(TrackEvent { delta: u28::new(delta as u32), kind: event.kind });
         now = event.at;
     }
     track.push(TrackEvent { delta: u28::new(0), kind: TrackEventKind::Meta(MetaMessage::EndOfTrack) });
@@ -120,6 +172,19 @@ mod tests {
         })
     }
 
+    /// One note a key and place, none longer than to the next of its key.
+    fn playable(mut notes: Vec<Note>) -> Vec<Note> {
+        notes.sort_unstable_by_key(|note| (note.key, note.start, -note.duration));
+        notes.dedup_by_key(|note| (note.key, note.start));
+        for index in 1..notes.len() {
+            if notes[index - 1].key == notes[index].key {
+                notes[index - 1].duration = notes[index - 1].duration.min(notes[index].start - notes[index - 1].start);
+            }
+        }
+        notes.sort_unstable();
+        notes
+    }
+
     fn any_song() -> impl Strategy<Value = Song> {
         let tempos = prop::collection::btree_map(1..2000, 20.0..400.0, 0..5);
         let meters = prop::collection::btree_map(1..2000, (1i64..12, 0u32..5), 0..5);
@@ -127,8 +192,7 @@ mod tests {
         (melody, tempos, meters).prop_map(|(melody, tempos, meters)| {
             let change = |(at, quarters_per_minute)| TempoChange { at, quarters_per_minute };
             let meter = |(at, (beats, power))| Some((at, Meter::new(beats, 1i64 << power).ok()?));
-            let mut song = Song { melody: without_overlaps(&melody), ..Song::default() };
-            song.melody.sort_unstable();
+            let mut song = Song { melody: playable(melody), ..Song::default() };
             song.tempos.extend(tempos.into_iter().map(change));
             song.meters.extend(meters.into_iter().filter_map(meter));
             song
@@ -160,12 +224,27 @@ mod tests {
                 prop_assert!((back.quarters_per_minute - tempo.quarters_per_minute).abs() < 0.1);
             }
             for (line, (part, notes)) in file.lines[1..].iter().zip(parts.iter().filter(|(_, notes)| !notes.is_empty())) {
-                let mut written = without_overlaps(notes);
-                written.sort_unstable();
-                prop_assert_eq!(line.notes.iter().map(PlayedNote::on_grid).collect::<Vec<_>>(), written);
+                prop_assert_eq!(line.notes.iter().map(PlayedNote::on_grid).collect::<Vec<_>>(), playable(notes.clone()));
                 prop_assert!(line.notes.iter().all(|note| note.channel == part.default_channel()));
             }
         }
+    }
+
+    #[test]
+    fn a_played_melody_keeps_its_timing() {
+        let played = |start_quarters, end_quarters| PlayedNote {
+            start_quarters,
+            end_quarters,
+            key: Key::folded(60),
+            velocity: Velocity::default(),
+            channel: 5,
+        };
+        let melody = [played(0.013, 0.49), played(0.5021, 0.5022), played(0.5022, 2.0)];
+        let bytes = write_played(&Song::default(), &melody, &[], &[], "");
+        let back = &read(&bytes).expect("our own file").lines[0].notes;
+        let times: Vec<(f64, f64)> =
+            back.iter().map(|note| (note.start_quarters * 480.0, note.end_quarters * 480.0)).collect();
+        assert_eq!(times, [(6.0, 235.0), (241.0, 960.0)], "the two that fall together are one");
     }
 
     #[test]
