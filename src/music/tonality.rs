@@ -22,13 +22,15 @@ const MINOR_PROFILE: [f32; 12] = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75
 impl Tonality {
     pub const C_MAJOR: Self = Self { tonic: PitchClass::new(0), mode: Mode::Major };
 
-    /// The key whose profile correlates best with how long each pitch class sounds; `None` in silence.
+    /// The key whose profile correlates best with how long each pitch class sounds, and whose scale has them; `None`
+    /// in silence. The profiles alone hear E minor in E E F G.
     pub fn of(weights: &[f32; 12]) -> Option<Self> {
         if weights.iter().sum::<f32>() <= 0.0 {
             return None;
         }
         let keys = PitchClass::all().flat_map(|tonic| [Mode::Major, Mode::Minor].map(|mode| Self { tonic, mode }));
-        keys.max_by(|a, b| a.fit(weights).total_cmp(&b.fit(weights)))
+        let score = |key: &Self| key.fit(weights) - key.foreign(weights);
+        keys.max_by(|a, b| score(a).total_cmp(&score(b)))
     }
 
     /// The notes of the scale; in minor both sevenths, since harmony uses the raised one.
@@ -38,6 +40,13 @@ impl Tonality {
             Mode::Minor => &[0, 2, 3, 5, 7, 8, 10, 11],
         };
         degrees.iter().map(|degree| self.tonic.up(*degree)).collect()
+    }
+
+    /// The share of the weights outside the scale.
+    fn foreign(&self, weights: &[f32; 12]) -> f32 {
+        let scale = self.scale();
+        let outside = PitchClass::all().filter(|class| !scale.contains(*class));
+        outside.map(|class| weights[class.semitones() as usize]).sum::<f32>() / weights.iter().sum::<f32>()
     }
 
     /// Pearson correlation of the weights with the key's profile.
@@ -88,5 +97,12 @@ mod tests {
             }
         }
         assert_eq!(Tonality::of(&[0.0; 12]), None);
+    }
+
+    #[test]
+    fn a_few_notes_are_heard_in_a_key_that_has_them_all() {
+        let mut weights = [0.0; 12];
+        [4, 4, 5, 7].into_iter().for_each(|class| weights[class] += 1.0);
+        assert_eq!(Tonality::of(&weights), Some(Tonality::C_MAJOR));
     }
 }
