@@ -1,1 +1,44 @@
-fn main() {}
+//! `cargo xtask`: the command line of the project's chores.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::bundle::{BundleOptions, bundle};
+use xtask::install::{InstallOptions, install};
+use xtask::jam::{JamOptions, jam};
+use xtask::test::{TestOptions, test};
+use xtask::validate::{ValidateOptions, validate};
+use xtask::workspace::Workspace;
+
+/// Builds, tries and tests Obbligato.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build the plugin as CLAP and VST3 bundles
+    Bundle(BundleOptions),
+    /// Copy the bundles to the user's plugin folders
+    Install(InstallOptions),
+    /// Build the plugin, play a melody to it, and write its answer as MIDI and picture
+    Jam(JamOptions),
+    /// Run every test
+    Test(TestOptions),
+    /// Run clap-validator on the bundle
+    Validate(ValidateOptions),
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let workspace = Workspace::find()?;
+    match arguments.command {
+        Chore::Bundle(options) => bundle(&workspace, options),
+        Chore::Install(options) => install(&workspace, &options),
+        Chore::Jam(options) => jam(&workspace, &options),
+        Chore::Test(options) => test(&workspace, options),
+        Chore::Validate(options) => validate(&workspace, &options),
+    }
+}

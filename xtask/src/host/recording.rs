@@ -1,0 +1,163 @@
+//! What a plugin sent while a song was played, and the notes in it.
+
+use super::{Message, Timed};
+use obbligato::music::{Key, Note, Ticks, Velocity, quantise};
+use std::collections::BTreeMap;
+
+/// A message with its place in the song.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sent {
+    /// Which stretch of the playing it was sent in; see [`super::PlayOptions::stretches`]. What is sent after the
+    /// last stretch counts from its end.
+    pub stretch: usize,
+    /// Samples from the start of the whole recording.
+    pub sample: u64,
+    /// Place in the song; where the transport stands, the place where it stopped.
+    pub quarters: f64,
+    pub message: Message,
+}
+
+/// A note the plugin played, from its note-on to its note-off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostNote {
+    pub channel: u8,
+    pub key: u8,
+    pub velocity: u8,
+    pub start_quarters: f64,
+    pub end_quarters: f64,
+}
+
+/// All that a plugin sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recording {
+    pub sent: Vec<Sent>,
+    /// Messages that came earlier than the one before in their block, or lay outside of it.
+    pub unsorted: usize,
+    /// End of each stretch in quarter notes, where a note that sounds across a jump is cut.
+    pub(super) stretch_ends: Vec<f64>,
+}
+
+impl Recording {
+    /// The notes struck in a stretch, by start, channel and key.
+    pub fn notes(&self, stretch: usize) -> Vec<HostNote> {
+        let end = self.stretch_ends[stretch];
+        let mut notes = Vec::new();
+        let mut held: BTreeMap<(u8, u8), Vec<(usize, Sent, u8)>> = BTreeMap::new();
+        for sent in &self.sent {
+            match sent.message {
+                Message::NoteOn { channel, key, velocity } => {
+                    held.entry((channel, key)).or_default().push((sent.stretch, *sent, velocity));
+                }
+                Message::NoteOff { channel, key } => {
+                    let struck =
+                        held.get_mut(&(channel, key)).and_then(|notes| (!notes.is_empty()).then(|| notes.remove(0)));
+                    if let Some((_, on, velocity)) = struck.filter(|(place, ..)| *place == stretch) {
+                        let released = if sent.stretch == stretch { sent.quarters } else { end };
+                        notes.push(HostNote {
+                            channel,
+                            key,
+                            velocity,
+                            start_quarters: on.quarters,
+                            end_quarters: released,
+                        });
+                    }
+                }
+                Message::Controller { .. } | Message::PitchBend { .. } => {}
+            }
+        }
+        notes.sort_by(|a, b| {
+            a.start_quarters.total_cmp(&b.start_quarters).then((a.channel, a.key).cmp(&(b.channel, b.key)))
+        });
+        notes
+    }
+
+    /// Notes that were struck and never released.
+    pub fn hanging(&self) -> usize {
+        self.count_held().0
+    }
+
+    /// Note-offs for what did not sound.
+    pub fn orphan_offs(&self) -> usize {
+        self.count_held().1
+    }
+
+    fn count_held(&self) -> (usize, usize) {
+        let mut held: BTreeMap<(u8, u8), usize> = BTreeMap::new();
+        let mut orphans = 0;
+        for sent in &self.sent {
+            match sent.message {
+                Message::NoteOn { channel, key, .. } => *held.entry((channel, key)).or_default() += 1,
+                Message::NoteOff { channel, key } => match held.get_mut(&(channel, key)) {
+                    Some(count) if *count > 0 => *count -= 1,
+                    Some(_) | None => orphans += 1,
+                },
+                Message::Controller { .. } | Message::PitchBend { .. } => {}
+            }
+        }
+        (held.values().sum(), orphans)
+    }
+
+    /// Adds a block of `frames` samples that began at `first_sample`; `place` turns a sample of the block into quarters.
+    pub(super) fn add_block(
+        &mut self,
+        stretch: usize,
+        first_sample: u64,
+        frames: u32,
+        block: &[Timed],
+        place: impl Fn(u32) -> f64,
+    ) {
+        let mut last = 0;
+        for Timed { timing, message } in block.iter().copied() {
+            if timing < last || timing >= frames.max(1) {
+                self.unsorted += 1;
+            }
+            last = last.max(timing);
+            let sample = first_sample + u64::from(timing);
+            self.sent.push(Sent { stretch, sample, quarters: place(timing), message });
+        }
+    }
+}
+
+impl HostNote {
+    /// The note on the grid of the engine; `None` if its key is not on the keyboard.
+    pub fn on_grid(&self) -> Option<Note> {
+        let start: Ticks = quantise(self.start_quarters);
+        let duration = (quantise(self.end_quarters) - start).max(1);
+        Some(Note { start, key: Key::new(self.key)?, duration, velocity: Velocity::clamped(i32::from(self.velocity)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recording(blocks: &[(usize, &[Timed])]) -> Recording {
+        let mut recording = Recording { stretch_ends: vec![4.0, 8.0], ..Recording::default() };
+        for (index, (stretch, messages)) in blocks.iter().enumerate() {
+            recording.add_block(*stretch, 100 * index as u64, 100, messages, |timing| f64::from(timing) / 100.0);
+        }
+        recording
+    }
+
+    const ON: Message = Message::NoteOn { channel: 1, key: 60, velocity: 100 };
+    const OFF: Message = Message::NoteOff { channel: 1, key: 60 };
+
+    #[test]
+    fn notes_across_a_jump_end_where_the_stretch_ends() {
+        let jump = recording(&[(0, &[Timed { timing: 50, message: ON }]), (1, &[Timed { timing: 0, message: OFF }])]);
+        let notes = jump.notes(0);
+        assert_eq!((notes.len(), notes[0].start_quarters, notes[0].end_quarters), (1, 0.5, 4.0));
+        assert_eq!((jump.notes(1).len(), jump.hanging(), jump.orphan_offs(), jump.unsorted), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_wrong_is_counted() {
+        let wrong = [
+            Timed { timing: 90, message: ON },
+            Timed { timing: 10, message: ON },
+            Timed { timing: 100, message: Message::NoteOff { channel: 2, key: 60 } },
+        ];
+        let recorded = recording(&[(0, &wrong)]);
+        assert_eq!((recorded.hanging(), recorded.orphan_offs(), recorded.unsorted), (2, 1, 2));
+    }
+}

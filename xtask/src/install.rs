@@ -1,0 +1,120 @@
+//! Copies the bundles to where hosts look for plugins.
+
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct InstallOptions {
+    /// ONNX Runtime's shared library, copied to where the plugin looks for it
+    #[arg(long, value_name = "LIBRARY")]
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// The user's plugin folders.
+struct PluginFolders {
+    clap: PathBuf,
+    vst3: PathBuf,
+}
+
+impl PluginFolders {
+    fn of_user() -> Result<Self> {
+        if cfg!(target_os = "windows") {
+            let common = folder_in("LOCALAPPDATA")?.join("Programs").join("Common");
+            return Ok(Self { clap: common.join("CLAP"), vst3: common.join("VST3") });
+        }
+        let home = folder_in("HOME")?;
+        if cfg!(target_os = "macos") {
+            let plugins = home.join("Library").join("Audio").join("Plug-Ins");
+            return Ok(Self { clap: plugins.join("CLAP"), vst3: plugins.join("VST3") });
+        }
+        Ok(Self { clap: home.join(".clap"), vst3: home.join(".vst3") })
+    }
+}
+
+/// Copies the bundles that are built, replacing older ones.
+///
+/// # Errors
+/// When there are none, or the folders cannot be written.
+pub fn install(workspace: &Workspace, options: &InstallOptions) -> Result<()> {
+    let folders = PluginFolders::of_user()?;
+    for (bundle, folder) in [(workspace.clap(), &folders.clap), (workspace.vst3(), &folders.vst3)] {
+        ensure!(bundle.exists(), "there is no {}; run `cargo xtask bundle` first", bundle.display());
+        let destination = folder.join(bundle.file_name().context("a bundle has a name")?);
+        replace(&bundle, &destination)?;
+        println!("installed {}", destination.display());
+    }
+    if let Some(library) = &options.onnxruntime {
+        for destination in runtime_places(&folders, library)? {
+            replace(library, &destination)?;
+            println!("installed {}", destination.display());
+        }
+    }
+    Ok(())
+}
+
+/// Beside each plugin's own library, where the plugin looks first.
+fn runtime_places(folders: &PluginFolders, library: &Path) -> Result<Vec<PathBuf>> {
+    let name = library.file_name().context("the library has no name")?;
+    ensure!(library.is_file(), "there is no library {}", library.display());
+    Ok(vec![folders.clap.join(name), folders.vst3.join(name)])
+}
+
+fn folder_in(variable: &str) -> Result<PathBuf> {
+    let folder = std::env::var_os(variable).filter(|folder| !folder.is_empty());
+    Ok(PathBuf::from(folder.with_context(|| format!("{variable} is not set, so the plugin folders are unknown"))?))
+}
+
+/// Copies a file or folder over what is there. A file is put in place by renaming, since a host may have it open.
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    let folder = to.parent().context("a destination lies in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let fresh = to.with_extension("new");
+    remove(&fresh)?;
+    copy(from, &fresh).with_context(|| format!("cannot write {}", fresh.display()))?;
+    remove(to)?;
+    std::fs::rename(&fresh, to).with_context(|| format!("cannot write {}", to.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.is_file() {
+        std::fs::copy(from, to)?;
+        return Ok(());
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        std::fs::remove_dir_all(path)?;
+    } else if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_replaces_the_one_before_with_all_its_files() {
+        let folder = std::env::temp_dir().join(format!("obbligato-install-{}", std::process::id()));
+        let (new, installed) = (folder.join("new/X.vst3"), folder.join("installed/X.vst3"));
+        for (bundle, file) in [(&new, "Contents/a/X.so"), (&installed, "Contents/b/old.so")] {
+            let path = bundle.join(file);
+            std::fs::create_dir_all(path.parent().expect("it has one")).expect("a writable temporary folder");
+            std::fs::write(path, file).expect("a writable temporary folder");
+        }
+        replace(&new, &installed).expect("both are there");
+        assert!(installed.join("Contents/a/X.so").is_file());
+        assert!(!installed.join("Contents/b").exists());
+        assert!(!folder.join("installed/X.new").exists());
+        std::fs::remove_dir_all(folder).expect("it was made above");
+    }
+}

@@ -1,0 +1,12 @@
+//! The project's chores behind `cargo xtask`, and the plugin hosts that its tests use.
+
+pub mod bundle;
+pub mod host;
+pub mod install;
+pub mod jam;
+pub mod piano_roll;
+pub mod python;
+pub mod requirements;
+pub mod test;
+pub mod validate;
+pub mod workspace;

@@ -1,0 +1,107 @@
+//! Every test of the project, one step after the other, with a table at the end.
+
+use crate::bundle::{BundleOptions, bundle};
+use crate::python::Python;
+use crate::requirements::{self, Task};
+use crate::workspace::{PACKAGE, Workspace, cargo, run};
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct TestOptions {
+    /// Also the tests of the training code, in a virtual environment that is made (several GB for PyTorch)
+    #[arg(long)]
+    pub training: bool,
+}
+
+/// What was tested and how it went.
+struct Outcome {
+    step: &'static str,
+    passed: bool,
+    time: Duration,
+}
+
+type Step = (&'static str, fn(&Workspace) -> Result<()>);
+
+const STEPS: [Step; 7] = [
+    ("format", format),
+    ("clippy", clippy),
+    ("core tests", core_tests),
+    ("plugin tests", plugin_tests),
+    ("command line", command_line),
+    ("bundle", make_bundle),
+    ("host tests", host_tests),
+];
+
+const TRAINING_STEPS: [Step; 1] = [("training tests", training_tests)];
+
+/// Runs all steps, also after one has failed.
+///
+/// # Errors
+/// When something the build needs is missing, or a step failed.
+pub fn test(workspace: &Workspace, options: TestOptions) -> Result<()> {
+    let needs: &[Task] = if options.training { &[Task::Plugin, Task::Training] } else { &[Task::Plugin] };
+    requirements::check(needs)?;
+    let training: &[Step] = if options.training { &TRAINING_STEPS } else { &[] };
+    let outcomes: Vec<Outcome> = STEPS.iter().chain(training).map(|step| outcome_of(*step, workspace)).collect();
+    println!();
+    for Outcome { step, passed, time } in &outcomes {
+        let verdict = if *passed { "ok" } else { "FAILED" };
+        println!("{step:<16}{verdict:<8}{:>8.1} s", time.as_secs_f64());
+    }
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
+    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    ensure!(failed == 0, "tests failed");
+    Ok(())
+}
+
+fn outcome_of((step, perform): Step, workspace: &Workspace) -> Outcome {
+    println!("\n== {step}");
+    let began = Instant::now();
+    let result = perform(workspace);
+    if let Err(error) = &result {
+        eprintln!("{error:#}");
+    }
+    Outcome { step, passed: result.is_ok(), time: began.elapsed() }
+}
+
+fn cargo_in(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    run(cargo().current_dir(&workspace.root).args(arguments))
+}
+
+fn format(workspace: &Workspace) -> Result<()> {
+    cargo_in(workspace, &["fmt", "--all", "--check"])
+}
+
+/// In the release profile, so that build scripts and macros are shared with the bundle.
+fn clippy(workspace: &Workspace) -> Result<()> {
+    cargo_in(workspace, &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+}
+
+/// In the debug profile: seconds to build, and the guard against allocating on the audio thread works only there.
+fn core_tests(workspace: &Workspace) -> Result<()> {
+    cargo_in(workspace, &["test", "--package", PACKAGE, "--no-default-features"])
+}
+
+fn plugin_tests(workspace: &Workspace) -> Result<()> {
+    cargo_in(workspace, &["test", "--release", "--package", PACKAGE])
+}
+
+fn command_line(workspace: &Workspace) -> Result<()> {
+    cargo_in(workspace, &["build", "--release", "--package", PACKAGE, "--bin", "obbligato-cli"])
+}
+
+fn make_bundle(workspace: &Workspace) -> Result<()> {
+    bundle(workspace, BundleOptions::default())
+}
+
+/// The built bundles in the hosts of this package.
+fn host_tests(workspace: &Workspace) -> Result<()> {
+    cargo_in(workspace, &["test", "--release", "--package", "xtask"])
+}
+
+fn training_tests(workspace: &Workspace) -> Result<()> {
+    let python = Python::prepare(workspace)?;
+    run(python.command(workspace, "ruff").args(["check", "."]))?;
+    run(python.command(workspace, "python").args(["-m", "pytest", "--quiet"]))
+}

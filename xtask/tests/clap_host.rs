@@ -1,0 +1,340 @@
+//! The built `.clap` in a host: what a listener or a host would notice. `cargo xtask test` builds it first.
+
+mod common;
+
+use common::{
+    BLOCK_SIZE, Render, SAMPLE_RATE, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on,
+    on_grid, survive_a_wild_host, tune, without_thru, workspace,
+};
+use obbligato::midi_file;
+use obbligato::music::{Note, Part, Song};
+use serde_json::json;
+use std::process::Command;
+use xtask::host::clap::ClapPlugin;
+use xtask::host::{HostBlock, HostTransport, HostedPlugin, Message, RenderMode, SongPlayer, Timed, parameter_number};
+
+#[test]
+fn the_bundle_holds_a_note_effect() {
+    let plugins = ClapPlugin::list(&workspace().clap()).expect("`cargo xtask test` builds the bundle");
+    let [(id, features)] = plugins.as_slice() else { panic!("one plugin, not {plugins:?}") };
+    assert_eq!(id, "org.obbligato.obbligato");
+    assert_eq!(features.first().map(String::as_str), Some("note-effect"));
+}
+
+#[test]
+fn hosts_see_every_parameter_under_its_lasting_number() {
+    let parameters = clap().parameters();
+    let part_parameters = ["on", "channel", "octave", "velocity"];
+    let of_parts = Part::ALL.iter().flat_map(|part| part_parameters.map(|what| format!("{}_{what}", part.id())));
+    let ids =
+        ["temperature", "style", "density", "follow", "thru", "bypass"].map(str::to_owned).into_iter().chain(of_parts);
+    let mut expected: Vec<u32> = ids.map(|id| parameter_number(&id)).collect();
+    let mut seen: Vec<u32> = parameters.iter().map(|parameter| parameter.number).collect();
+    (expected.sort_unstable(), seen.sort_unstable());
+    assert_eq!(seen, expected, "{parameters:?}");
+}
+
+#[test]
+fn values_read_as_people_write_them() {
+    let mut plugin = clap();
+    for (id, text) in [("style", "Hymn"), ("temperature", "0.80"), ("follow", "Arrange"), ("bass_octave", "-2")] {
+        let value = plugin.parameter_from_text(id, text).expect("the text is in range");
+        assert_eq!(plugin.parameter_text(id, value).expect("each value has a text"), text);
+    }
+    assert!(plugin.parameter_from_text("style", "Polka").is_err());
+}
+
+#[test]
+fn block_size_changes_nothing() {
+    // Blocks of one sample cost the most, so that song is short.
+    for (song, sizes) in
+        [(tune(1), vec![1, 64]), (tune(6), vec![17, 64, 512, 4096]), (changing_tune(), vec![17, 512, 4096])]
+    {
+        let mut plugin = clap();
+        every_part_on(&mut plugin);
+        let mut play = |block_size| {
+            let recording = Render { block_size, ..Render::whole(&song, 1) }.play(&mut plugin, &song);
+            assert_clean(&recording, &format!("blocks of {block_size}"));
+            assert_every_bar_answered(&recording, 0, &song);
+            on_grid(&recording, 0)
+        };
+        let reference = play(512);
+        for size in sizes {
+            assert_eq!(play(size), reference, "blocks of {size}");
+        }
+    }
+}
+
+#[test]
+fn sample_rate_changes_nothing() {
+    let song = tune(4);
+    let mut plugin = clap();
+    let mut play = |sample_rate| {
+        let recording = Render { sample_rate, ..Render::whole(&song, 1) }.play(&mut plugin, &song);
+        on_grid(&recording, 0)
+    };
+    let reference = play(48_000.0);
+    for rate in [8_000.0, 44_100.0, 192_000.0] {
+        assert_eq!(play(rate), reference, "{rate} Hz");
+    }
+}
+
+#[test]
+fn every_note_is_released_at_stop_and_jump() {
+    let song = tune(8);
+    for (what, stretches) in [
+        ("stop inside a bar", vec![0.0..9.3]),
+        ("jump back, as a loop does", vec![4.0..12.0, 4.0..12.0, 4.0..12.0]),
+        ("jump ahead inside a bar", vec![0.0..6.7, 17.1..22.9]),
+        ("start inside a bar", vec![2.5..9.0]),
+    ] {
+        let mut plugin = clap();
+        every_part_on(&mut plugin);
+        let recording = Render::of(stretches).play(&mut plugin, &song);
+        assert_clean(&recording, what);
+        assert!(recording.sent.len() > 20, "{what}: the band plays");
+    }
+}
+
+#[test]
+fn every_note_is_released_after_the_host_deactivates() {
+    let song = tune(4);
+    let mut plugin = clap();
+    every_part_on(&mut plugin);
+    plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
+    let mut sent = Vec::new();
+    let mut transport = HostTransport {
+        playing: true,
+        quarters: 0.0,
+        quarters_per_minute: 120.0,
+        meter: (4, 4),
+        bar_start: 0.0,
+        bar_number: 0,
+    };
+    let quarters_per_block = f64::from(BLOCK_SIZE) / SAMPLE_RATE * 2.0;
+    while transport.quarters < 7.1 {
+        transport.bar_number = (transport.quarters / 4.0) as i32;
+        transport.bar_start = f64::from(transport.bar_number) * 4.0;
+        // A held note of the melody from the start on.
+        let strike = [Timed { timing: 0, message: Message::NoteOn { channel: 0, key: 64, velocity: 90 } }];
+        let input = if transport.quarters == 0.0 { &strike[..] } else { &[] };
+        let block = HostBlock { frames: BLOCK_SIZE, transport, input };
+        plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
+        transport.quarters += quarters_per_block;
+    }
+    let sounding = |sent: &[Timed]| {
+        let count =
+            |on: bool| sent.iter().filter(|timed| matches!(timed.message, Message::NoteOn { .. }) == on).count();
+        count(true) as i32 - count(false) as i32
+    };
+    assert!(sounding(&sent) > 0, "something sounds in the middle of bar 2");
+    plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts again");
+    let block = HostBlock { frames: BLOCK_SIZE, transport: HostTransport { playing: false, ..transport }, input: &[] };
+    plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
+    assert_eq!(sounding(&sent), 0);
+    let recording = Render::whole(&song, 1).go_on(&mut plugin, &song);
+    assert_clean(&recording, "the song after that");
+}
+
+#[test]
+fn a_part_that_is_switched_off_or_moved_is_released() {
+    let song = tune(6);
+    let mut plugin = clap();
+    every_part_on(&mut plugin);
+    plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
+    let mut whole = Render::of([0.0..9.2]).go_on(&mut plugin, &song);
+    plugin.set_parameter("bass_on", 0.0).expect("the bass has a switch");
+    plugin.set_parameter("chords_channel", 1.0).expect("the chords have a channel");
+    let rest = Render::of([9.2..24.0]).go_on(&mut plugin, &song);
+    let channels: Vec<u8> = rest.notes(0).iter().map(|note| note.channel).collect();
+    assert!(!channels.contains(&Part::Bass.default_channel()), "the bass is off");
+    assert!(channels.contains(&15) && !channels.contains(&Part::Chords.default_channel()), "the chords have moved");
+    whole.sent.extend(rest.sent);
+    assert_clean(&whole, "all in all");
+}
+
+#[test]
+fn bypass_leaves_the_melody_and_nothing_else() {
+    let song = tune(4);
+    let mut plugin = clap();
+    plugin.set_parameter("bypass", 1.0).expect("it has bypass");
+    let recording = Render::whole(&song, 1).play(&mut plugin, &song);
+    assert_clean(&recording, "bypassed");
+    let melody: Vec<Note> = on_grid(&recording, 0).into_iter().map(|(_, note)| note).collect();
+    assert_eq!(melody, song.melody);
+}
+
+#[test]
+fn thru_passes_the_melody_and_its_controllers_at_their_sample() {
+    let mut plugin = clap();
+    let input = [
+        Timed { timing: 3, message: Message::NoteOn { channel: 0, key: 72, velocity: 101 } },
+        Timed { timing: 10, message: Message::Controller { channel: 0, number: 64, value: 127 } },
+        Timed { timing: 11, message: Message::PitchBend { channel: 0, value: 12_345 } },
+        Timed { timing: 40, message: Message::NoteOff { channel: 0, key: 72 } },
+        Timed { timing: 63, message: Message::Controller { channel: 0, number: 64, value: 0 } },
+    ];
+    let standing = HostTransport {
+        playing: false,
+        quarters: 0.0,
+        quarters_per_minute: 120.0,
+        meter: (4, 4),
+        bar_start: 0.0,
+        bar_number: 0,
+    };
+    for (thru, expected) in [(1.0, &input[..]), (0.0, &[])] {
+        plugin.set_parameter("thru", thru).expect("it has thru");
+        plugin.activate(SAMPLE_RATE, 64, RenderMode::Realtime).expect("the plugin starts");
+        let mut sent = Vec::new();
+        let block = HostBlock { frames: 64, transport: standing, input: &input };
+        plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
+        assert_eq!(sent, expected, "thru {thru}");
+        plugin.deactivate();
+    }
+}
+
+#[test]
+fn saved_state_brings_back_the_same_music() {
+    let song = tune(4);
+    let mut first = clap();
+    without_thru(&mut first);
+    for (id, value) in [("style", 0.4), ("density", 0.8), ("pad_on", 1.0), ("bass_octave", 4.0 / 6.0)] {
+        first.set_parameter(id, value).expect("it has the parameter");
+    }
+    let mut state = first.save_state().expect("it saves");
+    state.set_field("seed", &json!(4711));
+    state.set_field("plan", &json!("| Am F | C G |"));
+    first.load_state(&state).expect("it loads");
+    let music = on_grid(&Render::whole(&song, 1).play(&mut first, &song), 0);
+    let saved = first.save_state().expect("it saves");
+    assert_eq!((saved.field("seed"), saved.field("plan")), (Some(json!(4711)), Some(json!("| Am F | C G |"))));
+    let chords: Vec<String> = saved.report().expect("it reports").chords.into_iter().map(|chord| chord.name).collect();
+    assert_eq!(chords[..4], ["Am", "F", "C", "G"]);
+
+    let mut second = clap();
+    second.load_state(&saved).expect("it loads");
+    assert_eq!(second.save_state().expect("it saves").parameters(), saved.parameters());
+    assert_eq!(on_grid(&Render::whole(&song, 1).play(&mut second, &song), 0), music);
+
+    let mut other = clap();
+    state.set_field("seed", &json!(4712));
+    other.load_state(&state).expect("it loads");
+    assert_ne!(on_grid(&Render::whole(&song, 1).play(&mut other, &song), 0), music, "another seed, another answer");
+}
+
+#[test]
+fn a_damaged_state_is_refused_or_survived() {
+    let song = tune(2);
+    let mut plugin = clap();
+    let mut state = plugin.save_state().expect("it saves");
+    state.set_field("plan", &json!("| Xyz |"));
+    plugin.load_state(&state).expect("an unreadable plan is kept to be mended");
+    let recording = Render::whole(&song, 1).play(&mut plugin, &song);
+    assert_every_bar_answered(&recording, 0, &song);
+    let problem = plugin.save_state().expect("it saves").report().expect("it reports").problem;
+    assert!(problem.as_deref().is_some_and(|problem| problem.contains("Xyz")), "{problem:?}");
+    state.set_field("seed", &json!("not a number"));
+    // Whether it refuses or skips the field, it goes on.
+    let _ = plugin.load_state(&state);
+    assert_every_bar_answered(&Render::whole(&song, 1).play(&mut plugin, &song), 0, &song);
+}
+
+#[test]
+fn wild_hosts_are_survived() {
+    for seed in 1..=4 {
+        survive_a_wild_host(&mut clap(), seed).unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
+    }
+}
+
+#[test]
+fn every_bar_of_a_long_song_is_answered_in_both_passes() {
+    let song = tune(48);
+    let mut plugin = clap();
+    without_thru(&mut plugin);
+    plugin.set_parameter("follow", 1.0).expect("it arranges");
+    let recording = Render { block_size: 4096, ..Render::whole(&song, 2) }.play(&mut plugin, &song);
+    assert_clean(&recording, "48 bars twice");
+    assert_every_bar_answered(&recording, 0, &song);
+    assert_every_bar_answered(&recording, 1, &song);
+    let report = plugin.save_state().expect("it saves").report().expect("it reports");
+    assert_eq!((report.late_segments, report.late_notes, report.dropped), (0, 0, 0));
+    assert!(report.bars >= 96, "{} bars", report.bars);
+}
+
+#[test]
+fn instances_do_not_hear_each_other() {
+    let (song, other_song) = (tune(4), changing_tune());
+    let alone = on_grid(&Render::whole(&song, 1).play(&mut clap(), &song), 0);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| Render::whole(&other_song, 1).play(&mut clap(), &other_song));
+        assert_eq!(on_grid(&Render::whole(&song, 1).play(&mut clap(), &song), 0), alone);
+        assert_clean(&other.join().expect("it plays"), "the other");
+    });
+}
+
+/// Plays in the plugin and in the command line program, and compares the written files' lines.
+fn assert_same_as_command_line(song: &Song, follow: &str, flags: &[&str], set_up: impl Fn(&mut dyn HostedPlugin)) {
+    let program = workspace().command_line();
+    assert!(program.exists(), "there is no {}; `cargo xtask test` builds it", program.display());
+    let folder = std::env::temp_dir().join(format!("obbligato-host-{}-{follow}-{}", std::process::id(), flags.len()));
+    std::fs::create_dir_all(&folder).expect("a writable temporary folder");
+    let (input, output) = (folder.join("in.mid"), folder.join("out.mid"));
+    std::fs::write(&input, midi_file::write(song, &[], &[], "in")).expect("a writable temporary folder");
+    let run = Command::new(program)
+        .arg("accompany")
+        .arg(&input)
+        .arg("-o")
+        .arg(&output)
+        .args(["--follow", follow])
+        .args(flags)
+        .output();
+    let run = run.expect("the program starts");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let written = midi_file::read(&std::fs::read(&output).expect("the program wrote it")).expect("it is a MIDI file");
+    std::fs::remove_dir_all(&folder).expect("it was made above");
+
+    let mut plugin = clap();
+    without_thru(&mut plugin);
+    plugin.set_parameter("follow", if follow == "arrange" { 1.0 } else { 0.0 }).expect("it follows");
+    set_up(&mut plugin);
+    let passes = if follow == "arrange" { 2 } else { 1 };
+    let recording = Render::whole(song, passes).play(&mut plugin, song);
+    let end = (SongPlayer::of_song(song).whole().end * 12.0) as i32;
+    let mut expected: Vec<(u8, Note)> = written
+        .lines
+        .iter()
+        .filter(|line| line.name != "Melody")
+        .flat_map(|line| line.notes.iter().map(|note| (note.channel, note.on_grid())))
+        // The host stops at the last bar line.
+        .map(|(channel, note)| (channel, Note { duration: note.duration.min(end - note.start), ..note }))
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(on_grid(&recording, passes - 1), expected, "{follow} {flags:?}");
+    assert!(expected.len() > 20, "there is something to compare");
+}
+
+#[test]
+fn jams_like_the_command_line() {
+    assert_same_as_command_line(&tune(6), "jam", &["--seed", "7"], |plugin| {
+        let mut state = plugin.save_state().expect("it saves");
+        state.set_field("seed", &json!(7));
+        plugin.load_state(&state).expect("it loads");
+    });
+}
+
+#[test]
+fn arranges_like_the_command_line() {
+    assert_same_as_command_line(&changing_tune(), "arrange", &[], |_| {});
+    assert_same_as_command_line(
+        &tune(6),
+        "arrange",
+        &["--style", "Hymn", "--chords", "| C | G/B | Am F | G |"],
+        |plugin| {
+            let hymn = plugin.parameter_from_text("style", "Hymn").expect("it is a style");
+            plugin.set_parameter("style", hymn).expect("it has a style");
+            let mut state = plugin.save_state().expect("it saves");
+            state.set_field("plan", &json!("| C | G/B | Am F | G |"));
+            plugin.load_state(&state).expect("it loads");
+        },
+    );
+}
