@@ -1,5 +1,6 @@
-//! Copies the bundles to where hosts look for plugins.
+//! Builds what is shipped, and copies it to where hosts look for plugins.
 
+use crate::bundle::{BundleOptions, bundle};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,9 @@ pub struct InstallOptions {
     /// ONNX Runtime's shared library, copied to where the plugin looks for it
     #[arg(long, value_name = "LIBRARY")]
     pub onnxruntime: Option<PathBuf>,
+    /// Copy the bundles as they were built before
+    #[arg(long)]
+    pub no_build: bool,
 }
 
 /// The user's plugin folders.
@@ -32,20 +36,24 @@ impl PluginFolders {
     }
 }
 
-/// Copies the bundles that are built, replacing older ones.
+/// Replaces what was installed before.
 ///
 /// # Errors
-/// When there are none, or the folders cannot be written.
+/// When the build fails, or the folders cannot be written.
 pub fn install(workspace: &Workspace, options: &InstallOptions) -> Result<()> {
     let folders = PluginFolders::of_user()?;
-    for (bundle, folder) in [(workspace.clap(), &folders.clap), (workspace.vst3(), &folders.vst3)] {
-        ensure!(bundle.exists(), "there is no {}; run `cargo xtask bundle` first", bundle.display());
-        let destination = folder.join(bundle.file_name().context("a bundle has a name")?);
-        replace(&bundle, &destination)?;
-        println!("installed {}", destination.display());
+    let onnxruntime = options.onnxruntime.as_ref().map(std::path::absolute).transpose()?;
+    if !options.no_build {
+        bundle(workspace, BundleOptions { dist: true, ..BundleOptions::default() })?;
     }
-    if let Some(library) = &options.onnxruntime {
-        for destination in runtime_places(&folders, library)? {
+    for (bundle, folder) in [(workspace.clap(), folders.clap), (workspace.vst3(), folders.vst3)] {
+        ensure!(bundle.exists(), "there is no {}; run `cargo xtask bundle` first", bundle.display());
+        let installed = folder.join(bundle.file_name().context("a bundle has a name")?);
+        replace(&bundle, &installed)?;
+        println!("installed {}", installed.display());
+        if let Some(library) = &onnxruntime {
+            let name = library.file_name().with_context(|| format!("{} is no library", library.display()))?;
+            let destination = resources_of(&installed).join(name);
             replace(library, &destination)?;
             println!("installed {}", destination.display());
         }
@@ -53,11 +61,9 @@ pub fn install(workspace: &Workspace, options: &InstallOptions) -> Result<()> {
     Ok(())
 }
 
-/// Beside each plugin's own library, where the plugin looks first.
-fn runtime_places(folders: &PluginFolders, library: &Path) -> Result<Vec<PathBuf>> {
-    let name = library.file_name().context("the library has no name")?;
-    ensure!(library.is_file(), "there is no library {}", library.display());
-    Ok(vec![folders.clap.join(name), folders.vst3.join(name)])
+/// Where an installed plugin looks for its library: inside its bundle, or beside it where the plugin is one file.
+fn resources_of(plugin: &Path) -> PathBuf {
+    if plugin.is_dir() { plugin.join("Contents").join("Resources") } else { plugin.with_extension("resources") }
 }
 
 fn folder_in(variable: &str) -> Result<PathBuf> {

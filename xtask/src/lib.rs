@@ -8,5 +8,6 @@ pub mod piano_roll;
 pub mod python;
 pub mod requirements;
 pub mod test;
+pub mod train;
 pub mod validate;
 pub mod workspace;

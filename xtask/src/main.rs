@@ -6,6 +6,7 @@ use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
 use xtask::test::{TestOptions, test};
+use xtask::train::{TrainOptions, train};
 use xtask::validate::{ValidateOptions, validate};
 use xtask::workspace::Workspace;
 
@@ -21,12 +22,14 @@ struct Arguments {
 enum Chore {
     /// Build the plugin as CLAP and VST3 bundles
     Bundle(BundleOptions),
-    /// Copy the bundles to the user's plugin folders
+    /// Build what is shipped and copy it to the user's plugin folders
     Install(InstallOptions),
     /// Build the plugin, play a melody to it, and write its answer as MIDI and picture
     Jam(JamOptions),
     /// Run every test
     Test(TestOptions),
+    /// Train the model anew and export it into the plugin's sources
+    Train(TrainOptions),
     /// Run clap-validator on the bundle
     Validate(ValidateOptions),
 }
@@ -39,6 +42,7 @@ fn main() -> Result<()> {
         Chore::Install(options) => install(&workspace, &options),
         Chore::Jam(options) => jam(&workspace, &options),
         Chore::Test(options) => test(&workspace, options),
+        Chore::Train(options) => train(&workspace, &options),
         Chore::Validate(options) => validate(&workspace, &options),
     }
 }
