@@ -55,6 +55,9 @@ pub struct BandOptions {
     /// How many notes, from 0 to 1
     #[arg(long)]
     pub density: Option<f32>,
+    /// Who plays along: `all`, or some of bass,chords,pad,counter,drums
+    #[arg(long, value_delimiter = ',')]
+    pub parts: Option<Vec<String>>,
     /// Another seed, another answer
     #[arg(long)]
     pub seed: Option<u32>,
@@ -106,12 +109,17 @@ pub fn jam(workspace: &Workspace, options: &JamOptions) -> Result<()> {
         eprintln!("building the plugin (the first time takes some minutes)");
         bundle(workspace, BundleOptions::default())?;
     }
+    ensure!(workspace.clap().exists(), "there is no {}; leave out --no-build", workspace.clap().display());
     let mut plugin = ClapPlugin::load(&workspace.clap(), PLUGIN_ID)?;
     options.band.set_up(&mut plugin)?;
     let answer = play(&mut plugin, &melody, options)?;
     let title = melody_path.file_stem().context("a melody file has a name")?.to_string_lossy().into_owned();
     let written = write(&answer, &melody, &title, &out)?;
-    summarise(&answer, &melody, &title, &written);
+    summarise(&answer, &melody, &title);
+    if options.live {
+        summarise_calls(&answer.recording, options);
+    }
+    written.iter().for_each(|path| println!("{}", path.display()));
     check(&answer.recording)
 }
 
@@ -151,6 +159,9 @@ impl BandOptions {
                 plugin.set_parameter(id, f64::from((value - lowest) / (highest - lowest)))?;
             }
         }
+        if let Some(wanted) = &self.parts {
+            switch_parts(plugin, wanted)?;
+        }
         let mut state = plugin.save_state()?;
         if let Some(seed) = self.seed {
             state.set_field("seed", &json!(seed));
@@ -160,6 +171,18 @@ impl BandOptions {
         }
         plugin.load_state(&state)
     }
+}
+
+fn switch_parts(plugin: &mut dyn HostedPlugin, wanted: &[String]) -> Result<()> {
+    const ALL: &str = "all";
+    if let Some(unknown) = wanted.iter().find(|id| *id != ALL && Part::from_id(id).is_none()) {
+        bail!("there is no part `{unknown}`; write `{ALL}`, or some of {}", Part::ALL.map(Part::id).join(","));
+    }
+    for part in Part::ALL {
+        let on = wanted.iter().any(|id| id == ALL || id == part.id());
+        plugin.set_parameter(&format!("{}_on", part.id()), f64::from(u8::from(on)))?;
+    }
+    Ok(())
 }
 
 /// Chords from text, a text file, or a MIDI file.
@@ -203,7 +226,7 @@ pub fn play(plugin: &mut dyn HostedPlugin, melody: &Melody, options: &JamOptions
     let recording = player.play(plugin, &play_options, &|quarters| progress.set_position(quarters as u64))?;
     progress.finish_and_clear();
     let time = began.elapsed();
-    let report = plugin.save_state()?.report()?;
+    let report = EngineReport::settled(plugin)?;
     plugin.deactivate();
     let notes = recording.notes(passes - 1);
     let bars = player.bars().to_vec();
@@ -286,7 +309,7 @@ fn write(answer: &Answer, melody: &Melody, title: &str, out: &Path) -> Result<[P
     Ok(files)
 }
 
-fn summarise(answer: &Answer, melody: &Melody, title: &str, written: &[PathBuf]) {
+fn summarise(answer: &Answer, melody: &Melody, title: &str) {
     let report = &answer.report;
     println!("{title}: {} bars answered", answer.bars.len());
     println!("  {:<10} {:>5} notes", "Melody", melody.song.melody.len());
@@ -304,9 +327,16 @@ fn summarise(answer: &Answer, melody: &Melody, title: &str, written: &[PathBuf])
     if let Some(problem) = &report.problem {
         println!("  problem    {problem}");
     }
-    for path in written {
-        println!("{}", path.display());
-    }
+}
+
+/// What the plugin costs the audio thread.
+fn summarise_calls(recording: &Recording, options: &JamOptions) {
+    let mut times = recording.call_times.clone();
+    times.sort_unstable();
+    let microseconds = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e6);
+    let (median, worst) = (microseconds(times.get(times.len() / 2)), microseconds(times.last()));
+    let allowed = f64::from(options.block_size) / options.sample_rate * 1e6;
+    println!("  a call     {median:.0} µs (median), {worst:.0} µs (worst) of {allowed:.0} µs");
 }
 
 /// What no plugin may do.

@@ -3,15 +3,15 @@
 mod common;
 
 use common::{
-    BLOCK_SIZE, Render, SAMPLE_RATE, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on,
-    on_grid, survive_a_wild_host, tune, without_thru, workspace,
+    Render, Running, SAMPLE_RATE, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on, on_grid,
+    standing_transport, survive_a_wild_host, tune, without_thru, workspace,
 };
 use obbligato::midi_file;
 use obbligato::music::{Note, Part, Song};
 use serde_json::json;
 use std::process::Command;
 use xtask::host::clap::ClapPlugin;
-use xtask::host::{HostBlock, HostTransport, HostedPlugin, Message, RenderMode, SongPlayer, Timed, parameter_number};
+use xtask::host::{EngineReport, HostBlock, HostedPlugin, Message, RenderMode, SongPlayer, Timed, parameter_number};
 
 #[test]
 fn the_bundle_holds_a_note_effect() {
@@ -98,59 +98,35 @@ fn every_note_is_released_at_stop_and_jump() {
 
 #[test]
 fn every_note_is_released_after_the_host_deactivates() {
-    let song = tune(4);
     let mut plugin = clap();
     every_part_on(&mut plugin);
-    plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
-    let mut sent = Vec::new();
-    let mut transport = HostTransport {
-        playing: true,
-        quarters: 0.0,
-        quarters_per_minute: 120.0,
-        meter: (4, 4),
-        bar_start: 0.0,
-        bar_number: 0,
-    };
-    let quarters_per_block = f64::from(BLOCK_SIZE) / SAMPLE_RATE * 2.0;
-    while transport.quarters < 7.1 {
-        transport.bar_number = (transport.quarters / 4.0) as i32;
-        transport.bar_start = f64::from(transport.bar_number) * 4.0;
-        // A held note of the melody from the start on.
-        let strike = [Timed { timing: 0, message: Message::NoteOn { channel: 0, key: 64, velocity: 90 } }];
-        let input = if transport.quarters == 0.0 { &strike[..] } else { &[] };
-        let block = HostBlock { frames: BLOCK_SIZE, transport, input };
-        plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
-        transport.quarters += quarters_per_block;
-    }
-    let sounding = |sent: &[Timed]| {
-        let count =
-            |on: bool| sent.iter().filter(|timed| matches!(timed.message, Message::NoteOn { .. }) == on).count();
-        count(true) as i32 - count(false) as i32
-    };
-    assert!(sounding(&sent) > 0, "something sounds in the middle of bar 2");
-    plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts again");
-    let block = HostBlock { frames: BLOCK_SIZE, transport: HostTransport { playing: false, ..transport }, input: &[] };
-    plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
-    assert_eq!(sounding(&sent), 0);
-    let recording = Render::whole(&song, 1).go_on(&mut plugin, &song);
-    assert_clean(&recording, "the song after that");
+    let mut running = Running::start(&mut plugin);
+    running.play_to(7.1);
+    assert!(running.sounding().len() > 1, "melody and band sound in the middle of bar 2");
+    running.reactivate();
+    assert_eq!(running.sounding(), []);
 }
 
 #[test]
-fn a_part_that_is_switched_off_or_moved_is_released() {
-    let song = tune(6);
+fn parts_are_released_when_the_user_changes_them() {
+    let [bass, chords] = [Part::Bass, Part::Chords].map(Part::default_channel);
     let mut plugin = clap();
-    every_part_on(&mut plugin);
-    plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
-    let mut whole = Render::of([0.0..9.2]).go_on(&mut plugin, &song);
-    plugin.set_parameter("bass_on", 0.0).expect("the bass has a switch");
-    plugin.set_parameter("chords_channel", 1.0).expect("the chords have a channel");
-    let rest = Render::of([9.2..24.0]).go_on(&mut plugin, &song);
-    let channels: Vec<u8> = rest.notes(0).iter().map(|note| note.channel).collect();
-    assert!(!channels.contains(&Part::Bass.default_channel()), "the bass is off");
-    assert!(channels.contains(&15) && !channels.contains(&Part::Chords.default_channel()), "the chords have moved");
-    whole.sent.extend(rest.sent);
-    assert_clean(&whole, "all in all");
+    let mut running = Running::start(&mut plugin);
+    running.play_to(6.1);
+    assert!(running.channels().contains(&bass) && running.channels().contains(&chords), "{:?}", running.channels());
+    running.set("bass_on", 0.0);
+    running.set("chords_channel", 1.0);
+    running.play_to(6.2);
+    assert!(!running.channels().contains(&bass) && !running.channels().contains(&chords), "{:?}", running.channels());
+    running.play_to(11.0);
+    assert_eq!(running.channels(), [0, 15], "the melody, and the chords on their new channel");
+    running.set("bypass", 1.0);
+    running.play_to(11.1);
+    assert_eq!(running.channels(), [0], "the melody");
+    running.set("bypass", 0.0);
+    running.play_to(15.0);
+    running.stop();
+    assert_eq!(running.sounding(), []);
 }
 
 #[test]
@@ -174,19 +150,11 @@ fn thru_passes_the_melody_and_its_controllers_at_their_sample() {
         Timed { timing: 40, message: Message::NoteOff { channel: 0, key: 72 } },
         Timed { timing: 63, message: Message::Controller { channel: 0, number: 64, value: 0 } },
     ];
-    let standing = HostTransport {
-        playing: false,
-        quarters: 0.0,
-        quarters_per_minute: 120.0,
-        meter: (4, 4),
-        bar_start: 0.0,
-        bar_number: 0,
-    };
     for (thru, expected) in [(1.0, &input[..]), (0.0, &[])] {
         plugin.set_parameter("thru", thru).expect("it has thru");
         plugin.activate(SAMPLE_RATE, 64, RenderMode::Realtime).expect("the plugin starts");
         let mut sent = Vec::new();
-        let block = HostBlock { frames: 64, transport: standing, input: &input };
+        let block = HostBlock { frames: 64, transport: standing_transport(), input: &input };
         plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
         assert_eq!(sent, expected, "thru {thru}");
         plugin.deactivate();
@@ -206,10 +174,11 @@ fn saved_state_brings_back_the_same_music() {
     state.set_field("plan", &json!("| Am F | C G |"));
     first.load_state(&state).expect("it loads");
     let music = on_grid(&Render::whole(&song, 1).play(&mut first, &song), 0);
+    let chords: Vec<String> =
+        EngineReport::settled(&mut first).expect("it reports").chords.into_iter().map(|chord| chord.name).collect();
+    assert_eq!(chords[..4], ["Am", "F", "C", "G"]);
     let saved = first.save_state().expect("it saves");
     assert_eq!((saved.field("seed"), saved.field("plan")), (Some(json!(4711)), Some(json!("| Am F | C G |"))));
-    let chords: Vec<String> = saved.report().expect("it reports").chords.into_iter().map(|chord| chord.name).collect();
-    assert_eq!(chords[..4], ["Am", "F", "C", "G"]);
 
     let mut second = clap();
     second.load_state(&saved).expect("it loads");
@@ -256,7 +225,7 @@ fn every_bar_of_a_long_song_is_answered_in_both_passes() {
     assert_clean(&recording, "48 bars twice");
     assert_every_bar_answered(&recording, 0, &song);
     assert_every_bar_answered(&recording, 1, &song);
-    let report = plugin.save_state().expect("it saves").report().expect("it reports");
+    let report = EngineReport::settled(&mut plugin).expect("it reports");
     assert_eq!((report.late_segments, report.late_notes, report.dropped), (0, 0, 0));
     assert!(report.bars >= 96, "{} bars", report.bars);
 }

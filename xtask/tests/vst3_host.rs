@@ -3,12 +3,12 @@
 mod common;
 
 use common::{
-    Render, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on, on_grid, survive_a_wild_host,
-    tune, vst3, workspace,
+    Render, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on, on_grid, standing_transport,
+    survive_a_wild_host, tune, vst3, workspace,
 };
 use serde_json::json;
 use xtask::host::vst3::Vst3Plugin;
-use xtask::host::{HostBlock, HostTransport, HostedPlugin, Message, RenderMode, Timed};
+use xtask::host::{HostBlock, HostedPlugin, Message, RenderMode, Timed};
 
 #[test]
 fn hosts_list_it_as_instrument_and_tool() {
@@ -68,17 +68,9 @@ fn thru_passes_the_melody_and_its_controllers() {
         Timed { timing: 11, message: Message::PitchBend { channel: 0, value: 12_345 } },
         Timed { timing: 40, message: Message::NoteOff { channel: 0, key: 72 } },
     ];
-    let transport = HostTransport {
-        playing: false,
-        quarters: 0.0,
-        quarters_per_minute: 120.0,
-        meter: (4, 4),
-        bar_start: 0.0,
-        bar_number: 0,
-    };
     plugin.activate(48_000.0, 64, RenderMode::Realtime).expect("the plugin starts");
     let mut sent = Vec::new();
-    let block = HostBlock { frames: 64, transport, input: &input };
+    let block = HostBlock { frames: 64, transport: standing_transport(), input: &input };
     plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
     assert_eq!(sent, input);
 }

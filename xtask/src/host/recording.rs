@@ -3,6 +3,7 @@
 use super::{Message, Timed};
 use obbligato::music::{Key, Note, Ticks, Velocity, quantise};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A message with its place in the song.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Recording {
     pub sent: Vec<Sent>,
     /// Messages that came earlier than the one before in their block, or lay outside of it.
     pub unsorted: usize,
+    /// How long each process call took.
+    pub call_times: Vec<Duration>,
     /// End of each stretch in quarter notes, where a note that sounds across a jump is cut.
     pub(super) stretch_ends: Vec<f64>,
 }

@@ -216,7 +216,9 @@ impl<'a> Playing<'a> {
             std::thread::sleep(due.saturating_sub(self.began.elapsed()));
         }
         let mut output = Vec::new();
+        let called = Instant::now();
         processor.process(block, &mut output)?;
+        self.recording.call_times.push(called.elapsed());
         self.recording.add_block(stretch, self.sample, block.frames, &output, place);
         self.sample += u64::from(block.frames);
         Ok(())

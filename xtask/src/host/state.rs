@@ -1,7 +1,9 @@
 //! The state a plugin saves, and what Obbligato's says about its engine.
 
+use super::HostedPlugin;
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// What a plugin saves: JSON with `params`, and `fields` that hold JSON texts.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +71,25 @@ impl PluginState {
 }
 
 impl EngineReport {
+    /// The report once it no longer changes: the inference thread may still be at work when the last block is done.
+    ///
+    /// # Errors
+    /// When the plugin saves no report.
+    pub fn settled(plugin: &mut dyn HostedPlugin) -> Result<Self> {
+        const PAUSE: Duration = Duration::from_millis(50);
+        const LONGEST: Duration = Duration::from_secs(10);
+        let began = Instant::now();
+        let mut report = plugin.save_state()?.report()?;
+        loop {
+            std::thread::sleep(PAUSE);
+            let later = plugin.save_state()?.report()?;
+            if later == report || began.elapsed() > LONGEST {
+                return Ok(later);
+            }
+            report = later;
+        }
+    }
+
     fn read(json: &Value) -> Self {
         let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
         let count = |key: &str| json[key].as_u64().unwrap_or_default();

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use obbligato::music::{Key, Meter, Note, Part, Song, TempoChange, Ticks, Velocity};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use xtask::host::clap::ClapPlugin;
@@ -100,6 +101,93 @@ impl Render {
     }
 }
 
+/// A host whose transport runs on while the user turns knobs. The melody is one long note.
+pub struct Running<'a> {
+    plugin: &'a mut dyn HostedPlugin,
+    transport: HostTransport,
+    pub sent: Vec<Timed>,
+}
+
+impl<'a> Running<'a> {
+    /// In 4/4 at 120 quarters a minute, from the start of the song.
+    pub fn start(plugin: &'a mut dyn HostedPlugin) -> Self {
+        plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
+        let mut running = Self { plugin, transport: standing_transport(), sent: Vec::new() };
+        running.transport.playing = true;
+        let strike = Timed { timing: 0, message: Message::NoteOn { channel: 0, key: 64, velocity: 90 } };
+        running.block(&[strike]);
+        running
+    }
+
+    pub fn play_to(&mut self, quarters: f64) {
+        while self.transport.quarters < quarters {
+            self.block(&[]);
+        }
+    }
+
+    pub fn set(&mut self, id: &str, value: f64) {
+        self.plugin.set_parameter(id, value).expect("it has the parameter");
+    }
+
+    /// The host stops and starts the plugin, and its transport stands still.
+    pub fn reactivate(&mut self) {
+        self.plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts again");
+        self.transport.playing = false;
+        self.block(&[]);
+    }
+
+    pub fn stop(&mut self) {
+        self.transport.playing = false;
+        self.block(&[Timed { timing: 0, message: Message::NoteOff { channel: 0, key: 64 } }]);
+    }
+
+    fn block(&mut self, input: &[Timed]) {
+        const QUARTERS_PER_BLOCK: f64 = BLOCK_SIZE as f64 / SAMPLE_RATE * 2.0;
+        self.transport.bar_number = (self.transport.quarters / 4.0) as i32;
+        self.transport.bar_start = 4.0 * f64::from(self.transport.bar_number);
+        let block = HostBlock { frames: BLOCK_SIZE, transport: self.transport, input };
+        let processor = self.plugin.processor().expect("it is active");
+        processor.process(&block, &mut self.sent).expect("it processes");
+        self.transport.quarters += QUARTERS_PER_BLOCK;
+    }
+
+    /// Channels and keys that sound.
+    pub fn sounding(&self) -> Vec<(u8, u8)> {
+        sounding(&self.sent).into_keys().collect()
+    }
+
+    pub fn channels(&self) -> Vec<u8> {
+        let mut channels: Vec<u8> = self.sounding().into_iter().map(|(channel, _)| channel).collect();
+        channels.dedup();
+        channels
+    }
+}
+
+/// Channel and key of what was not struck as often as released, and the difference.
+fn sounding(sent: &[Timed]) -> BTreeMap<(u8, u8), i32> {
+    let mut counts = BTreeMap::<(u8, u8), i32>::new();
+    for Timed { message, .. } in sent {
+        match message {
+            Message::NoteOn { channel, key, .. } => *counts.entry((*channel, *key)).or_default() += 1,
+            Message::NoteOff { channel, key } => *counts.entry((*channel, *key)).or_default() -= 1,
+            Message::Controller { .. } | Message::PitchBend { .. } => {}
+        }
+    }
+    counts.retain(|_, count| *count != 0);
+    counts
+}
+
+pub fn standing_transport() -> HostTransport {
+    HostTransport {
+        playing: false,
+        quarters: 0.0,
+        quarters_per_minute: 120.0,
+        meter: (4, 4),
+        bar_start: 0.0,
+        bar_number: 0,
+    }
+}
+
 /// The band alone: without the melody itself.
 pub fn without_thru(plugin: &mut dyn HostedPlugin) {
     plugin.set_parameter("thru", 0.0).expect("it has thru");
@@ -181,15 +269,7 @@ pub fn survive_a_wild_host(plugin: &mut dyn HostedPlugin, seed: u64) -> Result<(
         plugin.processor()?.process(&HostBlock { frames: 64, transport: still, input }, &mut recording)?;
     }
     plugin.deactivate();
-    let mut sounding = std::collections::BTreeMap::<(u8, u8), i32>::new();
-    for Timed { message, .. } in recording {
-        match message {
-            Message::NoteOn { channel, key, .. } => *sounding.entry((channel, key)).or_default() += 1,
-            Message::NoteOff { channel, key } => *sounding.entry((channel, key)).or_default() -= 1,
-            Message::Controller { .. } | Message::PitchBend { .. } => {}
-        }
-    }
-    sounding.retain(|_, count| *count != 0);
+    let sounding = sounding(&recording);
     assert!(sounding.is_empty(), "seed {seed}: (channel, key) and note-ons without note-off: {sounding:?}");
     Ok(())
 }
