@@ -30,7 +30,8 @@ fn hosts_see_every_parameter_under_its_lasting_number() {
         ["temperature", "style", "density", "follow", "thru", "bypass"].map(str::to_owned).into_iter().chain(of_parts);
     let mut expected: Vec<u32> = ids.map(|id| parameter_number(&id)).collect();
     let mut seen: Vec<u32> = parameters.iter().map(|parameter| parameter.number).collect();
-    (expected.sort_unstable(), seen.sort_unstable());
+    expected.sort_unstable();
+    seen.sort_unstable();
     assert_eq!(seen, expected, "{parameters:?}");
 }
 

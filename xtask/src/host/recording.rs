@@ -2,7 +2,7 @@
 
 use super::{Message, Timed};
 use obbligato::music::{Key, Note, Ticks, Velocity, quantise};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// A message with its place in the song.
@@ -45,24 +45,17 @@ impl Recording {
     pub fn notes(&self, stretch: usize) -> Vec<HostNote> {
         let end = self.stretch_ends[stretch];
         let mut notes = Vec::new();
-        let mut held: BTreeMap<(u8, u8), Vec<(usize, Sent, u8)>> = BTreeMap::new();
+        let mut held: BTreeMap<(u8, u8), VecDeque<(Sent, u8)>> = BTreeMap::new();
         for sent in &self.sent {
             match sent.message {
                 Message::NoteOn { channel, key, velocity } => {
-                    held.entry((channel, key)).or_default().push((sent.stretch, *sent, velocity));
+                    held.entry((channel, key)).or_default().push_back((*sent, velocity));
                 }
                 Message::NoteOff { channel, key } => {
-                    let struck =
-                        held.get_mut(&(channel, key)).and_then(|notes| (!notes.is_empty()).then(|| notes.remove(0)));
-                    if let Some((_, on, velocity)) = struck.filter(|(place, ..)| *place == stretch) {
-                        let released = if sent.stretch == stretch { sent.quarters } else { end };
-                        notes.push(HostNote {
-                            channel,
-                            key,
-                            velocity,
-                            start_quarters: on.quarters,
-                            end_quarters: released,
-                        });
+                    let struck = held.get_mut(&(channel, key)).and_then(VecDeque::pop_front);
+                    if let Some((on, velocity)) = struck.filter(|(on, _)| on.stretch == stretch) {
+                        let end_quarters = if sent.stretch == stretch { sent.quarters } else { end };
+                        notes.push(HostNote { channel, key, velocity, start_quarters: on.quarters, end_quarters });
                     }
                 }
                 Message::Controller { .. } | Message::PitchBend { .. } => {}

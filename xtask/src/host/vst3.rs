@@ -1,4 +1,5 @@
 //! Hosts a built `.vst3`: the few interfaces of the format that a MIDI effect needs.
+#![allow(clippy::unnecessary_cast, reason = "the format's enumerations are signed on Windows and unsigned elsewhere")]
 
 use super::{
     BlockProcessor, HostBlock, HostTransport, HostedPlugin, Message, Parameter, PluginState, RenderMode, Timed,
