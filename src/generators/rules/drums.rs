@@ -1,6 +1,6 @@
 //! Drums: a groove for each style in any metre, and fills where a phrase ends.
 
-use super::rhythm::{Groove, Place, Rank, beats, phrase_bar, places};
+use super::rhythm::{Groove, Place, Rank, beats, places};
 use super::{Pen, Sheet};
 use crate::music::{Key, Segment, Ticks};
 
@@ -66,7 +66,7 @@ fn groove(sheet: &Sheet<'_>, segment: Segment) -> Vec<Hit> {
     hits.extend(kick(sheet.texture.groove, segment));
     hits.retain(|hit| hit.at < until);
     hits.extend(fill);
-    let phrase_begins = phrase_bar(sheet.bar.index) == 0 && segment.number == 0 && !sheet.past.is_empty();
+    let phrase_begins = sheet.phrase_bar == 0 && segment.number == 0 && !sheet.past.is_empty();
     if phrase_begins && sheet.texture.groove == Groove::Backbeat {
         hits.retain(|hit| hit.at > segment.start() || hit.key == KICK);
         hits.push(Hit { key: CRASH, at: segment.start(), need: 0.2, strength: 0.95 });
@@ -148,13 +148,12 @@ fn kick(groove: Groove, segment: Segment) -> Vec<Hit> {
 /// Toms down through the last beat of every fourth bar, longer at the end of the phrase.
 fn fill_of(sheet: &Sheet<'_>, segment: Segment) -> Vec<Hit> {
     const NEED: f32 = 0.3;
-    let phrase = phrase_bar(segment.bar.index);
-    let due = segment.is_last_of_bar() && matches!(phrase, 3 | 7) && sheet.density >= NEED;
+    let due = segment.is_last_of_bar() && matches!(sheet.phrase_bar, 3 | 7) && sheet.density >= NEED;
     if !due || sheet.texture.groove == Groove::Soft {
         return vec![];
     }
     let beats = beats(segment);
-    let long = phrase == 7 && sheet.texture.groove == Groove::Backbeat && beats.len() > 1;
+    let long = sheet.phrase_bar == 7 && sheet.texture.groove == Groove::Backbeat && beats.len() > 1;
     let Some((start, _)) = beats.get(beats.len() - if long { 2 } else { 1 }) else { return vec![] };
     let finest =
         if sheet.texture.groove == Groove::Backbeat && sheet.density > 0.4 { Rank::Between } else { Rank::Pulse };

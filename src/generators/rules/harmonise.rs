@@ -39,7 +39,7 @@ const USUAL_STAY: f32 = 0.25;
 pub fn harmonise_bar(melody: &[Note], bar: Bar, past_chords: &[Option<Chord>], tonality: Tonality) -> Vec<Chord> {
     let slots: Vec<Slot> =
         bar.segments().map(|segment| Slot { segment, evidence: evidence_of(melody, segment), given: None }).collect();
-    let context = Context { tonality, past: past_chords, stay: USUAL_STAY };
+    let context = Context { tonality, past: past_chords, phrase_bar: phrase_bar(bar, melody), stay: USUAL_STAY };
     context.harmonise(&slots, &mut || 0.0).into_iter().flatten().collect()
 }
 
@@ -143,6 +143,8 @@ pub struct Context<'a> {
     pub tonality: Tonality,
     /// Chords of the segments before, oldest first.
     pub past: &'a [Option<Chord>],
+    /// The bar's place in its phrase, 0..8.
+    pub phrase_bar: i32,
     /// How gladly a chord stays for the second half of a bar, 0..=0.5.
     pub stay: f32,
 }
@@ -173,7 +175,7 @@ impl Context<'_> {
         let option = |degree: &Degree| {
             let chord = Chord::new(self.tonality.tonic.up(degree.steps), degree.quality);
             let reason = if self.is_founded(&chord, &slot.evidence) { 0.0 } else { -UNFOUNDED };
-            let score = FIT * fit(&chord, &slot.evidence) + phrase(degree, slot.segment) - degree.cost;
+            let score = FIT * fit(&chord, &slot.evidence) + phrase(degree, self.phrase_bar, slot.segment) - degree.cost;
             (Some(chord), score + reason + whim())
         };
         self.degrees().iter().map(option).collect()
@@ -216,7 +218,7 @@ impl Context<'_> {
     /// A chord that has lasted wants to move on at a bar line.
     fn weariness(&self, chord: Chord) -> f32 {
         let lasted = self.past.iter().rev().take_while(|past| **past == Some(chord)).count();
-        0.2 - 0.13 * lasted.min(5) as f32
+        0.15 - 0.06 * lasted.min(8) as f32
     }
 }
 
@@ -259,9 +261,9 @@ fn fit(chord: &Chord, evidence: &Evidence) -> f32 {
 }
 
 /// What the phrase wants: home at its start, away in the middle, a half close after four bars, home after eight.
-fn phrase(degree: &Degree, segment: Segment) -> f32 {
+fn phrase(degree: &Degree, phrase_bar: i32, segment: Segment) -> f32 {
     let (tonic, last) = (degree.steps == 0 && degree.cost == 0.0, segment.is_last_of_bar());
-    match (phrase_bar(segment.bar.index), degree.function) {
+    match (phrase_bar, degree.function) {
         (0, Tonic) if tonic && segment.number == 0 => 0.35,
         (4, Tonic) if tonic && segment.number == 0 => 0.2,
         (7, Tonic) if tonic && last => 0.4,

@@ -18,7 +18,7 @@ pub use harmonise::{harmonise_bar, tonality_of};
 
 use super::{Ask, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
 use crate::music::{
-    Bar, Chord, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks, Tonality, Velocity,
+    Chord, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks, Tonality, Velocity,
 };
 use harmonise::{Context, Evidence, Slot, evidence_between, evidence_of};
 use rand::{Rng, SeedableRng};
@@ -76,9 +76,9 @@ fn known_until(request: &Request<'_>) -> Ticks {
     }
 }
 
-/// The melody that may be known and still matters: the last ten bars of it, however long ago.
+/// The melody that may be known and still matters: the last two dozen bars of it, however long ago.
 fn heard<'a>(request: &Request<'a>) -> &'a [Note] {
-    const MEMORY: Ticks = 10;
+    const MEMORY: Ticks = 24;
     let until = known_until(request);
     let known = &request.melody[..request.melody.partition_point(|note| note.start < until)];
     let since = known.last().map_or(0, |last| last.start) - MEMORY * request.ask.bar().meter.bar_length().max(48);
@@ -94,7 +94,9 @@ fn choose_chords(request: &Request<'_>, heard: &[Note], tonality: Tonality) -> V
         || request.chords.iter().flatten().any(playing);
     let settings = request.settings.clamped();
     let past: Vec<Option<Chord>> = request.past.iter().map(|answer| answer.chord.chord).collect();
-    let context = Context { tonality, past: &past, stay: Texture::at(settings.style, request.ask.bar().index).stay };
+    let phrase_bar = phrase_bar(request.ask.bar(), heard);
+    let stay = Texture::at(settings.style, phrase_bar).stay;
+    let context = Context { tonality, past: &past, phrase_bar, stay };
     let slot = |(index, segment): (usize, Segment)| Slot {
         segment,
         evidence: match request.ask {
@@ -147,7 +149,7 @@ fn repetition(heard: &[Note], segment: Segment) -> Option<Ticks> {
         let same = |note: &&Note| then.iter().any(|old| old.start + shift == note.start && old.key == note.key);
         now.len() >= FEWEST && 4 * now.iter().filter(same).count() >= 3 * now.len().max(then.len())
     };
-    [4, 8, 2].map(|bars| bars * length).into_iter().find(alike)
+    [16, 8, 4, 2].map(|bars| bars * length).into_iter().find(alike)
 }
 
 /// A segment to be written, with its chord.
@@ -167,7 +169,8 @@ struct Sheet<'a> {
     heard: &'a [Note],
     past: &'a [SegmentAnswer],
     stretches: Vec<Stretch>,
-    bar: Bar,
+    /// The bar's place in its eight-bar phrase, 0..8.
+    phrase_bar: i32,
     /// The melody of the stretches is known.
     melody_known: bool,
     tonality: Tonality,
@@ -183,13 +186,13 @@ struct Sheet<'a> {
 impl<'a> Sheet<'a> {
     fn new(request: &Request<'a>, heard: &'a [Note], tonality: Tonality, chords: &[PlannedChord]) -> Self {
         let settings = request.settings.clamped();
-        let bar = request.ask.bar();
-        let texture = Texture::at(settings.style, bar.index);
+        let phrase_bar = phrase_bar(request.ask.bar(), heard);
+        let texture = Texture::at(settings.style, phrase_bar);
         Self {
             heard,
             past: request.past,
             stretches: stretches(request, chords),
-            bar,
+            phrase_bar,
             melody_known: matches!(request.ask, Ask::Arrange(_)),
             tonality,
             texture,
@@ -266,6 +269,7 @@ struct Pen<'a> {
     dice: ChaCha8Rng,
     temperature: f32,
     density: f32,
+    phrase_bar: i32,
     /// Velocity of a stroke of full strength.
     velocity: f32,
     /// How much more than the density the player does in this segment.
@@ -284,8 +288,16 @@ impl<'a> Pen<'a> {
         };
         let mut dice = ChaCha8Rng::seed_from_u64(request.seed);
         dice.set_stream(1 + part.index() as u64);
-        let velocity = velocity * sheet.loudness;
-        Self { part, dice, temperature: sheet.temperature, density: sheet.density, velocity, whim: 0.0, notes }
+        Self {
+            part,
+            dice,
+            temperature: sheet.temperature,
+            density: sheet.density,
+            phrase_bar: sheet.phrase_bar,
+            velocity: velocity * sheet.loudness,
+            whim: 0.0,
+            notes,
+        }
     }
 
     /// True so often, 0..=1 at a temperature of 1.
@@ -312,7 +324,7 @@ impl<'a> Pen<'a> {
         const BREATH: f32 = 0.12;
         /// How much earlier the last short notes come in than the first.
         const LEAD: f32 = 0.08;
-        let breath = if phrase_bar(segment.bar.index) == 7 && segment.is_last_of_bar() { BREATH } else { 0.0 };
+        let breath = if self.phrase_bar == 7 && segment.is_last_of_bar() { BREATH } else { 0.0 };
         let length = (segment.end() - segment.start()) as f32;
         let late = |place: &Place| (place.at - segment.start()) as f32 / length - 0.5;
         let need = |place: &Place| match place.rank {

@@ -195,9 +195,17 @@ fn counter_context<'a>(
     at: Ticks,
     before: Option<Key>,
 ) -> CounterContext<'a> {
+    /// Two bars or so: what gives an impression of the melody's height.
+    const LATEST: usize = 12;
+    /// What the melody did longer ago is no motion any more.
+    const JUST_NOW: Ticks = 12;
     let struck = &sheet.heard[..sheet.heard.partition_point(|note| note.start <= at)];
-    let mut latest = struck.iter().rev().map(|note| note.key);
-    let (last, previous) = (latest.next(), latest.next());
-    let melody_motion = last.zip(previous).map_or(0, |(a, b)| i32::from(a.number()) - i32::from(b.number()));
-    CounterContext { melody, last_melody: last, melody_motion, before }
+    let latest = &struck[struck.len().saturating_sub(LATEST)..];
+    let pitch = |note: &Note| i32::from(note.key.number());
+    let melody_motion = match latest {
+        [.., a, b] if b.start > at - JUST_NOW => pitch(b) - pitch(a),
+        _ => 0,
+    };
+    let melody_height = (!latest.is_empty()).then(|| latest.iter().map(pitch).sum::<i32>() / latest.len() as i32);
+    CounterContext { melody, melody_height, melody_motion, before }
 }

@@ -3,7 +3,7 @@
 //! Density works by *need*: each place has a need between 0 and 1 that depends on its rank and on the style, and is
 //! struck when the density reaches it. So density adds notes to what was there and never shuffles them.
 
-use crate::music::{Bar, BarIndex, Segment, Style, StyleWeights, Ticks};
+use crate::music::{Bar, Note, Segment, Style, StyleWeights, Ticks};
 
 /// How strong a place in the bar is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,9 +102,15 @@ pub fn strength_at(bar: Bar, at: Ticks) -> f32 {
     place.map_or(Rank::Between, |place| place.rank).strength()
 }
 
-/// Place in an eight-bar phrase, 0..8. Counted from the start of the song.
-pub fn phrase_bar(index: BarIndex) -> i32 {
-    index.0.rem_euclid(8)
+/// A bar's place in its eight-bar phrase, 0..8. Phrases are counted from the start of the song, but for a pickup.
+///
+/// A pickup is a first bar that is short, or in which the melody only begins in the second half. Its memory fades with
+/// the melody that is known; then bars are counted from the song's start again.
+pub fn phrase_bar(bar: Bar, melody: &[Note]) -> i32 {
+    let length = bar.meter.bar_length();
+    let short = bar.start < bar.index.0 * length;
+    let late = melody.first().is_some_and(|first| (length / 2..length).contains(&first.start));
+    (bar.index.0 - i32::from(short || late)).rem_euclid(8)
 }
 
 /// What the chords do with their notes.
@@ -216,9 +222,9 @@ impl Texture {
 
     /// Neighbouring styles blend: what is a number lies between theirs, and the figures take turns by bars, the later
     /// style coming first at the end of each four.
-    pub fn at(position: f32, bar: BarIndex) -> Self {
+    pub fn at(position: f32, phrase_bar: i32) -> Self {
         const TURN: [f32; 4] = [0.125, 0.625, 0.375, 0.875];
-        let turn = TURN[bar.0.rem_euclid(4) as usize];
+        let turn = TURN[phrase_bar.rem_euclid(4) as usize];
         let weights = StyleWeights::at(position).0;
         let rows: Vec<(f32, Self)> = weights.into_iter().zip(Self::OF_STYLE).collect();
         let mut passed = 0.0;
@@ -242,7 +248,7 @@ impl Texture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::music::Meter;
+    use crate::music::{Key, Meter, Velocity};
 
     fn beat_lengths(beats_of_bar: i64, unit: i64) -> Vec<Ticks> {
         let meter = Meter::new(beats_of_bar, unit).expect("a playable metre");
@@ -281,13 +287,26 @@ mod tests {
     }
 
     #[test]
+    fn phrases_begin_after_a_pickup() {
+        let first = |start| [Note { start, key: Key::folded(60), duration: 12, velocity: Velocity::default() }];
+        let (plain, after_quarter) = (
+            Bar::of_constant_meter(4, Meter::COMMON),
+            Bar { start: 3 * 48 + 12, ..Bar::of_constant_meter(4, Meter::COMMON) },
+        );
+        assert_eq!(phrase_bar(plain, &first(0)), 4);
+        assert_eq!(phrase_bar(plain, &first(36)), 3);
+        assert_eq!(phrase_bar(plain, &first(96)), 4);
+        assert_eq!(phrase_bar(after_quarter, &first(0)), 3);
+    }
+
+    #[test]
     fn the_style_knob_blends_its_neighbours() {
-        let figures = |position| (0..4).map(|bar| Texture::at(position, BarIndex(bar)).figure).collect::<Vec<_>>();
+        let figures = |position| (0..4).map(|bar| Texture::at(position, bar).figure).collect::<Vec<_>>();
         use Figure::{Arpeggio, Rocking};
         assert_eq!(figures(3.0), [Arpeggio; 4]);
         assert_eq!(figures(3.25), [Arpeggio, Arpeggio, Arpeggio, Rocking]);
         assert_eq!(figures(3.5), [Arpeggio, Rocking, Arpeggio, Rocking]);
-        let between = Texture::at(5.5, BarIndex(0)).touch;
+        let between = Texture::at(5.5, 0).touch;
         assert!((between - 1.05).abs() < 1e-6, "{between}");
     }
 }

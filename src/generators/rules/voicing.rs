@@ -95,9 +95,9 @@ fn outside(keys: &[i32], range: &RangeInclusive<i32>) -> f32 {
 
 /// The bass note of this class nearest to the one before, with a pull to the middle of its range.
 pub fn bass_key(class: PitchClass, before: Option<Key>) -> Key {
-    const HOME: i32 = 38;
+    const HOME: i32 = 39;
     let before = before.map_or(HOME, |key| i32::from(key.number()));
-    let cost = |key: &i32| 10 * (key - before).abs() + 6 * (key - HOME).abs();
+    let cost = |key: &i32| 5 * (key - before).abs() + 4 * (key - HOME).abs();
     let keys = BASS_RANGE.filter(|key| PitchClass::new(*key) == class);
     Key::folded(keys.min_by_key(cost).unwrap_or(HOME))
 }
@@ -125,9 +125,9 @@ pub fn step_towards(goal: Key, from: Key, tonality: Tonality) -> Key {
 pub struct CounterContext<'a> {
     /// The keys that sound together with it, as far as known, and for how many ticks.
     pub melody: &'a [(Key, Ticks)],
-    /// The last melody note struck before or with it.
-    pub last_melody: Option<Key>,
-    /// Semitones the melody last moved.
+    /// Where the melody lies: the mean of its last keys.
+    pub melody_height: Option<i32>,
+    /// Semitones the melody just moved.
     pub melody_motion: i32,
     pub before: Option<Key>,
 }
@@ -180,11 +180,10 @@ fn counter_motion(key: i32, context: &CounterContext<'_>) -> i32 {
 
 /// Below a high melody, above a low one.
 fn counter_home(context: &CounterContext<'_>) -> i32 {
-    const HIGH: i32 = 70;
-    let Some(melody) = context.last_melody else { return HIGH };
-    let melody = i32::from(melody.number());
-    let home = if melody >= HIGH { melody - 8 } else { melody + 8 };
-    home.clamp(*COUNTER_RANGE.start() + 2, *COUNTER_RANGE.end() - 4)
+    const HIGH: i32 = 71;
+    let Some(melody) = context.melody_height else { return HIGH };
+    let home = if melody >= HIGH { melody - 8 } else { melody + 7 };
+    home.clamp(*COUNTER_RANGE.start() + 2, *COUNTER_RANGE.end() - 6)
 }
 
 /// The keys that sound between two places, and for how many ticks.
