@@ -1,6 +1,6 @@
 //! Drums: a groove for each style in any metre, and fills where a phrase ends.
 
-use super::rhythm::{Groove, Place, Rank, beats, places};
+use super::rhythm::{Groove, NEVER, Place, Rank, beats, places};
 use super::{Pen, Sheet};
 use crate::music::{Key, Segment, Ticks};
 
@@ -77,7 +77,7 @@ fn groove(sheet: &Sheet<'_>, segment: Segment) -> Vec<Hit> {
 /// Ride or hi-hat.
 fn time(groove: Groove, segment: Segment) -> Vec<Hit> {
     let (key, strength, needs) = match groove {
-        Groove::Soft => (RIDE, 0.3, [0.0, 0.45, 0.95, 2.0]),
+        Groove::Soft => (RIDE, 0.3, [0.0, 0.45, 0.95, NEVER]),
         Groove::SideStick => (CLOSED_HAT, 0.55, [0.1, 0.2, 0.45, 0.9]),
         Groove::Backbeat => (CLOSED_HAT, 0.75, [0.05, 0.1, 0.4, 0.88]),
     };
@@ -134,14 +134,14 @@ fn kick(groove: Groove, segment: Segment) -> Vec<Hit> {
         Groove::Soft => vec![],
         Groove::SideStick if taken => vec![],
         Groove::SideStick if segment.number == 0 => {
-            vec![hit(start, 0.0, 0.8), hit(push, if room { 0.65 } else { 2.0 }, 0.6)]
+            vec![hit(start, 0.0, 0.8), hit(push, if room { 0.65 } else { NEVER }, 0.6)]
         }
         Groove::SideStick => vec![hit(start, 0.3, 0.7)],
         Groove::Backbeat if taken => vec![hit(segment.end() - 6, 0.6, 0.7)],
         Groove::Backbeat if segment.number == 0 => {
-            vec![hit(start, 0.0, 1.0), hit(push, if room { 0.55 } else { 2.0 }, 0.8)]
+            vec![hit(start, 0.0, 1.0), hit(push, if room { 0.55 } else { NEVER }, 0.8)]
         }
-        Groove::Backbeat => vec![hit(start, 0.05, 0.95), hit(answer, if room { 0.35 } else { 2.0 }, 0.8)],
+        Groove::Backbeat => vec![hit(start, 0.05, 0.95), hit(answer, if room { 0.35 } else { NEVER }, 0.8)],
     }
 }
 

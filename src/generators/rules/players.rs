@@ -1,6 +1,6 @@
 //! Bass, chords, pad and counter-melody: what each does with a chord in a texture.
 
-use super::rhythm::{BassFigure, Figure, Place, Rank};
+use super::rhythm::{BassFigure, Figure, NEVER, Place, Rank};
 use super::voicing::{
     BASS_RANGE, CHORD_RANGE, CounterContext, PAD_RANGE, Spacing, bass_key, counter_key, lead, other_bass_class,
     sounding, step_towards,
@@ -121,7 +121,7 @@ fn strike_figure(
             let gone = if stretch.continued { places.len() } else { 0 } + if turned { keys.len() - 1 } else { 0 };
             strike(&[keys[up_and_down(index + gone, keys.len())]], stretch.segment.end());
         }
-        Figure::Rocking if index % 2 == 0 => strike(&keys[..1], end_of(places, index + 1, stretch)),
+        Figure::Rocking if index.is_multiple_of(2) => strike(&keys[..1], end_of(places, index + 1, stretch)),
         Figure::Rocking => strike(&keys[1..], gated),
     }
 }
@@ -179,7 +179,7 @@ fn counter_places(sheet: &Sheet<'_>, pen: &mut Pen<'_>, stretch: &Stretch) -> Ve
         Rank::Beat if sheet.melody_known && melody_moves(sheet.heard, place.at) => 0.85,
         Rank::Beat if sheet.melody_known || held => 0.4,
         Rank::Beat => 0.65,
-        Rank::Pulse | Rank::Between => 2.0,
+        Rank::Pulse | Rank::Between => NEVER,
     };
     super::places(segment).into_iter().filter(|place| pen.wants(need(place))).collect()
 }

@@ -193,8 +193,8 @@ pub struct Texture {
     pub stay: f32,
 }
 
-/// Never, at any density.
-const NEVER: f32 = 9.0;
+/// A need that no density reaches.
+pub const NEVER: f32 = 9.0;
 
 const fn needs(beat: f32, pulse: f32, between: f32) -> Needs {
     Needs { beat, pulse, between }

@@ -460,8 +460,23 @@ fn more_density_means_more_notes() {
 }
 
 fn any_meter() -> impl Strategy<Value = Meter> {
-    let metres =
-        [(2, 4), (3, 4), (4, 4), (5, 4), (6, 4), (2, 2), (3, 8), (5, 8), (6, 8), (7, 8), (9, 8), (12, 8), (7, 16)];
+    let metres = [
+        (2, 4),
+        (3, 4),
+        (4, 4),
+        (5, 4),
+        (6, 4),
+        (2, 2),
+        (3, 8),
+        (5, 8),
+        (6, 8),
+        (7, 8),
+        (9, 8),
+        (12, 8),
+        (7, 16),
+        (6, 16),
+        (1, 16),
+    ];
     proptest::sample::select(metres.to_vec()).prop_map(|(beats, unit)| Meter::new(beats, unit).expect("playable"))
 }
 
