@@ -1,5 +1,6 @@
 //! The project's chores behind `cargo xtask`, and the plugin hosts that its tests use.
 
+pub mod bench;
 pub mod bundle;
 pub mod host;
 pub mod install;

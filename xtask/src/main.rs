@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::bench::bench;
 use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
@@ -28,6 +29,8 @@ enum Chore {
     Jam(JamOptions),
     /// Run every test
     Test(TestOptions),
+    /// Measure how fast the model answers
+    Bench,
     /// Train the model anew and export it into the plugin's sources
     Train(TrainOptions),
     /// Run clap-validator on the bundle
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
         Chore::Install(options) => install(&workspace, &options),
         Chore::Jam(options) => jam(&workspace, &options),
         Chore::Test(options) => test(&workspace, options),
+        Chore::Bench => bench(&workspace),
         Chore::Train(options) => train(&workspace, &options),
         Chore::Validate(options) => validate(&workspace, &options),
     }
