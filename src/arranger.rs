@@ -95,22 +95,9 @@ impl Arranger {
 
     /// Writes a segment by rule alone, at once: played if the answer should come late.
     pub fn reserve(&mut self, segment: Segment, cut: &Cut, write: &mut dyn FnMut(PartNote)) {
-        let past = self.ledger.anticipated_before(segment.start(), 1);
-        let melody = self.melody_known_before(segment.start(), cut.margin);
-        let chords = [self.planned_chord(&segment)];
-        let request = Request {
-            ask: Ask::Jam(segment),
-            melody: &melody,
-            past: &past,
-            chords: &chords,
-            parts: asked_parts(&cut.settings),
-            settings: &cut.settings,
-            quarters_per_minute: cut.quarters_per_minute,
-            margin: cut.margin,
-            seed: seed_of(&cut.settings, &Ask::Jam(segment)),
-        };
+        let question = self.question_in_jam(segment, cut);
         // The rules cannot fail: whatever they are asked, they have an answer.
-        let _ = self.rules.answer(&request, write);
+        let _ = self.rules.answer(&question.request(), write);
     }
 
     /// Arranges one bar that is known and waits for it. Returns whether there was one: call it while idle.
@@ -201,46 +188,43 @@ impl Arranger {
     }
 
     fn arrange_bar(&mut self, bar: Bar, cut: &Cut) {
-        let past = self.ledger.arranged_before(bar.start, MEMORY_BARS);
-        let melody = self.ledger.melody_before(bar.end(), MEMORY_BARS);
-        let chords: Vec<_> = bar.segments().map(|segment| self.plan.chord_of(&segment)).collect();
         // The tempo at which the bar was heard, not the one at which it happens to be arranged.
         let heard_at = self.ledger.bar_at(bar.start).and_then(|entry| entry.anticipated.first());
-        let request = Request {
+        let question = Question {
             ask: Ask::Arrange(bar),
-            melody: &melody,
-            past: &past,
-            chords: &chords,
-            parts: asked_parts(&cut.settings),
-            settings: &cut.settings,
+            past: self.ledger.arranged_before(bar.start, MEMORY_BARS),
+            melody: self.ledger.melody_before(bar.end(), MEMORY_BARS),
+            chords: bar.segments().map(|segment| self.plan.chord_of(&segment)).collect(),
+            settings: cut.settings,
             quarters_per_minute: heard_at.map_or(cut.quarters_per_minute, |answer| answer.quarters_per_minute),
             margin: SHORTEST_MARGIN,
-            seed: seed_of(&cut.settings, &Ask::Arrange(bar)),
         };
-        let answers = write_answer(&mut *self.generator, &mut self.rules, &request, &mut self.problem, &mut |_| {});
+        let answers = self.write(&question, &mut |_| {});
         self.ledger.arrange(bar, answers);
     }
 
     fn jam(&mut self, cut: &Cut, write: &mut dyn FnMut(PartNote)) -> SegmentAnswer {
-        let segment = cut.segment;
-        let past = self.ledger.anticipated_before(segment.start(), MEMORY_BARS);
-        let melody = self.melody_known_before(segment.start(), cut.margin);
-        let chords = [self.planned_chord(&segment)];
-        let request = Request {
-            ask: Ask::Jam(segment),
-            melody: &melody,
-            past: &past,
-            chords: &chords,
-            parts: asked_parts(&cut.settings),
-            settings: &cut.settings,
-            quarters_per_minute: cut.quarters_per_minute,
-            margin: cut.margin,
-            seed: seed_of(&cut.settings, &Ask::Jam(segment)),
-        };
-        let mut answers = write_answer(&mut *self.generator, &mut self.rules, &request, &mut self.problem, write);
-        let answer = answers.remove(0);
+        let question = self.question_in_jam(cut.segment, cut);
+        let answer = self.write(&question, write).remove(0);
         self.ledger.anticipate(answer.clone());
         answer
+    }
+
+    fn write(&mut self, question: &Question, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
+        let generator = &mut *self.generator;
+        write_answer(generator, &mut self.rules, &question.request(), &mut self.problem, write)
+    }
+
+    fn question_in_jam(&self, segment: Segment, cut: &Cut) -> Question {
+        Question {
+            ask: Ask::Jam(segment),
+            past: self.ledger.anticipated_before(segment.start(), MEMORY_BARS),
+            melody: self.melody_known_before(segment.start(), cut.margin),
+            chords: vec![self.planned_chord(&segment)],
+            settings: cut.settings,
+            quarters_per_minute: cut.quarters_per_minute,
+            margin: cut.margin,
+        }
     }
 
     /// The melody that a jamming answer may know: this take's, and before it what the ledger keeps.
@@ -262,14 +246,14 @@ impl Arranger {
 
     fn chord_heard_here(&self, segment: &Segment) -> Option<PlannedChord> {
         let entry = self.ledger.bar_at(segment.bar.start).filter(|entry| entry.bar.meter == segment.bar.meter)?;
-        let melody = entry.melody.as_ref().filter(|melody| !melody.is_empty())?;
+        entry.melody.as_ref().filter(|melody| !melody.is_empty())?;
         if let Some(arranged) = entry.arranged.get(usize::from(segment.number)) {
             return Some(heard(arranged.chord));
         }
         let before = self.ledger.melody_before(segment.bar.end(), MEMORY_BARS);
         let tonality = tonality_of(&before, segment.bar.end());
         let past: Vec<_> = self.ledger.anticipated_before(segment.bar.start, 2).iter().map(|a| a.chord.chord).collect();
-        let chords = harmonise_bar(melody, segment.bar, &past, tonality);
+        let chords = harmonise_bar(&before, segment.bar, &past, tonality);
         let chord = chords.get(usize::from(segment.number)).copied()?;
         Some(PlannedChord { chord: Some(chord), source: PlanSource::Heard })
     }
@@ -278,6 +262,33 @@ impl Arranger {
         let entry = self.ledger.place_before_repeated(segment.bar)?;
         let answers = if entry.arranged.is_empty() { &entry.anticipated } else { &entry.arranged };
         answers.get(usize::from(segment.number)).map(|answer| heard(answer.chord))
+    }
+}
+
+/// What a [`Request`] borrows.
+struct Question {
+    ask: Ask,
+    past: Vec<SegmentAnswer>,
+    melody: Vec<Note>,
+    chords: Vec<Option<PlannedChord>>,
+    settings: Settings,
+    quarters_per_minute: f32,
+    margin: Ticks,
+}
+
+impl Question {
+    fn request(&self) -> Request<'_> {
+        Request {
+            ask: self.ask,
+            melody: &self.melody,
+            past: &self.past,
+            chords: &self.chords,
+            parts: PerPart::from_fn(|part| self.settings.part_is_on(part)),
+            settings: &self.settings,
+            quarters_per_minute: self.quarters_per_minute,
+            margin: self.margin,
+            seed: seed_of(&self.settings, &self.ask),
+        }
     }
 }
 
@@ -359,10 +370,6 @@ fn into_segments(request: &Request<'_>, chords: &[PlannedChord], mut notes: Vec<
             margin: request.margin,
         })
         .collect()
-}
-
-fn asked_parts(settings: &Settings) -> PerPart<bool> {
-    PerPart::from_fn(|part| settings.part_is_on(part))
 }
 
 /// Random numbers of an answer: by the user's seed and the place in the song, so that a bar can be written alone.
