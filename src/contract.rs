@@ -20,10 +20,12 @@ pub const PARTS: [&str; 3] = ["bass", "chords", "counter"];
 pub const VOCABULARY: usize = 1505;
 /// Length of the condition vector.
 pub const CONDITIONS: usize = 32;
+/// Tokens that a model reads in one run, when it does not read one.
+pub const AT_ONCE: usize = 32;
 /// Places for style weights in the condition vector.
 pub const MOST_STYLES: usize = 8;
 
-const WINDOW: RangeInclusive<usize> = 128..=8192;
+const WINDOW: RangeInclusive<usize> = 256..=8192;
 const LAYERS: RangeInclusive<usize> = 1..=64;
 const HEADS: RangeInclusive<usize> = 1..=64;
 const HEAD_SIZE: RangeInclusive<usize> = 2..=512;
@@ -218,7 +220,7 @@ pub mod tests {
             ("parts", "bass chords counter"),
             ("styles", "Waltz|March"),
             ("controls", controls.as_str()),
-            ("window", "256"),
+            ("window", "512"),
             ("layers", "2"),
             ("heads", "2"),
             ("head_size", "8"),
@@ -247,7 +249,7 @@ pub mod tests {
             ("styles", "a||b", "1 to 8 names"),
             ("controls", "{", "not a table"),
             ("controls", r#"{"bass":{}}"#, "missing field"),
-            ("window", "lots", "`lots`, which is not a number from 128 to 8192"),
+            ("window", "lots", "`lots`, which is not a number from 256 to 8192"),
             ("layers", "0", "from 1 to 64"),
             ("heads", "64", ""),
         ] {

@@ -263,7 +263,7 @@ pub fn write_heard(tokens: &mut Vec<Token>, segment: &Segment, melody: &[Note], 
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::contract;
     use crate::music::Velocity;
@@ -275,15 +275,16 @@ mod tests {
         cases: Vec<Case>,
     }
 
+    /// Music and its tokens, shared with the Python code.
     #[derive(Deserialize)]
-    struct Case {
-        name: String,
+    pub struct Case {
+        pub name: String,
         mode: String,
         metre: String,
         asked: Vec<String>,
         lead: Option<f32>,
         bars: Vec<CaseBar>,
-        tokens: Vec<Token>,
+        pub tokens: Vec<Token>,
     }
 
     /// Notes are `[start, duration, key]`.
@@ -294,9 +295,53 @@ mod tests {
         parts: HashMap<String, Vec<[i32; 3]>>,
     }
 
-    fn cases() -> Vec<Case> {
+    pub fn cases() -> Vec<Case> {
         let text = include_str!("../../models/parity/encoding.json");
         serde_json::from_str::<Fixture>(text).expect("the fixture is well formed").cases
+    }
+
+    impl Case {
+        pub fn is_jam(&self) -> bool {
+            self.mode == "jam"
+        }
+
+        pub fn margin(&self) -> Ticks {
+            (self.lead.unwrap_or(1.5) + 0.5) as Ticks
+        }
+
+        pub fn asked_parts(&self) -> PerPart<bool> {
+            PerPart::from_fn(|part| self.asked.iter().any(|id| id == part.id()))
+        }
+
+        pub fn melody(&self) -> Vec<Note> {
+            let mut melody: Vec<Note> = self.bars.iter().flat_map(|bar| &bar.melody).map(|n| note(n, 0)).collect();
+            melody.sort();
+            melody
+        }
+
+        /// Each segment with its chord and the notes of the asked parts that begin in it.
+        pub fn segments(&self) -> Vec<(Segment, Option<Chord>, Vec<PartNote>)> {
+            let bars = self.bars.iter().zip(0..);
+            let segments = bars.flat_map(|(given, number)| {
+                let bar = Bar::of_constant_meter(number, self.meter());
+                bar.segments().zip(&given.chords).map(move |(segment, name)| (segment, chord(name), given))
+            });
+            segments.map(|(segment, chord, given)| (segment, chord, self.notes_in(&segment, given))).collect()
+        }
+
+        fn notes_in(&self, segment: &Segment, given: &CaseBar) -> Vec<PartNote> {
+            let asked = self.asked_parts();
+            let parts = PARTS.into_iter().filter(|part| asked[*part]);
+            let notes = parts.flat_map(|part| given.parts.get(part.id()).into_iter().flatten().map(move |n| (part, n)));
+            let notes = notes.map(|(part, n)| PartNote { part, note: note(n, segment.bar.start) });
+            notes.filter(|n| (segment.start()..segment.end()).contains(&n.note.start)).collect()
+        }
+
+        fn meter(&self) -> Meter {
+            let (beats, unit) = self.metre.split_once('/').expect("a metre");
+            let number = |text: &str| text.parse().expect("a number");
+            Meter::new(number(beats), number(unit)).expect("a usual metre")
+        }
     }
 
     fn note([start, duration, key]: &[i32; 3], line: Ticks) -> Note {
@@ -307,43 +352,15 @@ mod tests {
         (name != "N.C.").then(|| name.replace(' ', "").parse().expect("the fixture's chords are readable"))
     }
 
-    fn encoded(case: &Case) -> Vec<Token> {
-        let (beats, unit) = case.metre.split_once('/').expect("a metre");
-        let number = |text: &str| text.parse().expect("a number");
-        let meter = Meter::new(number(beats), number(unit)).expect("a usual metre");
-        let index = metre(meter).expect("a metre the model knows");
-        let margin = (case.lead.unwrap_or(1.5) + 0.5) as Ticks;
-        let asked = PerPart::from_fn(|part| case.asked.iter().any(|id| id == part.id()));
-        let melody: Vec<Note> = case.bars.iter().flat_map(|bar| &bar.melody).map(|n| note(n, 0)).collect();
-        let mut tokens = vec![START];
-        for (number, given) in case.bars.iter().enumerate() {
-            let bar = Bar::of_constant_meter(number as i32, meter);
-            let in_part = |part: Part| given.parts.get(part.id()).into_iter().flatten();
-            let part_notes = |part| in_part(part).map(move |n| PartNote { part, note: note(n, bar.start) });
-            let notes: Vec<PartNote> = PARTS.into_iter().flat_map(part_notes).collect();
-            if case.mode == "known" {
-                tokens.push(bar_token(index));
-                write_melody(&mut tokens, &bar, &melody);
-                tokens.extend(given.chords.iter().map(|name| chord_token(chord(name))));
-                write_answer(&mut tokens, &bar, (bar.start, bar.end()), &asked, &notes);
-                continue;
-            }
-            tokens.push(jam_token(index));
-            for (segment, name) in bar.segments().zip(&given.chords) {
-                tokens.push(chord_token(chord(name)));
-                write_answer(&mut tokens, &bar, (segment.start(), segment.end()), &asked, &notes);
-                write_heard(&mut tokens, &segment, &melody, margin);
-            }
-        }
-        tokens
-    }
+    // That bars become the tokens that Python writes is tested where they are put together, in `context`.
 
     #[test]
-    fn bars_become_the_tokens_that_python_writes() {
+    fn the_fixture_has_its_cases() {
         let cases = cases();
-        assert!(cases.len() > 10, "the fixture has lost its cases");
-        for case in cases {
-            assert_eq!(encoded(&case), case.tokens, "{}", case.name);
+        let (jam, known): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.is_jam());
+        assert!(jam.len() >= 5 && known.len() >= 8);
+        for metre in contract::METRES {
+            assert!(cases.iter().any(|case| case.metre == metre), "{metre}");
         }
     }
 

@@ -48,6 +48,23 @@ impl PartGrammar {
         matches!(meaning(token), Some(Meaning::Note(key, Length::Ticks(_))) if self.allows_key(key))
     }
 
+    pub fn part(&self) -> Part {
+        self.part
+    }
+
+    /// Whether the token ends the part.
+    pub fn ends_with(&self, token: Token) -> bool {
+        token == self.then
+    }
+
+    /// Whether nothing but the end may follow.
+    pub fn is_over(&self) -> bool {
+        let next = self.position.map_or(0, |position| position + 1);
+        let later = self.stretches.iter().any(|stretch| !stretch.silent && stretch.end > next);
+        let together = self.position.is_some() && self.keys.len() < notes_a_position(self.part);
+        self.may_end() && !later && !together
+    }
+
     /// Whether the part may end here: a position is followed by at least one note.
     pub fn may_end(&self) -> bool {
         self.position.is_none() || !self.keys.is_empty()
@@ -111,7 +128,7 @@ mod tests {
         for choice in choices {
             let allowed = allowed(&grammar);
             let token = allowed[usize::from(*choice) % allowed.len()];
-            if token == grammar.then {
+            if grammar.ends_with(token) {
                 break;
             }
             notes.extend(grammar.take(token));
@@ -144,6 +161,27 @@ mod tests {
                 let first = notes.iter().find(|note| (from..to).contains(&note.0));
                 prop_assert!(first.is_none_or(|note| note.1.pitch_class() == PitchClass::new(class)));
             }
+        }
+    }
+
+    #[test]
+    fn a_part_is_over_when_only_its_end_may_follow() {
+        let silent = Stretch { silent: true, ..stretch(0, 24) };
+        for (part, stretches, tokens, over) in [
+            (Part::Bass, vec![silent], &[][..], true),
+            (Part::Bass, vec![silent, stretch(24, 48)], &[], false),
+            (Part::Bass, vec![stretch(0, 24)], &[16 + 23], false),
+            (Part::Bass, vec![stretch(0, 24)], &[16 + 23, 185 + 1], true),
+            (Part::Bass, vec![stretch(0, 24)], &[16 + 22, 185 + 1], false),
+            (Part::Bass, vec![stretch(0, 24), Stretch { silent: true, ..stretch(24, 48) }], &[16 + 23, 185 + 1], true),
+            (Part::Chords, vec![stretch(0, 24)], &[16 + 23, 185 + 1], false),
+        ] {
+            let mut grammar = PartGrammar::new(part, END, stretches);
+            for token in tokens {
+                grammar.take(*token);
+            }
+            assert_eq!(grammar.is_over(), over, "{part:?} {tokens:?}");
+            assert_eq!(allowed(&grammar) == [END], over);
         }
     }
 

@@ -45,3 +45,17 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
     let problem = choice.name.as_ref().map(|name| format!("this build has no models, so `{name}` cannot play"));
     Loaded { problem, ..Loaded::rules() }
 }
+
+#[cfg(feature = "inference")]
+fn load_model(choice: &GeneratorChoice) -> Loaded {
+    let runtime = crate::runtime::Runtime::get(&choice.runtime);
+    match super::onnx::load(choice.name.as_deref(), runtime) {
+        Ok(generator) => Loaded {
+            generator: Box::new(generator),
+            backend: runtime.backend().to_string(),
+            device: runtime.device().to_string(),
+            problem: runtime.problem_for(&choice.runtime),
+        },
+        Err(error) => Loaded { problem: Some(format!("{error}; the rules play")), ..Loaded::rules() },
+    }
+}

@@ -1,6 +1,17 @@
 //! What writes an accompaniment. One file per engine; all answer the same [`Request`].
 
+pub mod context;
+pub mod controls;
+pub mod dynamics;
+pub mod encoding;
+pub mod grammar;
+pub mod library;
+#[cfg(feature = "inference")]
+pub mod onnx;
+pub mod reader;
 pub mod rules;
+pub mod sampling;
+pub mod transformer;
 
 use crate::music::{Bar, Meter, Note, Part, PerPart, PlannedChord, Segment, Ticks};
 use crate::settings::Settings;

@@ -1,0 +1,123 @@
+//! The knobs as a model reads them: the condition vector of `docs/encoding.md`. Pure.
+
+use super::encoding::PARTS;
+use crate::contract::{CONDITIONS, Contract, MOST_STYLES};
+use crate::music::{PerPart, Style};
+use crate::settings::Settings;
+
+pub type Condition = [f32; CONDITIONS];
+
+/// Shares of the training bars at the ends of the density knob: further out the model has seen too little.
+const SPARSEST: f32 = 0.05;
+const DENSEST: f32 = 0.95;
+
+const ATTRIBUTES: usize = MOST_STYLES;
+const ATTRIBUTES_A_PART: usize = 6;
+const ASKED: usize = 28;
+const TEMPO: usize = 31;
+/// Octaves of tempo around 120 that the model knows.
+const TEMPO_RANGE: f32 = 1.5;
+
+/// Style, density and tempo as asked; register and length are left to the model.
+pub fn condition(
+    contract: &Contract,
+    settings: &Settings,
+    asked: &PerPart<bool>,
+    quarters_per_minute: f32,
+) -> Condition {
+    let mut condition = [0.0; CONDITIONS];
+    let styles = style_weights(settings.style, contract.styles.len());
+    condition[..MOST_STYLES].copy_from_slice(&styles);
+    for (index, _) in PARTS.iter().enumerate().filter(|(_, part)| asked[**part]) {
+        let at = ATTRIBUTES + ATTRIBUTES_A_PART * index;
+        condition[at] = density(contract, index, &styles, settings.density) / 4.0;
+        condition[at + 1] = 1.0;
+        condition[ASKED + index] = 1.0;
+    }
+    let octaves = (quarters_per_minute / 120.0).log2();
+    condition[TEMPO] = if octaves.is_finite() { octaves.clamp(-TEMPO_RANGE, TEMPO_RANGE) } else { 0.0 };
+    condition
+}
+
+/// The knob's place in the model's own palette of `count` styles: on a whole number one style, between two their blend.
+fn style_weights(position: f32, count: usize) -> [f32; MOST_STYLES] {
+    let place = position.clamp(0.0, Style::LAST_POSITION) / Style::LAST_POSITION * (count - 1) as f32;
+    let below = (place as usize).min(count - 1);
+    let share = place - below as f32;
+    let mut weights = [0.0; MOST_STYLES];
+    weights[below] = 1.0 - share;
+    if share > 0.0 {
+        weights[below + 1] = share;
+    }
+    weights
+}
+
+/// Onsets a quarter: at the knob's middle what is usual for the styles, at its ends the training's extremes.
+fn density(contract: &Contract, part: usize, styles: &[f32; MOST_STYLES], knob: f32) -> f32 {
+    let quantiles = contract.controls.quantiles(part);
+    let (least, most) = (quantiles.density_at(SPARSEST), quantiles.density_at(DENSEST));
+    let usual = usual_density(contract, part, styles).unwrap_or(quantiles.density_at(0.5));
+    if knob < 0.5 {
+        least.min(usual) + (usual - least.min(usual)) * 2.0 * knob
+    } else {
+        usual + (most.max(usual) - usual) * (2.0 * knob - 1.0)
+    }
+}
+
+/// The mean density of the asked styles; `None` where none of them has the part.
+fn usual_density(contract: &Contract, part: usize, styles: &[f32; MOST_STYLES]) -> Option<f32> {
+    let mean = |name: &String| contract.controls.means(name, part).and_then(|means| means.density);
+    let known = contract.styles.iter().zip(styles).filter_map(|(name, weight)| Some((mean(name)?, *weight)));
+    let (sum, total) = known.fold((0.0, 0.0), |(sum, total), (mean, weight)| (sum + mean * weight, total + weight));
+    (total > 0.0).then_some(sum / total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::tests::contract;
+    use crate::music::Part;
+
+    fn bass_only() -> PerPart<bool> {
+        PerPart::from_fn(|part| part == Part::Bass)
+    }
+
+    fn with(settings: Settings) -> Condition {
+        condition(&contract(), &settings, &bass_only(), 60.0)
+    }
+
+    #[test]
+    fn the_vector_says_what_was_asked() {
+        let condition = with(Settings { style: 0.0, density: 0.5, ..Settings::default() });
+        let mut expected = [0.0; CONDITIONS];
+        (expected[0], expected[8], expected[9], expected[28], expected[31]) = (1.0, 0.25, 1.0, 1.0, -1.0);
+        assert_eq!(condition, expected);
+    }
+
+    #[test]
+    fn the_style_knob_spans_the_models_own_palette() {
+        let weights = |style| with(Settings { style, ..Settings::default() })[..3].to_vec();
+        assert_eq!(weights(0.0), [1.0, 0.0, 0.0]);
+        assert_eq!(weights(Style::LAST_POSITION / 2.0), [0.5, 0.5, 0.0]);
+        assert_eq!(weights(Style::LAST_POSITION), [0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn more_density_never_asks_for_less() {
+        for style in [0.0, 3.0, 6.0] {
+            let densities =
+                (0..=20).map(|step| with(Settings { style, density: step as f32 / 20.0, ..Settings::default() })[8]);
+            let densities: Vec<f32> = densities.collect();
+            assert!(densities.is_sorted(), "{densities:?}");
+            assert_eq!([densities[0], densities[20]], [0.5 / 4.0, 9.5 / 4.0]);
+        }
+    }
+
+    #[test]
+    fn tempo_stays_in_what_the_model_knows() {
+        let tempo =
+            |quarters_per_minute| condition(&contract(), &Settings::default(), &bass_only(), quarters_per_minute)[31];
+        assert_eq!([0.0, -5.0, 1e9, 120.0, f32::NAN].map(tempo), [0.0, 0.0, 1.5, 0.0, 0.0]);
+        assert_eq!(tempo(1.0), -1.5);
+    }
+}

@@ -1,0 +1,88 @@
+//! Reads tokens through a network, and only those that it does not remember.
+//!
+//! What is remembered must not change what is computed, not even by rounding: an answer is the same after a jump, in the
+//! command line and in the plugin. So a context is always read in the same pieces, cut at multiples of [`AT_ONCE`] from
+//! its start, and what was read token by token while an answer was written is read anew before the next.
+
+use super::context::Context;
+use super::controls::Condition;
+use super::encoding::Token;
+use crate::contract::AT_ONCE;
+
+/// What computes the next token's likelihoods. It remembers what it has read, by the place in the window.
+pub trait Network: Send {
+    /// Reads up to [`AT_ONCE`] tokens that follow the first `past`; returns the logits after the last.
+    ///
+    /// # Errors
+    /// In words, when the model cannot be run.
+    fn read_piece(&mut self, past: usize, tokens: &[Token], conditions: &[Condition]) -> Result<&[f32], String>;
+
+    /// The same for one token, faster.
+    ///
+    /// # Errors
+    /// In words, when the model cannot be run.
+    fn read_one(&mut self, past: usize, token: Token, condition: &Condition) -> Result<&[f32], String>;
+}
+
+pub struct Reader {
+    network: Box<dyn Network>,
+    /// What the network remembers.
+    read: Context,
+    /// How much of it was read in whole pieces.
+    firm: usize,
+    /// Whether the next reading is the first of an answer.
+    at_start: bool,
+    logits: Vec<f32>,
+}
+
+impl Reader {
+    pub fn new(network: Box<dyn Network>) -> Self {
+        Self { network, read: Context::default(), firm: 0, at_start: true, logits: Vec::new() }
+    }
+
+    /// A new answer begins: what was written one by one is no longer relied on.
+    pub fn begin(&mut self) {
+        self.at_start = true;
+        self.read.truncate(self.firm);
+    }
+
+    /// Logits after the last token of a context that is not empty. Within an answer it only grows.
+    ///
+    /// # Errors
+    /// When the network fails; it is then taken to remember nothing.
+    pub fn read(&mut self, context: &Context) -> Result<&[f32], String> {
+        let done = if self.at_start { self.read_pieces(context) } else { self.read_rest(context) };
+        if done.is_err() {
+            self.read.truncate(0);
+            self.firm = 0;
+        }
+        self.at_start = false;
+        done.map(|()| self.logits.as_slice())
+    }
+
+    fn read_pieces(&mut self, context: &Context) -> Result<(), String> {
+        // The last piece is read in any case: its logits are wanted.
+        let last = (context.len() - 1) / AT_ONCE;
+        let first = (self.read.common_start(context) / AT_ONCE).min(last);
+        for piece in first..=last {
+            let (from, to) = (piece * AT_ONCE, context.len().min((piece + 1) * AT_ONCE));
+            self.read.truncate(from);
+            let logits = self.network.read_piece(from, &context.tokens[from..to], &context.conditions[from..to])?;
+            self.logits.clear();
+            self.logits.extend_from_slice(logits);
+            self.read.extend_from(context, to);
+            self.firm = to;
+        }
+        Ok(())
+    }
+
+    fn read_rest(&mut self, context: &Context) -> Result<(), String> {
+        for index in self.read.len()..context.len() {
+            let logits = self.network.read_one(index, context.tokens[index], &context.conditions[index])?;
+            self.logits.clear();
+            self.logits.extend_from_slice(logits);
+            self.read.extend_from(context, index + 1);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Choosing a token from what a model computed. Pure; the same seed chooses the same tokens.
+
+use super::encoding::Token;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Random numbers of one answer.
+pub struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// 0 ≤ share < 1, in steps of 2⁻²⁴, all of which single precision holds.
+    fn roll(&mut self) -> f32 {
+        (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
+    }
+}
+
+/// How adventurous a choice is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Boldness {
+    /// Logits are divided by this; near 0 only the likeliest token is chosen.
+    pub temperature: f32,
+    /// Only the likeliest tokens that hold this share together can be chosen.
+    pub top_p: f32,
+}
+
+/// One of the choices (token and logit), by its likelihood. `None` when a logit is not a number, or there is no choice.
+pub fn pick(choices: &[(Token, f32)], boldness: Boldness, dice: &mut Dice) -> Option<Token> {
+    const COLDEST: f32 = 1e-3;
+    let highest = choices.iter().map(|(_, logit)| *logit).fold(f32::NEG_INFINITY, f32::max);
+    if !highest.is_finite() || choices.iter().any(|(_, logit)| logit.is_nan()) {
+        return None;
+    }
+    let temperature = boldness.temperature.max(COLDEST);
+    let mut chances: Vec<(Token, f32)> =
+        choices.iter().map(|(token, logit)| (*token, ((logit - highest) / temperature).exp())).collect();
+    chances.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let total: f32 = chances.iter().map(|(_, chance)| chance).sum();
+    chances.truncate(likeliest(&chances, boldness.top_p * total));
+    let kept: f32 = chances.iter().map(|(_, chance)| chance).sum();
+    let mut rest = dice.roll() * kept;
+    let chosen = chances.iter().find(|(_, chance)| {
+        rest -= chance;
+        rest < 0.0
+    });
+    // Rounding may leave a little over: the likeliest takes it.
+    chosen.or(chances.first()).map(|(token, _)| *token)
+}
+
+/// How many of the sorted chances it takes to hold `share`; at least one.
+fn likeliest(chances: &[(Token, f32)], share: f32) -> usize {
+    let mut held = 0.0;
+    let before = chances.iter().take_while(|(_, chance)| {
+        held += chance;
+        held < share
+    });
+    before.count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Boldness = Boldness { temperature: 1.0, top_p: 1.0 };
+
+    /// How often each of four tokens with chances .5 .3 .15 .05 is chosen in ten thousand times.
+    fn shares(boldness: Boldness) -> [f32; 4] {
+        let choices: Vec<(Token, f32)> = [0.05_f32, 0.5, 0.15, 0.3]
+            .iter()
+            .enumerate()
+            .map(|(token, chance)| (token as Token, chance.ln()))
+            .collect();
+        let mut dice = Dice::new(7);
+        let mut counts = [0.0; 4];
+        for _ in 0..10_000 {
+            counts[usize::from(pick(&choices, boldness, &mut dice).expect("there are choices"))] += 1e-4;
+        }
+        [counts[1], counts[3], counts[2], counts[0]]
+    }
+
+    #[test]
+    fn tokens_are_chosen_as_often_as_they_are_likely() {
+        for (boldness, expected) in [
+            (PLAIN, [0.5, 0.3, 0.15, 0.05]),
+            (Boldness { top_p: 0.79, ..PLAIN }, [0.625, 0.375, 0.0, 0.0]),
+            (Boldness { top_p: 0.81, ..PLAIN }, [0.526, 0.316, 0.158, 0.0]),
+            (Boldness { temperature: 0.5, ..PLAIN }, [0.685, 0.247, 0.062, 0.007]),
+            (Boldness { temperature: 0.0, ..PLAIN }, [1.0, 0.0, 0.0, 0.0]),
+        ] {
+            let shares = shares(boldness);
+            assert!(shares.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.015), "{boldness:?}: {shares:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_no_choice() {
+        let pick = |choices: &[(Token, f32)]| pick(choices, PLAIN, &mut Dice::new(1));
+        assert_eq!(pick(&[]), None);
+        assert_eq!(pick(&[(1, 0.0), (2, f32::NAN)]), None);
+        assert_eq!(pick(&[(1, f32::INFINITY), (2, 0.0)]), None);
+        assert_eq!(pick(&[(1, f32::NEG_INFINITY)]), None);
+        assert_eq!(pick(&[(1, f32::NEG_INFINITY), (2, -80.0)]), Some(2));
+    }
+}

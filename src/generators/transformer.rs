@@ -1,0 +1,473 @@
+//! Writes accompaniment with a transformer over bar tokens (`docs/encoding.md`), token by token under the grammar.
+
+use super::context::Context;
+use super::controls::{Condition, condition};
+use super::dynamics::Dynamics;
+use super::encoding::{END, Meaning, PARTS, Token, bass_of, chord_token, meaning, metre, part_token};
+use super::grammar::{PartGrammar, Stretch};
+use super::reader::{Network, Reader};
+use super::sampling::{Boldness, Dice, pick};
+use super::{Ask, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
+use crate::contract::{Contract, VOCABULARY};
+use crate::music::{Bar, Chord, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks};
+
+/// As `models/obbligato_models/transformer/sample.py` has them, with which the model was judged.
+const CHORD_TEMPERATURE: f32 = 0.5;
+const NOTE_TEMPERATURE: f32 = 0.9;
+const TOP_P: f32 = 0.95;
+/// With fewer places left in the window, parts are brought to an end.
+const LAST_TOKENS: usize = 8;
+
+pub struct Transformer {
+    contract: Contract,
+    reader: Reader,
+}
+
+impl Transformer {
+    pub fn new(contract: Contract, network: Box<dyn Network>) -> Self {
+        Self { contract, reader: Reader::new(network) }
+    }
+}
+
+impl Generator for Transformer {
+    fn name(&self) -> &str {
+        &self.contract.name
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        PerPart::from_fn(|part| PARTS.contains(&part))
+    }
+
+    fn plays(&self, meter: Meter) -> bool {
+        metre(meter).is_some()
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        if !self.plays(request.ask.bar().meter) {
+            return Err(GeneratorError(format!("it does not know the metre {}", request.ask.bar().meter)));
+        }
+        let mut pen = Pen::new(&self.contract, &mut self.reader, request);
+        if let Ask::Jam(segment) = request.ask {
+            pen.imagine_before(&segment)?;
+        }
+        let segments: Vec<Segment> = request.ask.segments().collect();
+        pen.write_segments(&segments, request.chords, write)
+    }
+}
+
+/// One answer while it is written.
+struct Pen<'a> {
+    request: &'a Request<'a>,
+    reader: &'a mut Reader,
+    window: usize,
+    /// All tokens so far. The reader is shown those that are new when it is asked what comes next.
+    context: Context,
+    condition: Condition,
+    asked: Vec<Part>,
+    dice: Dice,
+    dynamics: Dynamics,
+}
+
+impl<'a> Pen<'a> {
+    fn new(contract: &Contract, reader: &'a mut Reader, request: &'a Request<'a>) -> Self {
+        let known_until = match request.ask {
+            Ask::Jam(segment) => segment.start() - request.margin,
+            Ask::Arrange(bar) => bar.end(),
+        };
+        reader.begin();
+        Self {
+            request,
+            reader,
+            window: contract.window,
+            context: Context::of(request, contract),
+            condition: condition(contract, request.settings, &request.parts, request.quarters_per_minute),
+            asked: PARTS.into_iter().filter(|part| request.parts[*part]).collect(),
+            dice: Dice::new(request.seed),
+            dynamics: Dynamics::following(request.melody, known_until, request.seed),
+        }
+    }
+
+    /// Where playing begins inside a bar, the model still reads whole bars: it is shown its own idea of what came before.
+    fn imagine_before(&mut self, asked: &Segment) -> Result<(), GeneratorError> {
+        let begun = |answer: &SegmentAnswer| answer.segment.bar == asked.bar && answer.segment.end() == asked.start();
+        let answered = self.request.past.last().is_some_and(begun);
+        for segment in asked.bar.segments().filter(|segment| segment.start() < asked.start() && !answered) {
+            self.write_segments(&[segment], &[None], &mut |_| {})?;
+            self.push(END);
+            self.context.hear(&segment, self.request, self.condition);
+        }
+        Ok(())
+    }
+
+    /// Chords, then the asked parts, of segments that follow each other in one bar.
+    fn write_segments(
+        &mut self,
+        segments: &[Segment],
+        given: &[Option<PlannedChord>],
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        let given = |index: usize| given.get(index).copied().flatten();
+        let mut chords = Vec::new();
+        for index in 0..segments.len() {
+            chords.push(self.chord(given(index))?);
+        }
+        let stretches = segments.iter().enumerate().map(|(index, segment)| stretch(segment, given(index))).collect();
+        self.parts(&segments[0].bar, stretches, write)?;
+        Ok(chords)
+    }
+
+    fn chord(&mut self, given: Option<PlannedChord>) -> Result<PlannedChord, GeneratorError> {
+        if let Some(given) = given {
+            self.push(chord_token(given.chord));
+            return Ok(given);
+        }
+        // Half of the knob's way, as the ear measures it: harmony that wanders sounds wrong sooner than a melody that does.
+        let temperature = CHORD_TEMPERATURE * self.request.settings.temperature.max(0.0).sqrt();
+        let token = self.choose(temperature, |token| matches!(meaning(token), Some(Meaning::Chord(_))))?;
+        self.push(token);
+        let chord = proposed(token);
+        Ok(PlannedChord { chord, source: PlanSource::Proposed })
+    }
+
+    fn parts(
+        &mut self,
+        bar: &Bar,
+        stretches: Vec<Stretch>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<(), GeneratorError> {
+        let begin = |part: &Part| part_token(*part);
+        let asked = self.asked.clone();
+        for (index, part) in asked.iter().enumerate() {
+            let then = asked.get(index + 1).and_then(begin).unwrap_or(END);
+            begin(part).into_iter().for_each(|token| self.push(token));
+            self.part(bar, PartGrammar::new(*part, then, stretches.clone()), &stretches, write)?;
+        }
+        Ok(())
+    }
+
+    fn part(
+        &mut self,
+        bar: &Bar,
+        mut grammar: PartGrammar,
+        stretches: &[Stretch],
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<(), GeneratorError> {
+        while let Some(token) = self.next_in(&grammar)? {
+            self.push(token);
+            if let Some((at, key, duration)) = grammar.take(token) {
+                let (part, start) = (grammar.part(), bar.start + at);
+                let duration = duration.min(silence_after(at, stretches) - at);
+                let velocity = self.dynamics.velocity(part, bar, start, key);
+                write(PartNote { part, note: Note { start, key, duration, velocity } });
+            }
+        }
+        Ok(())
+    }
+
+    /// The next position or note; `None` at the part's end.
+    fn next_in(&mut self, grammar: &PartGrammar) -> Result<Option<Token>, GeneratorError> {
+        let full = self.context.len() + LAST_TOKENS > self.window;
+        if grammar.may_end() && (full || grammar.is_over()) {
+            return Ok(None);
+        }
+        let temperature = NOTE_TEMPERATURE * self.request.settings.temperature;
+        let token = self.choose(temperature, |token| grammar.allows(token))?;
+        Ok((!grammar.ends_with(token)).then_some(token))
+    }
+
+    fn choose(&mut self, temperature: f32, allowed: impl Fn(Token) -> bool) -> Result<Token, GeneratorError> {
+        let logits = self.reader.read(&self.context).map_err(GeneratorError)?;
+        let tokens = (0..VOCABULARY as Token).zip(logits);
+        let choices: Vec<(Token, f32)> =
+            tokens.filter(|(token, _)| allowed(*token)).map(|(t, logit)| (t, *logit)).collect();
+        let chosen = pick(&choices, Boldness { temperature, top_p: TOP_P }, &mut self.dice);
+        chosen.ok_or_else(|| GeneratorError("what it computed is not a number".into()))
+    }
+
+    fn push(&mut self, token: Token) {
+        self.context.push(token, self.condition);
+    }
+}
+
+fn proposed(token: Token) -> Option<Chord> {
+    if let Some(Meaning::Chord(chord)) = meaning(token) { chord } else { None }
+}
+
+/// What a given chord asks of the notes in its segment.
+fn stretch(segment: &Segment, given: Option<PlannedChord>) -> Stretch {
+    let line = segment.bar.start;
+    let chord = given.and_then(|given| given.chord);
+    Stretch {
+        start: segment.start() - line,
+        end: segment.end() - line,
+        silent: given.is_some() && chord.is_none(),
+        bass: chord.and_then(bass_of),
+    }
+}
+
+/// Where the next silent stretch begins: no note sounds into it.
+fn silence_after(at: Ticks, stretches: &[Stretch]) -> Ticks {
+    stretches.iter().filter(|stretch| stretch.silent && stretch.start > at).map(|s| s.start).min().unwrap_or(Ticks::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::tests::contract;
+    use crate::music::{Key, PitchClass, Velocity};
+    use crate::settings::Settings;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Logits that depend on every token and condition read so far, and on their places, as a real model's do.
+    ///
+    /// What was read piece by piece is remembered with another rounding than what was read one by one.
+    struct Hashing {
+        remembered: Vec<u64>,
+        logits: Vec<f32>,
+        /// Tokens read so far, padding not counted.
+        work: Arc<AtomicUsize>,
+        shape: fn(Token, f32) -> f32,
+    }
+
+    impl Hashing {
+        fn new(shape: fn(Token, f32) -> f32) -> Self {
+            Self { remembered: Vec::new(), logits: Vec::new(), work: Arc::default(), shape }
+        }
+
+        fn remember(&mut self, past: usize, token: Token, condition: &Condition, rounding: u64) {
+            assert!(past <= self.remembered.len(), "the network was not shown what it is to remember");
+            self.remembered.truncate(past);
+            let before = self.remembered.last().copied().unwrap_or(17);
+            let bits = condition.iter().fold(rounding, |bits, value| mixed(bits ^ u64::from(value.to_bits())));
+            self.remembered.push(mixed(before ^ bits ^ u64::from(token) << 16 ^ past as u64));
+            self.work.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn logits(&mut self) -> &[f32] {
+            let seed = *self.remembered.last().expect("something was read");
+            let logit = |token: Token| (mixed(seed ^ u64::from(token)) % 1000) as f32 / 200.0;
+            self.logits = (0..VOCABULARY as Token).map(|token| (self.shape)(token, logit(token))).collect();
+            &self.logits
+        }
+    }
+
+    fn mixed(number: u64) -> u64 {
+        let number = (number ^ (number >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        number ^ (number >> 29)
+    }
+
+    impl Network for Hashing {
+        fn read_piece(&mut self, past: usize, tokens: &[Token], conditions: &[Condition]) -> Result<&[f32], String> {
+            assert!(past % 32 == 0 && (1..=32).contains(&tokens.len()));
+            for (index, (token, condition)) in tokens.iter().zip(conditions).enumerate() {
+                self.remember(past + index, *token, condition, 0);
+            }
+            Ok(self.logits())
+        }
+
+        fn read_one(&mut self, past: usize, token: Token, condition: &Condition) -> Result<&[f32], String> {
+            self.remember(past, token, condition, 1);
+            Ok(self.logits())
+        }
+    }
+
+    struct Failing;
+
+    impl Network for Failing {
+        fn read_piece(&mut self, _: usize, _: &[Token], _: &[Condition]) -> Result<&[f32], String> {
+            Err("the device is gone".into())
+        }
+
+        fn read_one(&mut self, _: usize, _: Token, _: &Condition) -> Result<&[f32], String> {
+            Err("the device is gone".into())
+        }
+    }
+
+    /// Parts end soon enough for music: notes and positions are a little less likely than the end.
+    fn musical(token: Token, logit: f32) -> f32 {
+        if token < 16 { logit + 4.0 } else { logit }
+    }
+
+    fn transformer(shape: fn(Token, f32) -> f32) -> Transformer {
+        Transformer::new(contract(), Box::new(Hashing::new(shape)))
+    }
+
+    fn song(bars: i32) -> Vec<Note> {
+        let note = |beat: i32| Note {
+            start: 12 * beat,
+            key: Key::folded(60 + beat * 7 % 12),
+            duration: 10 + beat % 5,
+            velocity: Velocity::default(),
+        };
+        (0..4 * bars).map(note).collect()
+    }
+
+    /// A request with usual settings, asking for bass and chords.
+    fn request<'a>(
+        ask: Ask,
+        melody: &'a [Note],
+        past: &'a [SegmentAnswer],
+        chords: &'a [Option<PlannedChord>],
+        settings: &'a Settings,
+    ) -> Request<'a> {
+        let parts = PerPart::from_fn(|part| settings.part_is_on(part));
+        Request { ask, melody, past, chords, parts, settings, quarters_per_minute: 100.0, margin: 2, seed: 9 }
+    }
+
+    fn given(text: &str) -> Option<PlannedChord> {
+        let chord = (text != "N.C.").then(|| text.parse().expect("a chord"));
+        Some(PlannedChord { chord, source: PlanSource::User })
+    }
+
+    fn answers(transformer: &mut Transformer, request: &Request<'_>) -> Vec<SegmentAnswer> {
+        let mut notes = Vec::new();
+        let chords = transformer.answer(request, &mut |note| notes.push(note)).expect("the network works");
+        let segments: Vec<Segment> = request.ask.segments().collect();
+        assert_eq!(chords.len(), segments.len());
+        let of = |segment: &Segment| {
+            let within = |note: &&PartNote| (segment.start()..segment.end()).contains(&note.note.start);
+            notes.iter().filter(within).copied().collect::<Vec<_>>()
+        };
+        assert_eq!(segments.iter().map(|segment| of(segment).len()).sum::<usize>(), notes.len(), "onsets lie in them");
+        let answer = |(segment, chord): (&Segment, PlannedChord)| SegmentAnswer {
+            segment: *segment,
+            chord,
+            notes: of(segment),
+            settings: *request.settings,
+            quarters_per_minute: request.quarters_per_minute,
+            margin: request.margin,
+        };
+        segments.iter().zip(chords).map(answer).collect()
+    }
+
+    /// Plays a song with one transformer, and each answer also with one that has read nothing.
+    fn play(arrange: bool, bars: i32, shape: fn(Token, f32) -> f32) -> (Vec<SegmentAnswer>, usize) {
+        let (melody, settings) = (song(bars), Settings::default());
+        let network = Hashing::new(shape);
+        let work = network.work.clone();
+        let mut seasoned = Transformer::new(contract(), Box::new(network));
+        let mut past = Vec::new();
+        for bar in (0..bars).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
+            let asks: Vec<Ask> = if arrange { vec![Ask::Arrange(bar)] } else { bar.segments().map(Ask::Jam).collect() };
+            for ask in asks {
+                let request = request(ask, &melody, &past, &[None, None], &settings);
+                let answer = answers(&mut seasoned, &request);
+                assert_eq!(answers(&mut transformer(shape), &request), answer);
+                past.extend(answer);
+            }
+        }
+        (past, work.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn an_answer_depends_on_the_request_alone() {
+        for arrange in [false, true] {
+            let (answers, _) = play(arrange, 40, musical);
+            let notes = answers.iter().map(|answer| answer.notes.len()).sum::<usize>();
+            assert!(notes > 40, "{notes} notes are too few to tell");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_not_read_again() {
+        let (answers, work) = play(true, 40, musical);
+        let written: usize = answers.iter().map(|answer| answer.notes.len() * 2 + 3).sum();
+        // Melodies, each bar's answer twice (written and read anew), at most a piece before it, and the window each time
+        // that bars are dropped.
+        let most = 2 * written + 40 * (10 + 32) + 10 * 352;
+        assert!(work < most, "{work} tokens were read for {written} written; {most} should do");
+    }
+
+    #[test]
+    fn only_the_parts_that_are_asked_for_are_written() {
+        let melody = song(2);
+        for part in PARTS {
+            let mut settings = Settings::default();
+            Part::ALL.into_iter().for_each(|other| settings.parts[other].on = other == part || other == Part::Pad);
+            let bar = Bar::of_constant_meter(0, Meter::COMMON);
+            let request = request(Ask::Arrange(bar), &melody, &[], &[None, None], &settings);
+            let answers = answers(&mut transformer(|token, logit| if token == END { -9.0 } else { logit }), &request);
+            let notes: Vec<&PartNote> = answers.iter().flat_map(|answer| &answer.notes).collect();
+            assert!(!notes.is_empty() && notes.iter().all(|note| note.part == part), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn given_chords_are_kept_and_their_bass_begins() {
+        let (melody, settings) = (song(2), Settings::default());
+        let bar = Bar::of_constant_meter(0, Meter::COMMON);
+        let chords = [given("C/E"), given("Dsus2")];
+        for seed in 0..20 {
+            let request = Request { seed, ..request(Ask::Arrange(bar), &melody, &[], &chords, &settings) };
+            let answers = answers(&mut transformer(|token, logit| if token == 6 { -9.0 } else { logit }), &request);
+            for (answer, (chord, bass)) in answers.iter().zip(chords.into_iter().flatten().zip([4, 2])) {
+                assert_eq!(answer.chord, chord);
+                let first = answer.notes.iter().find(|note| note.part == Part::Bass);
+                assert!(first.is_none_or(|note| note.note.key.pitch_class() == PitchClass::new(bass)), "seed {seed}");
+            }
+            assert!(answers.iter().any(|answer| answer.notes.iter().any(|note| note.part == Part::Bass)));
+        }
+    }
+
+    #[test]
+    fn no_chord_is_silence() {
+        let (melody, settings) = (song(2), Settings::default());
+        let bar = Bar::of_constant_meter(0, Meter::COMMON);
+        let chords = [given("C"), given("N.C.")];
+        let request = request(Ask::Arrange(bar), &melody, &[], &chords, &settings);
+        let answers = answers(&mut transformer(|token, logit| if token < 16 { -9.0 } else { logit }), &request);
+        assert!(answers[0].notes.len() > 4 && answers[1].notes.is_empty());
+        assert!(answers[0].notes.iter().all(|note| note.note.end() <= 24), "nothing sounds into it");
+    }
+
+    #[test]
+    fn proposed_chords_say_so() {
+        let (melody, settings) = (song(1), Settings::default());
+        let segment = Bar::of_constant_meter(0, Meter::COMMON).segments().next().expect("a bar has segments");
+        let answers = answers(&mut transformer(musical), &request(Ask::Jam(segment), &melody, &[], &[None], &settings));
+        assert_eq!(answers[0].chord.source, PlanSource::Proposed);
+    }
+
+    #[test]
+    fn playing_may_begin_inside_a_bar() {
+        let (melody, settings) = (song(1), Settings::default());
+        let segment = Bar::of_constant_meter(3, Meter::COMMON).segments().last().expect("a bar has segments");
+        let chords = [given("F")];
+        let request = request(Ask::Jam(segment), &melody, &[], &chords, &settings);
+        let answers = answers(&mut transformer(|token, logit| if token == END { -9.0 } else { logit }), &request);
+        assert!(!answers[0].notes.is_empty());
+    }
+
+    #[test]
+    fn a_model_that_never_ends_is_ended() {
+        let (answers, _) = play(true, 3, |token, logit| if token < 16 { -1e6 } else { logit });
+        let notes = answers.iter().map(|answer| answer.notes.len()).max();
+        assert!(notes.is_some_and(|notes| notes > 24), "{notes:?}");
+        let (_, work) = play(false, 3, |token, logit| if (64..1505).contains(&token) { logit } else { 9.0 + logit });
+        assert!(work < 10_000, "{work}");
+    }
+
+    #[test]
+    fn a_broken_model_is_an_error_in_words() {
+        let (melody, settings) = (song(1), Settings::default());
+        let bar = Bar::of_constant_meter(0, Meter::COMMON);
+        let request = request(Ask::Arrange(bar), &melody, &[], &[None, None], &settings);
+        let error =
+            |mut transformer: Transformer| transformer.answer(&request, &mut |_| {}).expect_err("broken").to_string();
+        assert_eq!(error(transformer(|_, _| f32::NAN)), "what it computed is not a number");
+        assert_eq!(error(Transformer::new(contract(), Box::new(Failing))), "the device is gone");
+    }
+
+    #[test]
+    fn a_metre_it_does_not_know_is_refused() {
+        let transformer = transformer(musical);
+        let plays = |beats, unit| transformer.plays(Meter::new(beats, unit).expect("a metre"));
+        assert_eq!([(4, 4), (3, 4), (2, 4), (6, 8), (2, 2)].map(|(b, u)| plays(b, u)), [true; 5]);
+        assert_eq!([(5, 4), (12, 8), (3, 8)].map(|(b, u)| plays(b, u)), [false; 3]);
+    }
+}
