@@ -1,0 +1,120 @@
+//! How fast the model inside the plugin answers: `cargo bench --bench model`, with `OBBLIGATO_BACKEND` and
+//! `OBBLIGATO_ONNXRUNTIME` to choose the backend.
+
+use obbligato::generators::library::{self, GeneratorChoice};
+use obbligato::generators::{Ask, Request, SegmentAnswer};
+use obbligato::model::{ModelSource, Run, open_model};
+use obbligato::music::{Bar, Key, Meter, Note, PerPart, Velocity};
+use obbligato::runtime::{Runtime, RuntimeChoice};
+use obbligato::settings::Settings;
+use std::time::Instant;
+
+const BARS: i32 = 32;
+
+fn main() {
+    let choice = RuntimeChoice::from_environment();
+    let before = resident_megabytes();
+    let begun = Instant::now();
+    let runtime = Runtime::get(&choice);
+    println!(
+        "backend            {} on {} ({:.0} ms to start)",
+        runtime.backend(),
+        runtime.device(),
+        milliseconds(begun)
+    );
+    runtime.attempts().iter().for_each(|attempt| println!("                   {attempt}"));
+    let begun = Instant::now();
+    let model = open_model(&ModelSource::Embedded, runtime).expect("the embedded model can be played");
+    println!("load               {:.0} ms, {:.0} MB", milliseconds(begun), resident_megabytes() - before);
+    let mut memory = model.memory().expect("there is room");
+    for (run, tokens, name) in [(Run::One, 1, "token"), (Run::Piece, 32, "piece of 32")] {
+        for past in [32, 256, 448] {
+            let (ids, conditions) = (vec![100; tokens], vec![[0.1; 32]; tokens]);
+            let time = median((0..60).map(|_| {
+                let begun = Instant::now();
+                model.read(&mut memory, run, past, &ids, &conditions).expect("it fits the window");
+                milliseconds(begun)
+            }));
+            println!("{name:18} {time:.2} ms after {past} tokens");
+        }
+    }
+    for arrange in [true, false] {
+        let (times, first_notes, notes) = perform(arrange, &choice);
+        let worst = times.iter().copied().fold(0.0, f64::max);
+        let name = if arrange { "bar, arranging" } else { "segment, jamming" };
+        let (median_time, first) = (median(times.into_iter()), median(first_notes.into_iter()));
+        println!(
+            "{name:18} {median_time:.0} ms, worst {worst:.0} ms, first note after {first:.0} ms, {notes} notes in {BARS} bars"
+        );
+    }
+    println!("memory in all      {:.0} MB", resident_megabytes() - before);
+}
+
+/// Milliseconds of each answer, milliseconds to its first note, and how many notes there were.
+fn perform(arrange: bool, choice: &RuntimeChoice) -> (Vec<f64>, Vec<f64>, usize) {
+    let melody: Vec<Note> = (0..4 * BARS).map(note).collect();
+    let settings = Settings::default();
+    let mut loaded = library::load(&GeneratorChoice { name: None, runtime: choice.clone() });
+    let mut past: Vec<SegmentAnswer> = Vec::new();
+    let (mut times, mut first_notes, mut count) = (Vec::new(), Vec::new(), 0);
+    for bar in (0..BARS).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
+        let asks: Vec<Ask> = if arrange { vec![Ask::Arrange(bar)] } else { bar.segments().map(Ask::Jam).collect() };
+        for ask in asks {
+            let request = Request {
+                ask,
+                melody: &melody,
+                past: &past,
+                chords: &[None, None],
+                parts: PerPart::from_fn(|part| settings.part_is_on(part)),
+                settings: &settings,
+                quarters_per_minute: 120.0,
+                margin: 2,
+                seed: u64::from(ask.start() as u32),
+            };
+            let begun = Instant::now();
+            let mut notes = Vec::new();
+            let mut first = None;
+            let answered = loaded.generator.answer(&request, &mut |note| {
+                first.get_or_insert_with(|| milliseconds(begun));
+                notes.push(note);
+            });
+            times.push(milliseconds(begun));
+            first_notes.extend(first);
+            count += notes.len();
+            for (segment, chord) in ask.segments().zip(answered.expect("the model plays")) {
+                let within = |note: &&_| segment.start() <= start(note) && start(note) < segment.end();
+                let notes = notes.iter().filter(within).copied().collect();
+                past.push(SegmentAnswer { segment, chord, notes, settings, quarters_per_minute: 120.0, margin: 2 });
+            }
+        }
+    }
+    (times, first_notes, count)
+}
+
+fn start(note: &obbligato::generators::PartNote) -> i32 {
+    note.note.start
+}
+
+fn note(beat: i32) -> Note {
+    const KEYS: [i32; 16] = [60, 62, 64, 67, 69, 67, 64, 60, 65, 69, 72, 69, 67, 65, 62, 59];
+    let key = Key::folded(KEYS[beat as usize % KEYS.len()]);
+    Note { start: 12 * beat, key, duration: 12, velocity: Velocity::default() }
+}
+
+fn milliseconds(begun: Instant) -> f64 {
+    begun.elapsed().as_secs_f64() * 1000.0
+}
+
+fn median(times: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = times.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Memory of this process; 0 where the system does not say it as Linux does.
+fn resident_megabytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) / 1024.0
+}

@@ -1,0 +1,207 @@
+//! A loaded model: what `docs/encoding.md` calls the graph. Runs on the inference thread.
+//!
+//! With `runtime.rs` the only file that names `ort`. A model is shared by all instances; each has its own [`Memory`].
+
+mod file;
+mod installed;
+
+pub use file::FileError;
+pub use installed::{InstalledModel, ModelSource, find_model, installed_models, models_folder, open_model};
+
+use crate::contract::{AT_ONCE, CONDITIONS, Contract, VOCABULARY};
+use crate::runtime::{Runtime, RuntimeError};
+use file::ModelFile;
+use ort::memory::Allocator;
+use ort::session::Session;
+use ort::value::{Tensor, TensorRef};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// The model inside the plugin.
+static EMBEDDED: &[u8] = include_bytes!("../models/weights/accompanist.onnx");
+
+/// Added to attention scores where a token must not look.
+const HIDDEN: f32 = -1e9;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ModelError {
+    #[error("there is no model `{name}`; there are {installed}")]
+    Unknown { name: String, installed: String },
+    #[error("model `{}` cannot be read: {reason}", .path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("model `{name}` {error}")]
+    File { name: String, error: FileError },
+    #[error("model `{name}` cannot be played: {error}")]
+    Runtime { name: String, error: RuntimeError },
+    #[error("model `{name}` failed: {reason}")]
+    Run { name: String, reason: String },
+}
+
+/// How many tokens a run reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    One,
+    /// Up to [`AT_ONCE`]; costs the same for fewer.
+    Piece,
+}
+
+/// A model in the backend, ready to run.
+pub struct Model {
+    contract: Contract,
+    one: Mutex<Session>,
+    piece: Mutex<Session>,
+}
+
+/// What one listener has read: keys and values by place in the window, and room for a run's inputs.
+pub struct Memory {
+    keys: Tensor<f32>,
+    values: Tensor<f32>,
+    ids: Vec<i64>,
+    conditions: Vec<f32>,
+    positions: Vec<i64>,
+    mask: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+impl Model {
+    /// `name` is the file's, for errors.
+    ///
+    /// # Errors
+    /// When the file is damaged, for another version, or not for this backend.
+    pub fn load(name: &str, bytes: &[u8], runtime: &Runtime) -> Result<Self, ModelError> {
+        let mut file = ModelFile::read(bytes).map_err(|error| ModelError::file(name, error))?;
+        let mut session = |tokens| {
+            let session = runtime.session(&file.with_length(tokens));
+            session.map(Mutex::new).map_err(|error| ModelError::Runtime { name: name.to_owned(), error })
+        };
+        let (one, piece) = (session(1)?, session(AT_ONCE)?);
+        Ok(Self { contract: file.contract, one, piece })
+    }
+
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// An empty memory for one listener.
+    ///
+    /// # Errors
+    /// When the backend has no room for it.
+    pub fn memory(&self) -> Result<Memory, ModelError> {
+        let Contract { window, layers, heads, head_size, .. } = self.contract;
+        let zeros = || -> ort::Result<Tensor<f32>> {
+            let mut tensor = Tensor::<f32>::new(&Allocator::default(), [layers, 1, heads, window, head_size])?;
+            // Places that are hidden still enter the sums, with weight 0: they must hold numbers.
+            tensor.try_extract_tensor_mut::<f32>()?.1.fill(0.0);
+            Ok(tensor)
+        };
+        let made = zeros().and_then(|keys| Ok((keys, zeros()?)));
+        let (keys, values) = made.map_err(|error| self.failed(&error))?;
+        Ok(Memory {
+            keys,
+            values,
+            ids: Vec::new(),
+            conditions: Vec::new(),
+            positions: Vec::new(),
+            mask: Vec::new(),
+            logits: Vec::new(),
+        })
+    }
+
+    /// Reads tokens that follow the first `past` of what is remembered, and forgets what was there from that place on.
+    /// Returns the [`VOCABULARY`] logits after the last one.
+    ///
+    /// What a token adds to the memory in a [`Run::Piece`] depends on the tokens before it and its place in the piece
+    /// alone, to the last bit; a [`Run::One`] may round otherwise.
+    ///
+    /// # Errors
+    /// When there are more tokens than the run or the window holds, or the backend fails.
+    pub fn read<'m>(
+        &self,
+        memory: &'m mut Memory,
+        run: Run,
+        past: usize,
+        tokens: &[u16],
+        conditions: &[[f32; CONDITIONS]],
+    ) -> Result<&'m [f32], ModelError> {
+        let (session, length) = match run {
+            Run::One => (&self.one, 1),
+            Run::Piece => (&self.piece, AT_ONCE),
+        };
+        let fits = (1..=length).contains(&tokens.len()) && tokens.len() == conditions.len();
+        if !fits || past + tokens.len() > self.contract.window {
+            return Err(self.failed(&format!("{} tokens after {past} do not fit its window", tokens.len())));
+        }
+        memory.prepare(past, tokens, conditions, length, self.contract.window);
+        let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.run(&mut session, memory, past, tokens.len(), length);
+        done.map_err(|error| self.failed(&error))?;
+        Ok(&memory.logits)
+    }
+
+    fn run(
+        &self,
+        session: &mut Session,
+        memory: &mut Memory,
+        past: usize,
+        tokens: usize,
+        length: usize,
+    ) -> ort::Result<()> {
+        let Contract { window, head_size, .. } = self.contract;
+        let outputs = session.run(ort::inputs![
+            "ids" => TensorRef::from_array_view(([1, length], memory.ids.as_slice()))?,
+            "cond" => TensorRef::from_array_view(([1, length, CONDITIONS], memory.conditions.as_slice()))?,
+            "pos" => TensorRef::from_array_view(([1, length], memory.positions.as_slice()))?,
+            "mask" => TensorRef::from_array_view(([1, 1, length, window + length], memory.mask.as_slice()))?,
+            "past_k" => &memory.keys,
+            "past_v" => &memory.values,
+        ])?;
+        let output = |name: &str, size: usize| {
+            let (_, numbers) = outputs[name].try_extract_tensor::<f32>()?;
+            let error = || ort::Error::new(format!("`{name}` has {} numbers instead of {size}", numbers.len()));
+            if numbers.len() == size { Ok(numbers) } else { Err(error()) }
+        };
+        let logits = output("logits", length * VOCABULARY)?;
+        memory.logits.clear();
+        memory.logits.extend_from_slice(&logits[(tokens - 1) * VOCABULARY..tokens * VOCABULARY]);
+        let size = self.contract.cache_size() / window * length;
+        for (name, cache) in [("new_k", &mut memory.keys), ("new_v", &mut memory.values)] {
+            let (_, places) = cache.try_extract_tensor_mut::<f32>()?;
+            let from = output(name, size)?.chunks_exact(length * head_size);
+            for (place, new) in places.chunks_exact_mut(window * head_size).zip(from) {
+                place[past * head_size..][..tokens * head_size].copy_from_slice(&new[..tokens * head_size]);
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, reason: &impl ToString) -> ModelError {
+        ModelError::Run { name: self.contract.name.clone(), reason: reason.to_string() }
+    }
+}
+
+impl Memory {
+    /// Fills in the inputs of a run; places after the tokens are filled up and hidden.
+    fn prepare(&mut self, past: usize, tokens: &[u16], conditions: &[[f32; CONDITIONS]], length: usize, window: usize) {
+        const FILLER: i64 = 0;
+        self.ids.clear();
+        self.ids.extend(tokens.iter().map(|token| i64::from(*token)));
+        self.ids.resize(length, FILLER);
+        self.conditions.clear();
+        self.conditions.extend(conditions.iter().flatten());
+        self.conditions.resize(length * CONDITIONS, 0.0);
+        self.positions.clear();
+        self.positions.extend((past..past + length).map(|position| position as i64));
+        self.mask.clear();
+        self.mask.resize(length * (window + length), HIDDEN);
+        for (index, row) in self.mask.chunks_exact_mut(window + length).enumerate() {
+            row[..past].fill(0.0);
+            row[window..=window + index].fill(0.0);
+        }
+    }
+}
+
+impl ModelError {
+    fn file(name: &str, error: FileError) -> Self {
+        Self::File { name: name.to_owned(), error }
+    }
+}
