@@ -245,35 +245,33 @@ def from_bars(run: Run, bars: Sequence[Bar]) -> Answer:
     return Answer(rows)
 
 
-def condition_of(run: Run, style_known: bool = True) -> np.ndarray:
+def condition_of(run: Run, asked: Sequence[int]) -> np.ndarray:
     """What the model is told in evaluation: style, parts, tempo; no attributes."""
-    style = run.styles.mean(0) if style_known else ()
-    return e.condition(style, {}, run.parts, run.tempo)
+    return e.condition(run.styles.mean(0), {}, asked, run.tempo)
 
 
 MODES = {
     "model, melody known": {},
     "model, melody known, chords given": {"given_chords": True},
     "model, jam": {"jam": True},
+    "model, jam, four bars of listening first": {"jam": True, "listening": FIRST_SCORED},
     "model, jam, four human bars first": {"jam": True, "given_bars": FIRST_SCORED},
     "model, jam, chords given": {"jam": True, "given_chords": True},
 }
 
 
-def model_answers(step, runs: Sequence[Run], choice, jam=False, given_chords=False, given_bars=0) -> list[Answer]:
+def model_answers(
+    step, runs: Sequence[Run], choice, jam=False, given_chords=False, given_bars=0, listening=0
+) -> list[Answer]:
+    """The first `given_bars` are the human's; in the first `listening` bars the melody is known and nobody plays."""
     from .transformer import sample
 
-    requests = [
-        sample.Request(
-            [run.bar(i, run.parts, jam) for i in range(run.bars)],
-            [condition_of(run)] * run.bars,
-            [run.parts] * run.bars,
-            given_chords,
-            given_bars,
-            seed=index,
-        )
-        for index, run in enumerate(runs)
-    ]
+    requests = []
+    for index, run in enumerate(runs):
+        asked = [() if i < listening else run.parts for i in range(run.bars)]
+        bars = [run.bar(i, asked[i], jam and i >= listening) for i in range(run.bars)]
+        conds = [condition_of(run, parts) for parts in asked]
+        requests.append(sample.Request(bars, conds, asked, given_chords, given_bars, seed=index))
     return [from_bars(run, bars) for run, bars in zip(runs, sample.play(step, requests, choice), strict=True)]
 
 
@@ -294,7 +292,7 @@ def shift_test(model, runs: Sequence[Run]) -> dict[str, float]:
                 ids += tokens
                 weights += train.target_weights(tokens, kinds, False)
             ids, weights = torch.tensor([ids[:513]]), torch.tensor(weights[1:513])
-            cond = torch.from_numpy(condition_of(run)).expand(1, ids.shape[1] - 1, -1)
+            cond = torch.from_numpy(condition_of(run, run.parts)).expand(1, ids.shape[1] - 1, -1)
             loss = torch.nn.functional.cross_entropy(model(ids[:, :-1], cond)[0], ids[0, 1:], reduction="none")
             for key, weight in (("chord loss", train.CHORD_WEIGHT), ("part loss", 1)):
                 sums[key][0] += float(loss[weights == weight].sum())
@@ -303,7 +301,30 @@ def shift_test(model, runs: Sequence[Run]) -> dict[str, float]:
     return result
 
 
-def evaluate_model(checkpoint: Path, runs: list[Run], choice, modes: Sequence[str] = tuple(MODES)) -> dict:
+def phrases(rows: Sequence[Sequence[Note]]) -> list[tuple[int, ...]]:
+    """Eight intervals in a row of each line's top notes, but not scales and repetitions that any two songs share."""
+    found = []
+    for row in rows:
+        top = {n.start: n.key for n in row}
+        keys = [top[t] for t in sorted(top)]
+        steps = [b - a for a, b in zip(keys, keys[1:], strict=False)]
+        found += [tuple(steps[i : i + 8]) for i in range(len(steps) - 7) if len(set(steps[i : i + 8])) > 2]
+    return found
+
+
+def copied(training: Sequence[Run], answers: dict[str, Sequence[Answer]]) -> dict[str, float]:
+    """Share of the counter-melodies' phrases that stand in a pop song of the training set, in any key."""
+    known = set(phrases([row for r in training if r.source == "pop909" for row in (r.notes[e.COUNTER], r.melody)]))
+    shares = {}
+    for name, given in answers.items():
+        played = phrases([a.rows[e.COUNTER] for a in given])
+        shares[name] = round(sum(p in known for p in played) / max(1, len(played)), 4)
+    return shares
+
+
+def evaluate_model(
+    checkpoint: Path, runs: list[Run], training: list[Run], choice, modes: Sequence[str] = tuple(MODES)
+) -> dict:
     from . import export
 
     model, _ = export.load(checkpoint)
@@ -325,6 +346,7 @@ def evaluate_model(checkpoint: Path, runs: list[Run], choice, modes: Sequence[st
         "all": {name: score(runs, answers) for name, answers in systems.items()},
         "pop909": {name: score([runs[i] for i in pop], [answers[i] for i in pop]) for name, answers in systems.items()},
         "shift test": shift_test(model, runs),
+        "copied counter-melody": copied(training, {n: a for n, a in systems.items() if n in ("human", *MODES)}),
     }
     result["summary"] = summary(result)
     return result
@@ -484,14 +506,17 @@ def main() -> None:
     arguments = parser.parse_args()
 
     if arguments.command == "model":
+        torch.set_num_threads(1)  # Steps are small: two threads mostly wait for each other.
         wanted = {s: min(n, arguments.songs or n) for s, n in SONGS.items()}
-        runs = choose(dataset.load(arguments.dataset, arguments.split), wanted, arguments.bars)
+        everything = dataset.load(arguments.dataset)
+        runs = choose([r for r in everything if r.split == arguments.split], wanted, arguments.bars)
+        training = [r for r in everything if r.split == "train"]
         choice = sample.Choice(arguments.chord_temperature, arguments.note_temperature, arguments.top_p)
-        result = evaluate_model(arguments.checkpoint, runs, choice, arguments.modes)
+        result = evaluate_model(arguments.checkpoint, runs, training, choice, arguments.modes)
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "scores.json").write_text(json.dumps(result, indent=1) + "\n")
         text = f"All {result['songs']} songs\n\n{table(result['all'])}\n\npop909\n\n{table(result['pop909'])}\n"
-        text += f"\nshift test {result['shift test']}\n"
+        text += f"\nshift test {result['shift test']}\ncopied {result['copied counter-melody']}\n"
         (arguments.out / "scores.md").write_text(text)
         plot(result, arguments.out / "scores.png")
         print(text)

@@ -65,6 +65,16 @@ def test_the_excerpt_is_where_the_melody_is():
     assert part.bars == 20 and part.melody[0].start == 0 and len(part.melody) == 20 and part.parts == ()
 
 
+def test_copies_are_found_in_any_key():
+    line = [60, 62, 65, 64, 69, 67, 71, 65, 62]
+    notes = [Note(12 * i, 12, key) for i, key in enumerate(line)]
+    training = [song(notes, bars=3)]
+    up = [n._replace(key=n.key + 4) for n in notes]
+    other = [n._replace(key=n.key + i % 3) for i, n in enumerate(notes)]
+    answers = {"copy": [ev.Answer([[], [], up])], "own": [ev.Answer([[], [], other])]}
+    assert ev.copied(training, answers) == {"copy": 1, "own": 0}
+
+
 @pytest.mark.parametrize("metre", range(4))
 def test_midi_files_come_back(tmp_path, metre):
     line = e.BAR_TICKS[metre]

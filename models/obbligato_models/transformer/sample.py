@@ -26,7 +26,8 @@ KEEP_TOKENS, KEEP_BARS = 256, 4
 """What stays of the context when it is cut: the newest bars that fit, but so many bars at least."""
 LAST_NOTES = 8
 """With fewer places left in the window, parts are brought to an end."""
-AT_ONCE = 32
+AT_ONCE = 64
+FEW_PENDING = 4
 
 
 @dataclass
@@ -181,17 +182,52 @@ def pick(logits: np.ndarray, allowed: np.ndarray, temperature: float, top_p: flo
     return int(ids[kept[min(len(kept) - 1, int(np.searchsorted(chances[kept].cumsum(), share, side="right")))]])
 
 
+class Caches:
+    """Keys and values of many songs side by side; each song's tokens fill its places from 0 on."""
+
+    def __init__(self, step: Stepper, songs: int):
+        shape = step.model.shape
+        self.step, self.window = step, shape.window
+        size = (songs, shape.heads, shape.window + 1, shape.head_size)
+        # The place after the window takes what fills up short rows.
+        self.keys = [torch.zeros(size) for _ in range(shape.layers)]
+        self.values = [torch.zeros(size) for _ in range(shape.layers)]
+
+    def read(self, songs: list[int], past: list[int], tokens: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:
+        """Reads each song's tokens after its `past` others. Returns the logits after the last of each."""
+        count = max(map(len, tokens))
+        ids = torch.zeros(len(songs), count, dtype=torch.long)
+        cond = torch.zeros(len(songs), count, e.COND)
+        places = torch.full((len(songs), count), self.window)
+        for row, given in enumerate(tokens):
+            ids[row, : len(given)] = torch.tensor([t for t, _ in given])
+            cond[row, : len(given)] = torch.from_numpy(np.stack([c for _, c in given]))
+            places[row, : len(given)] = torch.arange(past[row], past[row] + len(given))
+        length = max(p + len(given) for p, given in zip(past, tokens, strict=True))
+        may_look = (torch.arange(length) <= places[..., None]).unsqueeze(1)
+        rows = torch.tensor(songs)
+        everyone = len(songs) == len(self.keys[0])
+        model = self.step.model
+        x = model.embed(self.step.table, ids, cond)
+        cos, sin = model.angles(places)
+        for block, keys, values in zip(model.blocks, self.keys, self.values, strict=True):
+            q, k, v = block.queries_keys_values(x, cos, sin)
+            keys[rows[:, None], :, places] = k.transpose(1, 2)
+            values[rows[:, None], :, places] = v.transpose(1, 2)
+            seen = [c[:, :, :length] if everyone else c[rows, :, :length] for c in (keys, values)]
+            x = block.finish(x, torch.nn.functional.scaled_dot_product_attention(q, *seen, may_look))
+        last = x[torch.arange(len(songs)), torch.tensor([len(given) - 1 for given in tokens])]
+        return model.logits(last, self.step.table).numpy()
+
+
 @torch.no_grad()
 def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = None) -> list[list[Bar]]:
-    """The answers to all requests, side by side through one batched cache."""
-    shape = step.model.shape
-    songs = [Song(r, choice or Choice(), shape.window) for r in requests]
-    size = (shape.layers, len(songs), shape.heads, shape.window, shape.head_size)
-    past_k, past_v = torch.zeros(size), torch.zeros(size)
+    """The answers to all requests, side by side."""
+    songs = [Song(r, choice or Choice(), step.model.shape.window) for r in requests]
+    caches = Caches(step, len(songs))
     runs = [song.run() for song in songs]
     pending: list[list[tuple[int, np.ndarray]]] = [[] for _ in songs]
     filled = [0] * len(songs)
-    active = list(range(len(songs)))
 
     def advance(i: int, logits: np.ndarray | None) -> bool:
         try:
@@ -202,34 +238,17 @@ def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = Non
         pending[i] = list(tokens)
         return True
 
-    active = [i for i in active if advance(i, None)]
+    active = [i for i in range(len(songs)) if advance(i, None)]
     while active:
-        count = min(AT_ONCE, max(len(pending[i]) for i in active))
-        rows = torch.tensor(active)
-        longest = max(filled[i] for i in active)
-        ids = torch.zeros(len(active), count, dtype=torch.long)
-        cond = torch.zeros(len(active), count, e.COND)
-        mask = torch.full((len(active), 1, count, longest + count), -1e9)
-        mask[..., longest:] = torch.full((count, count), -1e9).triu(1)
-        taken = []
-        for row, i in enumerate(active):
-            now, pending[i] = pending[i][:count], pending[i][count:]
-            taken.append(len(now))
-            ids[row, : len(now)] = torch.tensor([t for t, _ in now])
-            cond[row, : len(now)] = torch.from_numpy(np.stack([c for _, c in now]))
-            mask[row, :, :, : filled[i]] = 0
-        places = torch.tensor([filled[i] for i in active])[:, None] + torch.arange(count)
-        cached = (past_k[:, rows, :, :longest], past_v[:, rows, :, :longest])
-        logits, new_k, new_v = step(ids, cond, places, mask, *cached)
-        going = []
-        for row, i in enumerate(active):
-            end = filled[i] + taken[row]
-            past_k[:, i, :, filled[i] : end] = new_k[:, row, :, : taken[row]]
-            past_v[:, i, :, filled[i] : end] = new_v[:, row, :, : taken[row]]
-            filled[i] = end
-            if pending[i] or advance(i, logits[row, taken[row] - 1].numpy()):
-                going.append(i)
-        active = going
+        # Songs with much to read go first and alone: the others would only wait for them, filled up.
+        group = [i for i in active if len(pending[i]) > FEW_PENDING] or active
+        tokens = [pending[i][:AT_ONCE] for i in group]
+        logits = caches.read(group, [filled[i] for i in group], tokens)
+        for row, i in enumerate(group):
+            filled[i] += len(tokens[row])
+            pending[i] = pending[i][len(tokens[row]) :]
+            if not pending[i] and not advance(i, logits[row]):
+                active.remove(i)
     return [song.answers for song in songs]
 
 
