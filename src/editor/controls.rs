@@ -1,0 +1,167 @@
+//! Controls for host parameters. GUI THREAD.
+//!
+//! Every change is told to the host inside a gesture (begin, set, end), so that it records automation rightly.
+
+use egui::{Checkbox, DragValue, Id, PointerButton, Response, Slider, Ui};
+use nice_plug::prelude::{BoolParam, Enum, EnumParam, IntParam, Param, ParamSetter};
+
+/// Draws controls and tells the host of changes.
+pub struct Controls<'a> {
+    setter: ParamSetter<'a>,
+}
+
+impl<'a> Controls<'a> {
+    pub fn new(setter: ParamSetter<'a>) -> Self {
+        Self { setter }
+    }
+
+    /// A slider with its value beside it, which can be typed into. A double click on the rail resets it.
+    pub fn slider(&self, ui: &mut Ui, param: &impl Param, width: f32) -> Response {
+        let now = f64::from(param.unmodulated_normalized_value());
+        let mut value = now;
+        let slider = Slider::new(&mut value, 0.0..=1.0)
+            .smart_aim(false)
+            .update_while_editing(false)
+            .custom_formatter(|value, _| param.normalized_value_to_string(value as f32, true))
+            .custom_parser(|text| param.string_to_normalized_value(text).map(f64::from));
+        ui.spacing_mut().slider_width = width;
+        let response = ui.add(slider);
+        if rail_is_double_clicked(ui, &response, width) {
+            value = f64::from(param.preview_normalized(param.default_plain_value()));
+        }
+        self.tell(ui, param, is_held(&response), (value != now).then_some(value as f32));
+        response
+    }
+
+    pub fn switch(&self, ui: &mut Ui, param: &BoolParam, label: &str) -> Response {
+        let mut on = param.unmodulated_plain_value();
+        let response = ui.add(Checkbox::new(&mut on, label));
+        self.tell(ui, param, is_held(&response), response.changed().then(|| param.preview_normalized(on)));
+        response
+    }
+
+    /// A whole number to drag or type.
+    pub fn number(&self, ui: &mut Ui, param: &IntParam) -> Response {
+        /// Numbers a point of dragging.
+        const SPEED: f64 = 0.05;
+        let mut value = param.unmodulated_plain_value();
+        let text = |value: f64| param.normalized_value_to_string(param.preview_normalized(value as i32), true);
+        let parsed = |text: &str| param.string_to_normalized_value(text).map(|n| f64::from(param.preview_plain(n)));
+        let response = ui.add(
+            DragValue::new(&mut value)
+                .speed(SPEED)
+                .range(param.preview_plain(0.0)..=param.preview_plain(1.0))
+                .update_while_editing(false)
+                .custom_formatter(|value, _| text(value))
+                .custom_parser(parsed),
+        );
+        self.tell(ui, param, is_held(&response), response.changed().then(|| param.preview_normalized(value)));
+        response
+    }
+
+    /// All choices side by side.
+    pub fn choice<T: Enum + PartialEq + 'static>(&self, ui: &mut Ui, param: &EnumParam<T>) {
+        let now = param.unmodulated_plain_value().to_index();
+        let (mut held, mut chosen) = (false, None);
+        for (index, name) in T::variants().iter().enumerate() {
+            let response = ui.selectable_label(index == now, *name);
+            held |= is_held(&response);
+            chosen = if response.clicked() { Some(index) } else { chosen };
+        }
+        self.tell(ui, param, held, chosen.map(|index| param.preview_normalized(T::from_index(index))));
+    }
+
+    fn tell(&self, ui: &Ui, param: &impl Param, held: bool, normalized: Option<f32>) {
+        // What is set is what the parameter can be; a value that snaps back to what it is changes nothing.
+        let now = param.unmodulated_normalized_value();
+        let snapped = normalized.map(|normalized| param.preview_normalized(param.preview_plain(normalized)));
+        let change = snapped.filter(|snapped| (snapped - now).abs() > f32::EPSILON);
+        let id = Id::unique(("gesture", param.name()));
+        let open = ui.data(|data| data.get_temp::<bool>(id)).unwrap_or(false);
+        let gesture = Gesture::of(open, held, change.is_some());
+        if gesture.begins {
+            self.setter.begin_set_parameter(param);
+        }
+        if let Some(normalized) = change {
+            self.setter.set_parameter_normalized(param, normalized);
+        }
+        if gesture.ends {
+            self.setter.end_set_parameter(param);
+        }
+        ui.data_mut(|data| data.insert_temp(id, held));
+    }
+}
+
+fn is_held(response: &Response) -> bool {
+    response.is_pointer_button_down_on()
+}
+
+/// The value beside the rail has its own meaning of a double click: it selects a word.
+fn rail_is_double_clicked(ui: &Ui, response: &Response, width: f32) -> bool {
+    let on_rail = response.hover_pos().is_some_and(|position| position.x <= response.rect.left() + width);
+    on_rail && ui.input(|input| input.pointer.button_double_clicked(PointerButton::Primary))
+}
+
+/// What the host is told about a gesture in one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Gesture {
+    begins: bool,
+    ends: bool,
+}
+
+impl Gesture {
+    /// `open`: the control was held in the last frame. `held`: it is now. A typed value changes without being held.
+    fn of(open: bool, held: bool, changes: bool) -> Self {
+        Self { begins: !open && (held || changes), ends: !held && (open || changes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the host sees of a course of frames `(held, changes)`.
+    fn told(frames: &[(bool, bool)]) -> String {
+        let mut open = false;
+        let mut told = String::new();
+        for &(held, changes) in frames {
+            let gesture = Gesture::of(open, held, changes);
+            told += if gesture.begins { "(" } else { "" };
+            told += if changes { "x" } else { "" };
+            told += if gesture.ends { ")" } else { "" };
+            open = held;
+        }
+        told
+    }
+
+    #[test]
+    fn changes_are_told_inside_gestures() {
+        let drag = [(true, false), (true, true), (true, true), (false, false), (false, false)];
+        assert_eq!(told(&drag), "(xx)");
+        assert_eq!(told(&[(false, true), (false, false), (false, true)]), "(x)(x)", "typed");
+        assert_eq!(told(&[(true, false), (false, true)]), "(x)", "a click that sets when it is released");
+        assert_eq!(told(&[(true, false), (false, false)]), "()", "touched and left");
+        assert_eq!(told(&[(false, false); 3]), "");
+    }
+
+    #[test]
+    fn whatever_happens_every_gesture_that_begins_ends() {
+        // All courses of six frames, then one in which nothing is held.
+        for course in 0..1u32 << 12 {
+            let mut frames: Vec<(bool, bool)> =
+                (0..6).map(|frame| (course >> (2 * frame) & 1 == 1, course >> (2 * frame + 1) & 1 == 1)).collect();
+            frames.push((false, false));
+            let told = told(&frames);
+            let mut depth = 0;
+            for letter in told.chars() {
+                depth += match letter {
+                    '(' => 1,
+                    ')' => -1,
+                    _ => 0,
+                };
+                assert!((0..=1).contains(&depth) && (letter != 'x' || depth == 1), "{frames:?} told {told}");
+            }
+            assert_eq!(depth, 0, "{frames:?} told {told}");
+        }
+    }
+}

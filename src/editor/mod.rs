@@ -1,0 +1,219 @@
+//! The plugin's window. GUI THREAD: locks what the inference thread locks, never what the audio thread touches.
+
+mod controls;
+mod status;
+mod theme;
+
+use crate::channels::{Meters, SharedView, SongView};
+use crate::music::Part;
+use crate::params::ObbligatoParams;
+use controls::Controls;
+use egui::{CentralPanel, Frame, Grid, Margin, RichText, TextEdit, Ui};
+use nice_plug::context::gui::GuiContext;
+use nice_plug::editor::dpi::LogicalSize;
+use nice_plug_egui::{
+    EguiEditor, EguiEditorState, EguiNiceSettings, NiceEguiApp, RepaintNotifier, baseview, create_egui_editor,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 470.0 };
+/// How often the meters are looked at.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// The window's contents.
+pub struct ObbligatoEditor {
+    params: Arc<ObbligatoParams>,
+    view: SharedView,
+    meters: Arc<Meters>,
+    /// The host; there while the window is open.
+    host: Option<GuiContext>,
+    plan: PlanText,
+}
+
+pub fn create(
+    params: Arc<ObbligatoParams>,
+    view: SharedView,
+    meters: Arc<Meters>,
+) -> Option<EguiEditor<ObbligatoEditor>> {
+    let settings = EguiNiceSettings::new().with_tile("Obbligato");
+    let editor = ObbligatoEditor { params, view, meters, host: None, plan: PlanText::default() };
+    create_egui_editor(EguiEditorState::from_size(SIZE, 1.0), RepaintNotifier::new(), settings, editor)
+}
+
+impl NiceEguiApp for ObbligatoEditor {
+    fn build(
+        &mut self,
+        context: egui::Context,
+        host: GuiContext,
+        _frame: &mut nice_plug_egui::Frame,
+    ) -> Result<(), baseview::HandlerError> {
+        theme::apply(&context);
+        self.host = Some(host);
+        Ok(())
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut nice_plug_egui::Frame) {
+        let Some(host) = self.host.clone() else {
+            return;
+        };
+        let controls = Controls::new(host.param_setter());
+        let view = self.view.get();
+        let frame = Frame::new().fill(theme::BACKGROUND).inner_margin(Margin::same(16));
+        CentralPanel::default().frame(frame).show(ui, |ui| {
+            self.title(ui, &controls);
+            ui.separator();
+            self.knobs(ui, &controls);
+            ui.separator();
+            self.parts(ui, &controls, &view);
+            ui.separator();
+            self.chord_plan(ui, &view);
+            ui.separator();
+            self.status(ui, &view);
+        });
+        ui.request_repaint_after(BETWEEN_LOOKS);
+    }
+
+    fn editor_closed(&mut self) {
+        self.host = None;
+    }
+}
+
+impl ObbligatoEditor {
+    fn title(&self, ui: &mut Ui, controls: &Controls<'_>) {
+        ui.horizontal(|ui| {
+            ui.heading(RichText::new("Obbligato").color(theme::STRONG));
+            ui.add_space(20.0);
+            controls.choice(ui, &self.params.follow);
+            ui.add_space(20.0);
+            controls.switch(ui, &self.params.thru, "Melody thru");
+            ui.add_space(20.0);
+            let seed = self.params.seed.load(Ordering::Relaxed);
+            if ui.button("Another take").on_hover_text("Answers the same melody differently from here on").clicked() {
+                self.params.reroll();
+            }
+            ui.weak(format!("seed {seed}"));
+        });
+    }
+
+    fn knobs(&self, ui: &mut Ui, controls: &Controls<'_>) {
+        const WIDTH: f32 = 250.0;
+        Grid::new("knobs").num_columns(2).show(ui, |ui| {
+            let label = ui.label("Temperature").id;
+            controls.slider(ui, &self.params.temperature, WIDTH).labelled_by(label);
+            ui.end_row();
+            let label = ui.label("Style").id;
+            controls.slider(ui, &self.params.style, WIDTH).labelled_by(label);
+            ui.end_row();
+            let label = ui.label("Density").id;
+            controls.slider(ui, &self.params.density, WIDTH).labelled_by(label);
+            ui.end_row();
+        });
+    }
+
+    fn parts(&self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
+        Grid::new("parts").num_columns(6).striped(true).show(ui, |ui| {
+            for heading in ["Part", "On", "Channel", "Octave", "Velocity", ""] {
+                ui.weak(heading);
+            }
+            ui.end_row();
+            for part in Part::ALL {
+                self.part(ui, controls, view, part);
+                ui.end_row();
+            }
+        });
+    }
+
+    fn part(&self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView, part: Part) {
+        const VELOCITY_WIDTH: f32 = 140.0;
+        let row = self.params.part(part);
+        let label = ui.label(RichText::new(part.name()).color(theme::part_colour(part))).id;
+        controls.switch(ui, &row.on, "").labelled_by(label);
+        controls.number(ui, &row.channel).labelled_by(label);
+        controls.number(ui, &row.octave).labelled_by(label);
+        controls.slider(ui, &row.velocity, VELOCITY_WIDTH).labelled_by(label);
+        ui.weak(status::part_note(view, part));
+    }
+
+    fn chord_plan(&mut self, ui: &mut Ui, view: &SongView) {
+        ui.horizontal(|ui| {
+            let label = ui.label("Chords").id;
+            self.plan.refresh(self.params.plan.text());
+            let field = TextEdit::singleline(&mut self.plan.typed)
+                .hint_text("yours, as in  | C | G/B | Am F |   (empty: the band chooses)")
+                .desired_width(f32::INFINITY);
+            if ui.add(field).labelled_by(label).lost_focus()
+                && let Some(text) = self.plan.commit()
+            {
+                self.params.plan.set_text(text);
+            }
+        });
+        if let Some(problem) = self.params.plan.problem() {
+            ui.colored_label(theme::PROBLEM, problem);
+        }
+        ui.horizontal_wrapped(|ui| {
+            ui.weak("Ahead");
+            for chord in status::chords_ahead(view, status::playhead(&self.meters)) {
+                if let Some(bar) = chord.bar {
+                    ui.weak(bar.to_string());
+                }
+                let colour = if chord.sounds_now { theme::STRONG } else { theme::TEXT };
+                let name = RichText::new(chord.name).color(colour);
+                ui.label(if chord.sounds_now { name.underline() } else { name }).on_hover_text(chord.source.name());
+            }
+        });
+    }
+
+    fn status(&self, ui: &mut Ui, view: &SongView) {
+        ui.weak(status::status_line(view, &self.meters));
+        if let Some(problem) = &view.engine.problem {
+            ui.colored_label(theme::PROBLEM, problem);
+        }
+    }
+}
+
+/// The chord plan while it is typed. It counts when the field is left.
+#[derive(Debug, Default)]
+struct PlanText {
+    typed: String,
+    /// The text that counts, as last seen.
+    saved: String,
+}
+
+impl PlanText {
+    /// Takes in a text that came from elsewhere: a song that was loaded.
+    fn refresh(&mut self, saved: String) {
+        if self.saved != saved {
+            self.typed.clone_from(&saved);
+            self.saved = saved;
+        }
+    }
+
+    /// What was typed, if it is new.
+    fn commit(&mut self) -> Option<String> {
+        (self.typed != self.saved).then(|| {
+            self.saved.clone_from(&self.typed);
+            self.typed.clone()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typed_plan_counts_once_and_a_loaded_one_replaces_it() {
+        let mut plan = PlanText::default();
+        plan.typed = "| C |".into();
+        plan.refresh(String::new());
+        assert_eq!(plan.typed, "| C |", "typing is not disturbed");
+        assert_eq!(plan.commit(), Some("| C |".into()));
+        assert_eq!(plan.commit(), None);
+        plan.refresh("| C |".into());
+        plan.refresh("| Dm |".into());
+        assert_eq!(plan.typed, "| Dm |");
+        assert_eq!(plan.commit(), None);
+    }
+}

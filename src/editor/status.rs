@@ -1,0 +1,182 @@
+//! What the editor says about the band, in words. Pure functions.
+
+use crate::channels::{Meters, SongView};
+use crate::music::{BarIndex, Part, PlanSource, TICKS_PER_QUARTER, Ticks};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The engine, how fast it is, what was lost, and where the song is.
+pub fn status_line(view: &SongView, meters: &Meters) -> String {
+    [engine(view), speed(view, meters), losses(meters), place(view, meters)]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("  ·  ")
+}
+
+fn engine(view: &SongView) -> String {
+    let status = &view.engine;
+    match (status.generator.is_empty(), status.backend.is_empty()) {
+        (true, _) => "Loading".into(),
+        (false, true) => status.generator.clone(),
+        (false, false) => format!("{} in {} on {}", status.generator, status.backend, status.device),
+    }
+}
+
+fn speed(view: &SongView, meters: &Meters) -> String {
+    if count(&meters.bars) == 0 {
+        return String::new();
+    }
+    let (median, worst) = (view.engine.median_milliseconds_per_bar, view.engine.worst_milliseconds_per_bar);
+    format!("{} ms a bar (worst {})", milliseconds(median), milliseconds(worst))
+}
+
+/// Rules answer in microseconds, models in tens of milliseconds.
+fn milliseconds(value: f32) -> String {
+    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+fn losses(meters: &Meters) -> String {
+    let (segments, notes) = (count(&meters.late_segments), count(&meters.late_notes));
+    format!("late {segments} (notes {notes})  ·  dropped {}", count(&meters.dropped))
+}
+
+fn place(view: &SongView, meters: &Meters) -> String {
+    if !meters.playing.load(Ordering::Relaxed) {
+        return "stopped".into();
+    }
+    match playing_bar(view, playhead(meters)) {
+        Some(bar) => format!("bar {}", bar.0 + 1),
+        None => "playing".into(),
+    }
+}
+
+/// The transport's position.
+pub fn playhead(meters: &Meters) -> Ticks {
+    // A cast from a float saturates, and not-a-number becomes zero.
+    (meters.playhead_quarters.load(Ordering::Relaxed) * f64::from(TICKS_PER_QUARTER)).floor() as Ticks
+}
+
+fn playing_bar(view: &SongView, playhead: Ticks) -> Option<BarIndex> {
+    let mut bars = view.chords.iter().map(|(segment, _)| segment.bar);
+    bars.find(|bar| (bar.start..bar.end()).contains(&playhead)).map(|bar| bar.index)
+}
+
+/// A chord of the plan, as shown ahead of the playhead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownChord {
+    /// Bar number from 1, on the first chord of a bar.
+    pub bar: Option<i32>,
+    pub name: String,
+    pub source: PlanSource,
+    pub sounds_now: bool,
+}
+
+/// The chords from the playhead's bar on.
+pub fn chords_ahead(view: &SongView, playhead: Ticks) -> Vec<ShownChord> {
+    /// Eight bars of two chords: as far ahead as a player reads.
+    const MOST: usize = 16;
+    let ahead = view.chords.iter().filter(|(segment, _)| segment.bar.end() > playhead);
+    let shown = ahead.map(|(segment, planned)| ShownChord {
+        bar: (segment.number == 0).then_some(segment.bar.index.0 + 1),
+        name: planned.chord.map_or_else(|| "N.C.".into(), |chord| chord.to_string()),
+        source: planned.source,
+        sounds_now: (segment.start()..segment.end()).contains(&playhead),
+    });
+    shown.take(MOST).collect()
+}
+
+/// What stands beside a part that the generator does not write itself.
+pub fn part_note(view: &SongView, part: Part) -> &'static str {
+    if view.engine.by_rule[part] { "by rule" } else { "" }
+}
+
+fn count(counter: &AtomicU32) -> u32 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::EngineStatus;
+    use crate::music::{Bar, Meter, PerPart, PlannedChord};
+
+    /// Chords of whole bars, from bar `first` on.
+    fn view(first: i32, bars: &[&str]) -> SongView {
+        let mut chords = Vec::new();
+        for (index, text) in (first..).zip(bars) {
+            for segment in Bar::of_constant_meter(index, Meter::COMMON).segments() {
+                chords.push((segment, PlannedChord { chord: text.parse().ok(), source: PlanSource::Proposed }));
+            }
+        }
+        let engine = EngineStatus {
+            backend: "tract".into(),
+            device: "CPU".into(),
+            generator: "Accompanist".into(),
+            by_rule: PerPart::from_fn(|part| part == Part::Drums),
+            median_milliseconds_per_bar: 41.6,
+            worst_milliseconds_per_bar: 230.0,
+            problem: None,
+        };
+        SongView { engine, chords }
+    }
+
+    fn meters(quarters: f64, playing: bool) -> Meters {
+        let meters = Meters::default();
+        meters.playhead_quarters.store(quarters, Ordering::Relaxed);
+        meters.playing.store(playing, Ordering::Relaxed);
+        meters
+    }
+
+    #[test]
+    fn the_status_line_tells_engine_speed_losses_and_place() {
+        let meters = meters(17.5, true);
+        meters.bars.store(9, Ordering::Relaxed);
+        meters.late_segments.store(2, Ordering::Relaxed);
+        meters.late_notes.store(5, Ordering::Relaxed);
+        meters.dropped.store(1, Ordering::Relaxed);
+        assert_eq!(
+            status_line(&view(3, &["C", "F"]), &meters),
+            "Accompanist in tract on CPU  ·  42 ms a bar (worst 230)  ·  late 2 (notes 5)  ·  dropped 1  ·  bar 5"
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_told() {
+        assert_eq!(
+            status_line(&SongView::default(), &Meters::default()),
+            "Loading  ·  late 0 (notes 0)  ·  dropped 0  ·  stopped"
+        );
+        let engine = EngineStatus { generator: "Rules".into(), ..EngineStatus::default() };
+        let rules = SongView { engine, chords: Vec::new() };
+        assert_eq!(status_line(&rules, &meters(4.0, true)), "Rules  ·  late 0 (notes 0)  ·  dropped 0  ·  playing");
+    }
+
+    #[test]
+    fn chords_are_shown_from_the_playing_bar_on() {
+        let shown = chords_ahead(&view(0, &["C", "Am", "none"]), 48 + 30);
+        let text: Vec<String> = shown
+            .iter()
+            .map(|chord| {
+                let bar = chord.bar.map_or(String::new(), |bar| format!("{bar}:"));
+                format!("{bar}{}{}", chord.name, if chord.sounds_now { "!" } else { "" })
+            })
+            .collect();
+        assert_eq!(text.join(" "), "2:Am Am! 3:N.C. N.C.");
+        assert_eq!(chords_ahead(&view(0, &["C"; 40]), 0).len(), 16);
+        assert!(chords_ahead(&view(0, &["C"]), 48).is_empty(), "all of it is past");
+    }
+
+    #[test]
+    fn a_nonsense_playhead_is_no_bar() {
+        for quarters in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300] {
+            let line = status_line(&view(3, &["C"]), &meters(quarters, true));
+            assert!(line.ends_with("playing"), "{quarters}: {line}");
+        }
+    }
+
+    #[test]
+    fn parts_without_a_model_say_so() {
+        let view = view(0, &[]);
+        assert_eq!((part_note(&view, Part::Drums), part_note(&view, Part::Bass)), ("by rule", ""));
+    }
+}

@@ -1,0 +1,517 @@
+//! The host's parameters, and what else is saved with them, as [`Settings`].
+//!
+//! [`ObbligatoParams::settings`] may be called on the audio thread; text and saving belong to the host's main thread.
+
+use crate::channels::{EditorCommand, Meters, SharedView};
+use crate::music::{ChordPlan, Part, PerPart, style_from_text, style_text};
+use crate::settings::{Follow, PartSettings, Settings};
+use crossbeam_channel::Sender;
+use nice_plug::params::persist::PersistentField;
+use nice_plug::prelude::*;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Ids never change: automation and saved songs refer to them.
+#[derive(Params)]
+pub struct ObbligatoParams {
+    #[id = "temperature"]
+    pub temperature: FloatParam,
+    #[id = "style"]
+    pub style: FloatParam,
+    #[id = "density"]
+    pub density: FloatParam,
+    #[id = "follow"]
+    pub follow: EnumParam<Follow>,
+    #[id = "thru"]
+    pub thru: BoolParam,
+    /// The host's own bypass button, so that bypassing releases what sounds.
+    #[id = "bypass"]
+    pub bypass: BoolParam,
+    #[nested(id_prefix = "bass", group = "Bass")]
+    bass: PartParams,
+    #[nested(id_prefix = "chords", group = "Chords")]
+    chords: PartParams,
+    #[nested(id_prefix = "pad", group = "Pad")]
+    pad: PartParams,
+    #[nested(id_prefix = "counter", group = "Counter")]
+    counter: PartParams,
+    #[nested(id_prefix = "drums", group = "Drums")]
+    drums: PartParams,
+    /// Another seed, another answer to the same melody.
+    #[persist = "seed"]
+    pub seed: AtomicU32,
+    #[persist = "plan"]
+    pub plan: PlanField,
+    #[persist = "report"]
+    report: ReportField,
+}
+
+/// One part's row in the mixer.
+#[derive(Params)]
+pub struct PartParams {
+    #[id = "on"]
+    pub on: BoolParam,
+    /// 1..=16, as musicians count.
+    #[id = "channel"]
+    pub channel: IntParam,
+    #[id = "octave"]
+    pub octave: IntParam,
+    #[id = "velocity"]
+    pub velocity: FloatParam,
+}
+
+impl ObbligatoParams {
+    /// `commands` carries the chord plan to the inference thread; `view` and `meters` are what the report is made of.
+    pub fn new(commands: Sender<EditorCommand>, view: SharedView, meters: Arc<Meters>) -> Self {
+        let default = Settings::default();
+        let plan = PlanField::new(commands);
+        Self {
+            temperature: FloatParam::new("Temperature", default.temperature, linear(Settings::TEMPERATURE))
+                .with_step_size(0.01)
+                .with_value_to_string(Arc::new(|temperature| format!("{temperature:.2}")))
+                .with_string_to_value(Arc::new(number_from_text)),
+            style: FloatParam::new("Style", default.style, linear(Settings::STYLE))
+                .with_value_to_string(Arc::new(style_text))
+                .with_string_to_value(Arc::new(|text| style_from_text(text).filter(|style| style.is_finite()))),
+            density: percentage("Density", default.density, Settings::DENSITY),
+            follow: EnumParam::new("Follow", default.follow),
+            thru: switch("Melody Thru", default.thru),
+            bypass: switch("Bypass", false).make_bypass(),
+            bass: PartParams::new(Part::Bass),
+            chords: PartParams::new(Part::Chords),
+            pad: PartParams::new(Part::Pad),
+            counter: PartParams::new(Part::Counter),
+            drums: PartParams::new(Part::Drums),
+            seed: AtomicU32::new(default.seed),
+            plan: plan.clone(),
+            report: ReportField { view, meters, plan },
+        }
+    }
+
+    pub fn part(&self, part: Part) -> &PartParams {
+        match part {
+            Part::Bass => &self.bass,
+            Part::Chords => &self.chords,
+            Part::Pad => &self.pad,
+            Part::Counter => &self.counter,
+            Part::Drums => &self.drums,
+        }
+    }
+
+    /// What the user asks for now. Reads atomics only.
+    pub fn settings(&self) -> Settings {
+        let settings = Settings {
+            temperature: self.temperature.value(),
+            style: self.style.value(),
+            density: self.density.value(),
+            follow: self.follow.value(),
+            thru: self.thru.value(),
+            seed: self.seed.load(Ordering::Relaxed),
+            parts: PerPart::from_fn(|part| self.part(part).settings()),
+        };
+        // Saved songs are loaded without a look at the ranges.
+        settings.clamped()
+    }
+
+    /// Takes the next seed. Hosts are not told: a saved field is no parameter, so the song does not count as changed.
+    pub fn reroll(&self) {
+        self.seed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl PartParams {
+    fn new(part: Part) -> Self {
+        let default = PartSettings::of(part);
+        let name = |what: &str| format!("{} {what}", part.name());
+        let (lowest, highest) = PartSettings::OCTAVE.into_inner();
+        let octaves = IntRange::Linear { min: i32::from(lowest), max: i32::from(highest) };
+        Self {
+            on: switch(name("On"), default.on),
+            channel: IntParam::new(
+                name("Channel"),
+                i32::from(default.channel) + 1,
+                IntRange::Linear { min: 1, max: 16 },
+            )
+            .with_string_to_value(Arc::new(integer_from_text)),
+            octave: IntParam::new(name("Octave"), i32::from(default.octave), octaves)
+                .with_value_to_string(Arc::new(
+                    |octaves| if octaves > 0 { format!("+{octaves}") } else { octaves.to_string() },
+                ))
+                .with_string_to_value(Arc::new(integer_from_text)),
+            velocity: percentage(name("Velocity"), default.velocity, PartSettings::VELOCITY),
+        }
+    }
+
+    fn settings(&self) -> PartSettings {
+        PartSettings {
+            on: self.on.value(),
+            channel: (self.channel.value() - 1).clamp(0, 15) as u8,
+            octave: self.octave.value().clamp(-128, 127) as i8,
+            velocity: self.velocity.value(),
+        }
+    }
+}
+
+impl Enum for Follow {
+    fn variants() -> &'static [&'static str] {
+        &["Jam", "Arrange"]
+    }
+
+    fn ids() -> Option<&'static [&'static str]> {
+        Some(&["jam", "arrange"])
+    }
+
+    fn to_index(self) -> usize {
+        match self {
+            Self::Jam => 0,
+            Self::Arrange => 1,
+        }
+    }
+
+    fn from_index(index: usize) -> Self {
+        if index == Self::Arrange.to_index() { Self::Arrange } else { Self::Jam }
+    }
+}
+
+fn linear(range: RangeInclusive<f32>) -> FloatRange {
+    FloatRange::Linear { min: *range.start(), max: *range.end() }
+}
+
+fn percentage(name: impl Into<String>, default: f32, range: RangeInclusive<f32>) -> FloatParam {
+    FloatParam::new(name, default, linear(range))
+        .with_step_size(0.01)
+        .with_unit(" %")
+        .with_value_to_string(Arc::new(|share| format!("{:.0}", share * 100.0)))
+        .with_string_to_value(Arc::new(|text| number_from_text(text).map(|percent| percent / 100.0)))
+}
+
+fn switch(name: impl Into<String>, default: bool) -> BoolParam {
+    BoolParam::new(name, default).with_string_to_value(Arc::new(switch_from_text))
+}
+
+/// A number, with or without a per cent sign, and with either decimal mark.
+fn number_from_text(text: &str) -> Option<f32> {
+    let number = text.trim().trim_end_matches('%').trim_end().replace(',', ".");
+    number.parse().ok().filter(|number: &f32| number.is_finite())
+}
+
+fn integer_from_text(text: &str) -> Option<i32> {
+    text.trim().replace('\u{2212}', "-").parse().ok()
+}
+
+fn switch_from_text(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "on" | "yes" | "true" | "1" => Some(true),
+        "off" | "no" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// The user's chord plan as typed, sent to the inference thread whenever it changes.
+#[derive(Clone)]
+pub struct PlanField {
+    typed: Arc<Mutex<TypedPlan>>,
+    commands: Sender<EditorCommand>,
+}
+
+#[derive(Default)]
+struct TypedPlan {
+    text: String,
+    problem: Option<String>,
+}
+
+impl PlanField {
+    fn new(commands: Sender<EditorCommand>) -> Self {
+        Self { typed: Arc::default(), commands }
+    }
+
+    pub fn text(&self) -> String {
+        self.lock().text.clone()
+    }
+
+    /// Why the text is not followed, in words.
+    pub fn problem(&self) -> Option<String> {
+        self.lock().problem.clone()
+    }
+
+    /// Takes a text in the syntax of [`ChordPlan::parse`]. One that cannot be read is kept, but not followed.
+    pub fn set_text(&self, text: String) {
+        let (plan, problem) = match ChordPlan::parse(&text) {
+            Ok(plan) => (plan, None),
+            Err(_) if text.trim().is_empty() => (ChordPlan::default(), None),
+            Err(error) => (ChordPlan::default(), Some(error.to_string())),
+        };
+        *self.lock() = TypedPlan { text, problem };
+        // Fails only when the inference thread is gone, and then nobody follows a plan.
+        let _ = self.commands.send(EditorCommand::SetPlan(plan));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TypedPlan> {
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PersistentField<'_, String> for PlanField {
+    fn set(&self, text: String) {
+        self.set_text(text);
+    }
+
+    fn map<F: Fn(&String) -> R, R>(&self, read: F) -> R {
+        read(&self.lock().text)
+    }
+}
+
+/// How the engine fared, written into saved state for whoever reads it (a test, a bug report). Ignored on loading.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Report {
+    pub backend: String,
+    pub device: String,
+    pub generator: String,
+    /// Bars answered since loading.
+    pub bars: u32,
+    pub median_ms_per_bar: f32,
+    pub worst_ms_per_bar: f32,
+    pub late_segments: u32,
+    pub late_notes: u32,
+    /// Messages that did not fit into a queue.
+    pub dropped: u32,
+    pub problem: Option<String>,
+    /// Bar index, segment number, chord, and where the chord came from.
+    pub chords: Vec<(i32, u8, String, &'static str)>,
+}
+
+impl<'de> Deserialize<'de> for Report {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self::default())
+    }
+}
+
+struct ReportField {
+    view: SharedView,
+    meters: Arc<Meters>,
+    plan: PlanField,
+}
+
+impl ReportField {
+    fn report(&self) -> Report {
+        let view = self.view.get();
+        let count = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
+        let chords = view.chords.iter().map(|(segment, planned)| {
+            let chord = planned.chord.map_or_else(|| "N.C.".to_owned(), |chord| chord.to_string());
+            (segment.bar.index.0, segment.number, chord, planned.source.name())
+        });
+        Report {
+            backend: view.engine.backend.clone(),
+            device: view.engine.device.clone(),
+            generator: view.engine.generator.clone(),
+            bars: count(&self.meters.bars),
+            median_ms_per_bar: view.engine.median_milliseconds_per_bar,
+            worst_ms_per_bar: view.engine.worst_milliseconds_per_bar,
+            late_segments: count(&self.meters.late_segments),
+            late_notes: count(&self.meters.late_notes),
+            dropped: count(&self.meters.dropped),
+            problem: view.engine.problem.clone().or_else(|| self.plan.problem()),
+            chords: chords.collect(),
+        }
+    }
+}
+
+impl PersistentField<'_, Report> for ReportField {
+    fn set(&self, _saved: Report) {}
+
+    fn map<F: Fn(&Report) -> R, R>(&self, read: F) -> R {
+        read(&self.report())
+    }
+}
+
+/// Takes out of saved state what would stop the host when it is saved again: a choice that does not exist.
+pub fn discard_unusable(state: &mut PluginState) {
+    use nice_plug::plugin::ParamValue;
+    let known = |id: &str| Follow::ids().is_some_and(|ids| ids.contains(&id));
+    state.params.retain(|id, value| id != "follow" || matches!(value, ParamValue::String(choice) if known(choice)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::{EngineStatus, SongView};
+    use crate::music::{Bar, Meter, PlanSource, PlannedChord};
+    use crossbeam_channel::Receiver;
+    use std::collections::BTreeMap;
+
+    fn params() -> (ObbligatoParams, Receiver<EditorCommand>, SharedView, Arc<Meters>) {
+        let (sender, commands) = crossbeam_channel::unbounded();
+        let (view, meters) = (SharedView::default(), Arc::<Meters>::default());
+        (ObbligatoParams::new(sender, view.clone(), meters.clone()), commands, view, meters)
+    }
+
+    #[test]
+    fn ids_are_as_published() {
+        let (params, ..) = params();
+        let ids: Vec<String> = params.param_map().into_iter().map(|(id, ..)| id).collect();
+        let published = [
+            "temperature style density follow thru bypass",
+            "bass_on bass_channel bass_octave bass_velocity",
+            "chords_on chords_channel chords_octave chords_velocity",
+            "pad_on pad_channel pad_octave pad_velocity",
+            "counter_on counter_channel counter_octave counter_velocity",
+            "drums_on drums_channel drums_octave drums_velocity",
+        ];
+        assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
+        let saved: Vec<String> = params.serialize_fields().into_keys().collect();
+        assert_eq!(saved, ["plan", "report", "seed"]);
+    }
+
+    #[test]
+    fn every_part_has_its_row_of_parameters() {
+        let (params, ..) = params();
+        let rows: Vec<String> = params.param_map().into_iter().map(|(.., group)| group).collect();
+        let expected = Part::ALL.iter().flat_map(|part| [part.name(); 4]);
+        assert!(rows.iter().filter(|group| !group.is_empty()).map(String::as_str).eq(expected));
+        for part in Part::ALL {
+            assert!(params.part(part).on.name().starts_with(part.name()));
+        }
+    }
+
+    #[test]
+    fn parameters_begin_at_the_default_settings() {
+        assert_eq!(params().0.settings(), Settings::default());
+    }
+
+    /// All the way along the knob the text reads back as the same text, and as a value no further off than `tolerance`.
+    fn reads_back(param: &impl Param, tolerance: f32) {
+        for step in 0..=1000 {
+            let normalized = step as f32 / 1000.0;
+            let text = param.normalized_value_to_string(normalized, true);
+            let back = param.string_to_normalized_value(&text).unwrap_or_else(|| panic!("{}: {text}", param.name()));
+            assert_eq!(param.normalized_value_to_string(back, true), text, "{}", param.name());
+            assert!((back - normalized).abs() <= tolerance, "{}: {normalized} {text} {back}", param.name());
+            let bare = param.normalized_value_to_string(normalized, false);
+            assert_eq!(param.string_to_normalized_value(&bare), Some(back), "{} without unit", param.name());
+        }
+        for rubbish in
+            ["", " ", "rubbish", "NaN", "inf", "-inf", "%", "++1", "1e99", "é\u{0}", "Hymn inf % + Chorale 1 %"]
+        {
+            let value = param.string_to_normalized_value(rubbish);
+            assert_eq!(value, None, "{} took {rubbish:?}", param.name());
+        }
+    }
+
+    #[test]
+    fn texts_read_back() {
+        let (params, ..) = params();
+        reads_back(&params.temperature, 0.003);
+        reads_back(&params.style, 0.001);
+        reads_back(&params.density, 0.006);
+        reads_back(&params.follow, 0.5);
+        reads_back(&params.thru, 0.5);
+        reads_back(&params.bypass, 0.5);
+        for part in Part::ALL {
+            let row = params.part(part);
+            reads_back(&row.on, 0.5);
+            reads_back(&row.channel, 0.5 / 15.0 + 1e-3);
+            reads_back(&row.octave, 0.5 / 6.0 + 1e-3);
+            reads_back(&row.velocity, 0.003);
+        }
+    }
+
+    #[test]
+    fn texts_are_those_a_musician_writes() {
+        let (params, ..) = params();
+        assert_eq!(params.temperature.to_string(), "1.00");
+        assert_eq!(params.style.to_string(), "Arpeggio ballad");
+        assert_eq!(params.density.to_string(), "50 %");
+        assert_eq!(params.follow.to_string(), "Jam");
+        assert_eq!(params.thru.to_string(), "On");
+        assert_eq!(params.drums.channel.to_string(), "10");
+        assert_eq!(params.bass.velocity.to_string(), "100 %");
+        let octave = &params.bass.octave;
+        assert_eq!(octave.normalized_value_to_string(1.0, true), "+3");
+        assert_eq!(octave.string_to_normalized_value("−3"), Some(0.0), "a typographic minus");
+        let temperature =
+            |text| params.temperature.string_to_normalized_value(text).map(|n| params.temperature.preview_plain(n));
+        assert_eq!(temperature("1,5"), Some(1.5));
+        assert_eq!(temperature("100"), Some(2.0), "brought into range");
+    }
+
+    #[test]
+    fn the_plan_is_followed_when_it_can_be_read_and_explained_when_not() {
+        let (params, commands, ..) = params();
+        params.plan.set_text("| C | G7 |".into());
+        assert_eq!(params.plan.problem(), None);
+        let plan = ChordPlan::parse("| C | G7 |").expect("readable");
+        assert_eq!(commands.try_recv(), Ok(EditorCommand::SetPlan(plan)));
+
+        params.plan.set_text("| C | Xyz |".into());
+        let problem = params.plan.problem().expect("Xyz is no chord");
+        assert!(problem.contains("bar 2") && problem.contains("Xyz"), "{problem}");
+        assert_eq!(commands.try_recv(), Ok(EditorCommand::SetPlan(ChordPlan::default())));
+        assert_eq!(params.plan.text(), "| C | Xyz |", "kept, to be mended");
+
+        params.plan.set_text("  ".into());
+        assert_eq!(params.plan.problem(), None, "no plan is no mistake");
+    }
+
+    #[test]
+    fn saved_fields_come_back_and_the_report_does_not() {
+        let (written, ..) = params();
+        written.seed.store(77, Ordering::Relaxed);
+        written.plan.set_text("| Dm7 | G7 |".into());
+        let mut fields = written.serialize_fields();
+        fields.insert("report".into(), r#"{"backend":"another machine","bars":"not even a number"}"#.into());
+
+        let (read, commands, ..) = params();
+        read.deserialize_fields(&fields);
+        assert_eq!(read.settings().seed, 77);
+        assert_eq!(read.plan.text(), "| Dm7 | G7 |");
+        assert!(matches!(commands.try_recv(), Ok(EditorCommand::SetPlan(plan)) if plan.len() == 2));
+        assert_eq!(read.serialize_fields()["report"], params().0.serialize_fields()["report"]);
+    }
+
+    #[test]
+    fn the_report_tells_what_happened() {
+        let (params, _commands, view, meters) = params();
+        let bar = Bar::of_constant_meter(4, Meter::COMMON);
+        let planned =
+            |text: Option<&str>, source| PlannedChord { chord: text.map(|t| t.parse().expect("a chord")), source };
+        let segments: Vec<_> = bar.segments().collect();
+        view.publish(SongView {
+            engine: EngineStatus {
+                backend: "tract".into(),
+                device: "CPU".into(),
+                worst_milliseconds_per_bar: 12.5,
+                ..EngineStatus::default()
+            },
+            chords: vec![
+                (segments[0], planned(Some("Am"), PlanSource::Proposed)),
+                (segments[1], planned(None, PlanSource::User)),
+            ],
+        });
+        Meters::count(&meters.late_notes);
+        params.plan.set_text("| Xyz |".into());
+        let report: serde_json::Value =
+            serde_json::from_str(&params.serialize_fields()["report"]).expect("a report is JSON");
+        assert_eq!(report["backend"], "tract");
+        assert_eq!((&report["late_notes"], &report["worst_ms_per_bar"]), (&1.into(), &12.5.into()));
+        assert_eq!(report["chords"], serde_json::json!([[4, 0, "Am", "proposed"], [4, 1, "N.C.", "yours"]]));
+        assert!(report["problem"].as_str().is_some_and(|problem| problem.contains("Xyz")));
+    }
+
+    #[test]
+    fn a_choice_that_does_not_exist_is_discarded_from_state() {
+        use nice_plug::plugin::ParamValue;
+        for (value, kept) in [
+            (ParamValue::String("arrange".into()), true),
+            (ParamValue::String("waltz".into()), false),
+            (ParamValue::I32(57), false),
+        ] {
+            let params = BTreeMap::from([("follow".to_owned(), value), ("thru".to_owned(), ParamValue::Bool(true))]);
+            let mut state = PluginState { version: String::new(), params, fields: BTreeMap::new() };
+            discard_unusable(&mut state);
+            assert_eq!(state.params.contains_key("follow"), kept);
+            assert!(state.params.contains_key("thru"));
+        }
+    }
+}
