@@ -16,7 +16,7 @@ const MELODY_PROGRAM: u8 = 0;
 /// Writes a file of format 1 with 480 ticks a quarter: a track with tempo, metre and chord names (as markers), then
 /// `Melody`, then a track for each part in the order given.
 ///
-/// Notes that would overlap one of their own key end where it is struck again; nothing begins before 0.
+/// Notes that would overlap one of their own key end where it is struck again; what lies before 0 is cut off.
 pub fn write(song: &Song, parts: &[(Part, Vec<Note>)], chords: &[(Ticks, String)], title: &str) -> Vec<u8> {
     write_notes(song, song.melody.iter().map(FileNote::from).collect(), parts, chords, title)
 }
@@ -58,7 +58,6 @@ fn write_notes(
 #[derive(Debug, Clone, Copy)]
 struct FileNote {
     start: i64,
-    /// Later than the start.
     end: i64,
     key: u8,
     velocity: u8,
@@ -67,7 +66,7 @@ struct FileNote {
 impl From<&Note> for FileNote {
     fn from(note: &Note) -> Self {
         let (start, end) = (file_ticks(note.start), file_ticks(note.end()));
-        Self { start: start.max(0), end: end.max(1), key: note.key.number(), velocity: note.velocity.get() }
+        Self { start: start.max(0), end, key: note.key.number(), velocity: note.velocity.get() }
     }
 }
 
@@ -130,6 +129,7 @@ fn voice(name: &str, channel: u8, program: u8, notes: Vec<FileNote>) -> Vec<Plac
 
 /// What can be played on one channel: of notes struck together on one key the longest, cut where the key is struck again.
 fn without_overlaps(mut notes: Vec<FileNote>) -> Vec<FileNote> {
+    notes.retain(|note| note.start < note.end);
     notes.sort_by_key(|note| (note.key, note.start, -note.end));
     notes.dedup_by_key(|note| (note.key, note.start));
     for index in 1..notes.len() {
@@ -248,12 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_rest_have_a_track_and_notes_before_the_song_are_moved_to_its_start() {
+    fn parts_that_rest_have_a_track_and_what_lies_before_the_song_is_cut_off() {
         let early = Note { start: -6, key: Key::folded(40), duration: 12, velocity: Velocity::default() };
-        let bytes = write(&Song::default(), &[(Part::Bass, vec![early]), (Part::Counter, vec![])], &[], "");
+        let gone = Note { start: -30, ..early };
+        let bytes = write(&Song::default(), &[(Part::Bass, vec![gone, early]), (Part::Counter, vec![])], &[], "");
         let smf = Smf::parse(&bytes).expect("our own file");
         assert_eq!((smf.header.format, smf.tracks.len()), (Format::Parallel, 4));
-        let bass = read(&bytes).expect("our own file").lines[0].notes[0];
-        assert_eq!((bass.start_quarters, bass.end_quarters), (0.0, 1.0));
+        let bass = &read(&bytes).expect("our own file").lines[0].notes;
+        assert_eq!(bass.len(), 1);
+        assert_eq!((bass[0].start_quarters, bass[0].end_quarters), (0.0, 0.5));
     }
 }
