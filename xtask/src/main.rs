@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 use xtask::bench::bench;
 use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
@@ -37,10 +38,20 @@ enum Chore {
     Validate(ValidateOptions),
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match perform(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(chore: Chore) -> Result<()> {
     let workspace = Workspace::find()?;
-    match arguments.command {
+    match chore {
         Chore::Bundle(options) => bundle(&workspace, options),
         Chore::Install(options) => install(&workspace, &options),
         Chore::Jam(options) => jam(&workspace, &options),
