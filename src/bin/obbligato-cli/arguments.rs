@@ -1,0 +1,214 @@
+//! The flags, and the settings and choices that they stand for.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use obbligato::generators::library::GeneratorChoice;
+use obbligato::midi_file::TrackChoice;
+use obbligato::music::{Part, PerPart, Style, style_from_text, style_text};
+use obbligato::runtime::RuntimeChoice;
+use obbligato::settings::{Follow, PartSettings, Settings};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+/// Obbligato listens to a melody and plays with it.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Write an accompaniment to a melody, or to each melody in a folder
+    Accompany(Box<Accompany>),
+    /// List what can play: the rules, the built-in model and your own
+    Models,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A band for a melody
+      obbligato-cli accompany examples/ode_to_joy.mid -o ode.mid
+  Calm hymn-like chords and bass on chords of your own (the plan repeats)
+      obbligato-cli accompany song.mid -o out.mid --style hymn --temperature 0.6 \\
+          --chords '| C | G/B | Am F | C G |'
+  Everybody plays, along with a chord track, to the track called Lead
+      obbligato-cli accompany song.mid -o out.mid --parts all --chords chords.mid --track lead
+  All melodies of a folder, four at a time
+      obbligato-cli accompany melodies/ -o accompanied/ --jobs 4
+
+Exit codes: 0 done; 2 a file or flag is wrong (in a folder: some file failed); 1 anything else.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Accompany {
+    /// A MIDI file (format 0 or 1), or a folder of them
+    #[arg(value_name = "IN.mid|FOLDER")]
+    pub input: PathBuf,
+
+    /// The file to write, or the folder to write to; what is there is replaced
+    #[arg(short, long, value_name = "OUT.mid|FOLDER")]
+    pub output: PathBuf,
+
+    /// What writes the music: `rules`, a name that `obbligato-cli models` shows, or a model file [default: the built-in model]
+    #[arg(long, value_name = "NAME")]
+    generator: Option<String>,
+
+    /// Written for the melody as it is, or as in a jam, before each half bar is heard
+    #[arg(long, value_enum, default_value_t = FollowFlag::Arrange)]
+    follow: FollowFlag,
+
+    #[arg(long, value_name = "STYLE", value_parser = style, help = style_help())]
+    style: Option<f32>,
+
+    /// How adventurous: 1 is as the model was trained
+    #[arg(long, value_name = "0.1..2", value_parser = within(Settings::TEMPERATURE), allow_negative_numbers = true)]
+    #[arg(default_value_t = Settings::default().temperature)]
+    temperature: f32,
+
+    /// How many notes: 0.5 is usual for the style
+    #[arg(long, value_name = "0..1", value_parser = within(Settings::DENSITY), allow_negative_numbers = true)]
+    #[arg(default_value_t = Settings::default().density)]
+    density: f32,
+
+    /// Chords to play: bars between `|`, or a text file of them, or a MIDI file with chords as markers or notes
+    #[arg(long, value_name = "CHORDS|FILE")]
+    pub chords: Option<String>,
+
+    /// Another seed, another answer to the same melody
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..), allow_negative_numbers = true)]
+    #[arg(default_value_t = Settings::default().seed)]
+    seed: u32,
+
+    /// The melody's track by name or number [default: by name, else the highest]
+    #[arg(long, value_name = "N|NAME")]
+    track: Option<TrackChoice>,
+
+    /// Who plays along: `all`, or some of bass,chords,pad,counter,drums
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = parts)]
+    #[arg(default_value = "bass,chords")]
+    parts: Vec<PerPart<bool>>,
+
+    /// Show the chords that were played, as text for --chords
+    #[arg(long)]
+    pub show_chords: bool,
+
+    /// An ONNX Runtime library to compute with [default: one that is found, else the built-in tract]
+    #[arg(long, value_name = "PATH")]
+    pub runtime: Option<PathBuf>,
+
+    /// How many files of a folder are worked on at once [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+
+    /// Say nothing but warnings and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FollowFlag {
+    /// As the plugin plays when it hears the melody for the first time
+    Jam,
+    /// As the plugin plays from the second time on
+    Arrange,
+}
+
+impl Accompany {
+    pub fn settings(&self) -> Settings {
+        let default = Settings::default();
+        let on = |part| self.parts.iter().any(|chosen| chosen[part]);
+        Settings {
+            temperature: self.temperature,
+            style: self.style.unwrap_or(default.style),
+            density: self.density,
+            follow: match self.follow {
+                FollowFlag::Jam => Follow::Jam,
+                FollowFlag::Arrange => Follow::Arrange,
+            },
+            seed: self.seed,
+            parts: PerPart::from_fn(|part| PartSettings { on: on(part), ..PartSettings::of(part) }),
+            ..default
+        }
+    }
+
+    pub fn track(&self) -> TrackChoice {
+        self.track.clone().unwrap_or_default()
+    }
+
+    /// # Errors
+    /// When the runtime's path cannot be made absolute.
+    pub fn generator(&self) -> std::io::Result<GeneratorChoice> {
+        let mut runtime = RuntimeChoice::from_environment();
+        if let Some(path) = &self.runtime {
+            runtime.library = Some(std::path::absolute(path)?);
+        }
+        Ok(GeneratorChoice { name: self.generator.clone(), runtime })
+    }
+}
+
+/// Reads a number and names the range if it lies outside.
+fn within(range: RangeInclusive<f32>) -> impl Fn(&str) -> Result<f32, String> + Clone + Send + Sync {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+fn style(text: &str) -> Result<f32, String> {
+    style_from_text(text)
+        .ok_or_else(|| format!("write a name or a number from 0 to {}: {}", Style::LAST_POSITION, style_names()))
+}
+
+fn style_help() -> String {
+    let default = style_text(Settings::default().style);
+    format!("A name, its beginning, or a number that may lie between two: {} [default: {default}]", style_names())
+}
+
+fn style_names() -> String {
+    let names: Vec<String> = Style::all().map(|style| format!("{} {}", style.position(), style.name())).collect();
+    names.join(", ")
+}
+
+fn parts(id: &str) -> Result<PerPart<bool>, String> {
+    let id = id.trim().to_lowercase();
+    if id == "all" {
+        return Ok(PerPart::from_fn(|_| true));
+    }
+    let wanted = Part::from_id(&id).ok_or_else(|| {
+        let ids = Part::ALL.map(Part::id).join(", ");
+        format!("write `all`, or some of {ids} with commas between")
+    })?;
+    Ok(PerPart::from_fn(|part| part == wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn settings_of(flags: &[&str]) -> Settings {
+        let words = ["obbligato-cli", "accompany", "in.mid", "-o", "out.mid"].iter().chain(flags);
+        let Command::Accompany(flags) = Arguments::parse_from(words).command else { panic!("accompany was asked for") };
+        flags.settings()
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn without_flags_the_settings_are_the_usual_ones_arranged() {
+        assert_eq!(settings_of(&[]), Settings { follow: Follow::Arrange, ..Settings::default() });
+    }
+
+    #[test]
+    fn flags_fill_the_settings() {
+        let flags = ["--style", "hymn", "--density", "0", "--parts", "drums,bass", "--follow", "jam", "--seed", "7"];
+        let settings = settings_of(&flags);
+        assert_eq!((settings.style, settings.density, settings.seed), (1.0, 0.0, 7));
+        assert_eq!(settings.follow, Follow::Jam);
+        assert_eq!(settings.parts.0.map(|part| part.on), [true, false, false, false, true]);
+    }
+}

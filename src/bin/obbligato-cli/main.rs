@@ -1,0 +1,31 @@
+//! Obbligato at a shell: writes accompaniments to melodies in MIDI files, with the engine of the plugin.
+//!
+//! Exit codes: 0 done, 2 for an input or a flag that is wrong, 1 for anything else that failed.
+
+mod accompany;
+mod arguments;
+mod failure;
+mod folder;
+mod models;
+mod report;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Accompany(flags) => accompany::run(&flags),
+        Command::Models => {
+            models::run();
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}

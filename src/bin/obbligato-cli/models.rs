@@ -1,0 +1,35 @@
+//! `models`: what can play here, and on what it would be computed.
+
+use crate::report::say;
+use obbligato::generators::library::RULES;
+use obbligato::model::{InstalledModel, ModelSource, installed_models, models_folder};
+use obbligato::runtime::{Runtime, RuntimeChoice};
+
+pub fn run() {
+    let models = installed_models();
+    let width = models.iter().map(|model| model.name.chars().count()).chain([RULES.len()]).max().unwrap_or(0);
+    say(&format!("{RULES:width$}  built in; every part, style and metre, without a model"));
+    for model in &models {
+        say(&format!("{:width$}  {}", model.name, description(model)));
+    }
+    if let Some(folder) = models_folder() {
+        say(&format!("\nYour own models (.onnx) belong in {}", folder.display()));
+    }
+    let runtime = Runtime::get(&RuntimeChoice::from_environment());
+    say(&format!("Models are computed by {} ({})", runtime.backend(), runtime.device()));
+    runtime.attempts().iter().filter(|attempt| attempt.failure.is_some()).for_each(|attempt| say(&attempt.to_string()));
+}
+
+fn description(model: &InstalledModel) -> String {
+    let place = match &model.source {
+        ModelSource::Embedded => "built in".to_owned(),
+        ModelSource::File(path) => path.display().to_string(),
+    };
+    match &model.contract {
+        Ok(contract) => {
+            let styles = contract.styles.len();
+            format!("{place}; {styles} styles; trained on {}; licence {}", contract.data, contract.licence)
+        }
+        Err(error) => format!("cannot be played: {error} ({place})"),
+    }
+}

@@ -1,0 +1,342 @@
+//! The command line as people meet it: the real binary, real files, exit codes and words.
+#![cfg(feature = "cli")]
+
+use obbligato::arranger::Arranger;
+use obbligato::generators::rules::RuleGenerator;
+use obbligato::midi_file::{self, MidiFile, PlayedNote, TrackChoice};
+use obbligato::music::{Note, Part};
+use obbligato::settings::{Follow, Settings};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs the command line in `folder`.
+fn run(folder: &Path, words: &[&str]) -> Run {
+    let output = Command::new(env!("CARGO_BIN_EXE_obbligato-cli"))
+        .args(words)
+        .current_dir(folder)
+        .output()
+        .expect("the binary was built with the tests");
+    Run {
+        code: output.status.code().expect("it was not killed"),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Accompanies `in.mid` by rule, with these flags besides.
+fn accompany(folder: &Path, output: &str, flags: &[&str]) -> Run {
+    let words = ["accompany", "in.mid", "-o", output, "--generator", "rules"];
+    run(folder, &[&words, flags].concat())
+}
+
+/// An empty folder of the test's own, with a melody in it as `in.mid`.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(test);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("an old run's folder can be removed");
+    }
+    fs::create_dir_all(&folder).expect("the target folder can be written");
+    fs::copy(example("ode_to_joy"), folder.join("in.mid")).expect("the example can be copied");
+    folder
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name).with_extension("mid")
+}
+
+fn read(path: impl AsRef<Path>) -> MidiFile {
+    midi_file::read(&fs::read(path).expect("the file is there")).expect("the file is readable")
+}
+
+fn line_names(file: &MidiFile) -> Vec<&str> {
+    file.lines.iter().map(|line| line.name.as_str()).collect()
+}
+
+fn chord_names(file: &MidiFile) -> Vec<String> {
+    file.markers.iter().map(|(at, name)| format!("{at} {name}")).collect()
+}
+
+/// A file of one track; `header` is format, tracks, division.
+fn file_of(header: [u16; 3], track: &[u8]) -> Vec<u8> {
+    let header: Vec<u8> = header.into_iter().flat_map(u16::to_be_bytes).collect();
+    let length = (track.len() as u32).to_be_bytes();
+    [b"MThd\0\0\0\x06".as_slice(), &header, b"MTrk", &length, track].concat()
+}
+
+/// Middle C for a quarter of 96 ticks.
+const ONE_NOTE: &[u8] = &[0, 0x90, 60, 80, 96, 0x80, 60, 0, 0, 0xff, 0x2f, 0];
+
+#[test]
+fn help_names_every_flag_and_gives_examples() {
+    let folder = folder("help");
+    let help = run(&folder, &["--help"]);
+    assert_eq!(help.code, 0);
+    assert!(help.out.contains("accompany") && help.out.contains("models"), "{}", help.out);
+    let help = run(&folder, &["accompany", "--help"]);
+    assert_eq!(help.code, 0);
+    for word in [
+        "--output",
+        "--generator",
+        "--follow",
+        "--style",
+        "--temperature",
+        "--density",
+        "--chords",
+        "--seed",
+        "--track",
+        "--parts",
+        "--runtime",
+        "--jobs",
+        "Examples:",
+        "Exit codes:",
+    ] {
+        assert!(help.out.contains(word), "{word} is missing in\n{}", help.out);
+    }
+    assert_eq!(run(&folder, &[]).code, 2);
+}
+
+#[test]
+fn a_melody_gets_a_band_on_tracks_of_their_own() {
+    let folder = folder("band");
+    let run = accompany(&folder, "out.mid", &["--parts", "all"]);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let (melody, band) = (read(folder.join("in.mid")), read(folder.join("out.mid")));
+    assert_eq!(line_names(&band), ["Melody", "Bass", "Chords", "Pad", "Counter", "Drums"]);
+    assert_eq!((&band.tempos, &band.meters), (&melody.tempos, &melody.meters));
+    assert_eq!(band.title, melody.title);
+    assert_eq!(band.song(&band.lines[0]).melody, melody.song(&melody.lines[0]).melody);
+    for (line, part) in band.lines[1..].iter().zip(Part::ALL) {
+        assert!(line.notes.iter().all(|note| note.channel == part.default_channel()), "{}", line.name);
+        assert!(run.out.contains(&format!("{} {}", part.name(), line.notes.len())), "{}", run.out);
+    }
+    assert!(run.out.contains("16 bars") && run.out.contains("62 notes"), "{}", run.out);
+}
+
+#[test]
+fn only_the_parts_asked_for_play_and_quiet_says_nothing() {
+    let folder = folder("parts");
+    let run = accompany(&folder, "out.mid", &["--parts", "drums,bass", "--quiet"]);
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "", ""));
+    assert_eq!(line_names(&read(folder.join("out.mid"))), ["Melody", "Bass", "Drums"]);
+}
+
+#[test]
+fn the_engine_behind_it_is_the_plugins() {
+    for (follow, flag) in [(Follow::Jam, "jam"), (Follow::Arrange, "arrange")] {
+        let folder = folder(&format!("engine_{flag}"));
+        let flags = ["--follow", flag, "--style", "2.5", "--temperature", "1.3", "--density", "0.7", "--seed", "9"];
+        assert_eq!(accompany(&folder, "out.mid", &flags).code, 0);
+        let melody = read(folder.join("in.mid"));
+        let song = melody.song(melody.melody_line(&TrackChoice::Automatic).expect("a melody"));
+        let settings = Settings { follow, style: 2.5, temperature: 1.3, density: 0.7, seed: 9, ..Settings::default() };
+        let answers = Arranger::new(Box::new(RuleGenerator)).perform(&song, &settings, &mut |_| {});
+        let out = read(folder.join("out.mid"));
+        for (line, part) in out.lines[1..].iter().zip([Part::Bass, Part::Chords]) {
+            let written: Vec<Note> = line.notes.iter().map(PlayedNote::on_grid).collect();
+            let notes = answers.iter().flat_map(|answer| &answer.notes).filter(|note| note.part == part);
+            let mut played: Vec<Note> = notes.map(|note| note.note).collect();
+            played.sort_unstable();
+            let place = |note: &Note| (note.start, note.key, note.velocity);
+            let places = |notes: &[Note]| notes.iter().map(place).collect::<Vec<_>>();
+            assert_eq!(places(&written), places(&played), "{flag} {}", part.name());
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_other_music() {
+    let folder = folder("seed");
+    for (output, seed) in [("a.mid", "5"), ("b.mid", "5"), ("c.mid", "6")] {
+        assert_eq!(accompany(&folder, output, &["--seed", seed, "--temperature", "2"]).code, 0);
+    }
+    let bytes = |name| fs::read(folder.join(name)).expect("it was written");
+    assert!(bytes("a.mid") == bytes("b.mid"));
+    assert!(bytes("a.mid") != bytes("c.mid"));
+}
+
+#[test]
+fn chords_as_text_or_file_are_the_ones_played() {
+    let folder = folder("chords");
+    assert_eq!(accompany(&folder, "text.mid", &["--chords", "| D | A/C♯ | Bm G |"]).code, 0);
+    let names = chord_names(&read(folder.join("text.mid")));
+    assert_eq!(names[..6], ["0 D", "48 A/Db", "96 Bm", "120 G", "144 D", "192 A/Db"]);
+    fs::write(folder.join("plan.txt"), "# verse\n| D | A/C# |\n| Bm G |\n").expect("it can be written");
+    assert_eq!(accompany(&folder, "file.mid", &["--chords", "plan.txt"]).code, 0);
+    assert_eq!(accompany(&folder, "midi.mid", &["--chords", "text.mid"]).code, 0);
+    let bytes = |name| fs::read(folder.join(name)).expect("it was written");
+    assert!(bytes("text.mid") == bytes("file.mid"));
+    assert!(bytes("text.mid") == bytes("midi.mid"), "markers are chords");
+}
+
+#[test]
+fn the_chords_shown_are_text_for_the_next_run() {
+    let folder = folder("show_chords");
+    let first = accompany(&folder, "a.mid", &["--show-chords", "--quiet"]);
+    let second = accompany(&folder, "b.mid", &["--show-chords", "--quiet", "--chords", first.out.trim()]);
+    assert_eq!((first.code, second.code), (0, 0), "{}", second.err);
+    assert!(first.out.starts_with("| "), "{}", first.out);
+    assert_eq!(chord_names(&read(folder.join("a.mid"))), chord_names(&read(folder.join("b.mid"))));
+}
+
+#[test]
+fn an_unreadable_chord_is_named_with_its_bar() {
+    let folder = folder("wrong_chord");
+    fs::write(folder.join("plan.txt"), "C\nH2O").expect("it can be written");
+    for (chords, bar, chord) in [("| C | G | Xyz |", "bar 3", "Xyz"), ("plan.txt", "bar 2", "H2O")] {
+        let run = accompany(&folder, "out.mid", &["--chords", chords]);
+        assert_eq!(run.code, 2);
+        assert!(run.err.contains(bar) && run.err.contains(chord), "{}", run.err);
+    }
+    for (chords, words) in [("none.mid", "none.mid"), ("none.txt", "none.txt"), ("||", "no bars")] {
+        let run = accompany(&folder, "out.mid", &["--chords", chords]);
+        assert_eq!(run.code, 2);
+        assert!(run.err.contains(words), "{}", run.err);
+    }
+    assert!(!folder.join("out.mid").exists());
+}
+
+#[test]
+fn the_melodys_track_can_be_chosen() {
+    let folder = folder("track");
+    assert_eq!(accompany(&folder, "band.mid", &[]).code, 0);
+    let bass = read(folder.join("band.mid")).lines[1].notes.len();
+    for track in ["2", "bass"] {
+        let words = ["accompany", "band.mid", "-o", "out.mid", "--generator", "rules", "--track", track];
+        let run = run(&folder, &words);
+        assert_eq!(run.code, 0);
+        assert!(run.out.contains(&format!("melody from Bass, {bass} notes")), "{}", run.out);
+    }
+    let run = run(&folder, &["accompany", "band.mid", "-o", "out.mid", "--track", "oboe"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("`oboe`") && run.err.contains("2 Bass"), "{}", run.err);
+}
+
+#[test]
+fn files_that_hold_no_melody_are_refused_in_words() {
+    let folder = folder("refused");
+    let whole = fs::read(folder.join("in.mid")).expect("it was copied");
+    let cut = whole[..whole.len() / 2].to_vec();
+    for (name, bytes, words) in [
+        ("empty.mid", vec![], "empty"),
+        ("text.mid", b"dear diary".to_vec(), "not a MIDI file"),
+        ("cut.mid", cut, "cut off"),
+        ("smpte.mid", file_of([1, 1, 0xe728], ONE_NOTE), "SMPTE"),
+        ("songs.mid", file_of([2, 1, 96], ONE_NOTE), "format 2"),
+        ("rest.mid", file_of([1, 1, 96], &[0, 0xff, 0x2f, 0]), "no notes"),
+        ("huge.mid", [whole, vec![0; midi_file::LARGEST_FILE]].concat(), "larger than"),
+    ] {
+        fs::write(folder.join(name), bytes).expect("it can be written");
+        let run = run(&folder, &["accompany", name, "-o", "out.mid", "--generator", "rules"]);
+        assert_eq!(run.code, 2, "{name}: {}", run.err);
+        assert!(run.err.contains(name) && run.err.contains(words), "{name}: {}", run.err);
+        assert!(!run.err.contains("panicked") && !folder.join("out.mid").exists());
+    }
+    let run = run(&folder, &["accompany", "missing.mid", "-o", "out.mid"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("missing.mid"), "{}", run.err);
+}
+
+#[test]
+fn oddities_are_told_and_lived_with() {
+    let folder = folder("oddities");
+    let hanging = [0, 0xff, 0x58, 4, 16, 2, 24, 8, 0, 0x90, 60, 80, 96, 0xff, 0x2f, 0];
+    fs::write(folder.join("in.mid"), file_of([0, 1, 96], &hanging)).expect("it can be written");
+    let run = accompany(&folder, "out.mid", &[]);
+    assert_eq!(run.code, 0);
+    assert!(run.err.contains("16/4 is taken as bars of 4/4") && run.err.contains("never released"), "{}", run.err);
+}
+
+#[test]
+fn flags_out_of_range_name_the_range() {
+    let folder = folder("range");
+    for (flag, value, words) in [
+        ("--temperature", "3", "0.1 to 2"),
+        ("--temperature", "NaN", "0.1 to 2"),
+        ("--density", "-0.5", "0 to 1"),
+        ("--style", "7", "0 to 6"),
+        ("--style", "polka", "Chorale"),
+        ("--parts", "bass,tuba", "counter"),
+        ("--seed", "-1", "is not in 0.."),
+        ("--follow", "lead", "arrange"),
+        ("--jobs", "0", "1..=256"),
+    ] {
+        let run = accompany(&folder, "out.mid", &[flag, value]);
+        assert_eq!(run.code, 2, "{flag} {value}");
+        assert!(run.err.contains(words), "{flag} {value}: {}", run.err);
+    }
+    assert!(!folder.join("out.mid").exists());
+}
+
+#[test]
+fn a_generator_or_library_that_is_not_there_is_an_error_only_when_asked_for() {
+    let folder = folder("generator");
+    let run_with = |flags: &[&str]| run(&folder, &[&["accompany", "in.mid", "-o", "out.mid"], flags].concat());
+    let run = run_with(&["--generator", "nobody"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("nobody"), "{}", run.err);
+    fs::write(folder.join("broken.so"), b"\x7fELF and nothing else").expect("it can be written");
+    let run = run_with(&["--runtime", "broken.so"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("broken.so"), "{}", run.err);
+}
+
+#[test]
+fn the_melody_itself_is_never_overwritten_and_a_place_that_cannot_be_written_is_named() {
+    let folder = folder("output");
+    let before = fs::read(folder.join("in.mid")).expect("it was copied");
+    assert_eq!(accompany(&folder, "in.mid", &[]).code, 2);
+    assert_eq!(run(&folder, &["accompany", ".", "-o", "."]).code, 2);
+    assert!(fs::read(folder.join("in.mid")).expect("still there") == before);
+    let run = accompany(&folder, "no/such/folder/out.mid", &[]);
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("out.mid"), "{}", run.err);
+    fs::create_dir(folder.join("there")).expect("it can be made");
+    assert_eq!(accompany(&folder, "there", &[]).code, 0);
+    assert!(folder.join("there/in.mid").exists());
+}
+
+#[test]
+fn one_bad_file_in_a_folder_does_not_stop_the_rest() {
+    let folder = folder("folder");
+    let songs = folder.join("songs");
+    fs::create_dir(&songs).expect("it can be made");
+    let good = ["frere_jacques", "greensleeves", "minuet_in_g"];
+    for name in good {
+        fs::copy(example(name), songs.join(name).with_extension("mid")).expect("it can be copied");
+    }
+    fs::write(songs.join("bad.mid"), b"MThd").expect("it can be written");
+    fs::write(songs.join("notes.txt"), b"not for us").expect("it can be written");
+    for (output, jobs) in [("one", "1"), ("four", "4")] {
+        let run = run(&folder, &["accompany", "songs", "-o", output, "--jobs", jobs, "--generator", "rules"]);
+        assert_eq!(run.code, 2);
+        assert!(run.out.contains("3 of 4 files"), "{}", run.out);
+        assert!(run.err.contains("bad.mid"), "{}", run.err);
+        assert_eq!(fs::read_dir(folder.join(output)).expect("it was made").count(), good.len());
+    }
+    for name in good {
+        let single = format!("{name}.mid");
+        let words = ["accompany", &format!("songs/{single}"), "-o", &single, "--generator", "rules"];
+        assert_eq!(run(&folder, &words).code, 0);
+        let bytes = |path: PathBuf| fs::read(path).expect("it was written");
+        let alone = bytes(folder.join(&single));
+        assert!(alone == bytes(folder.join("one").join(&single)), "{name}");
+        assert!(alone == bytes(folder.join("four").join(&single)), "{name}");
+    }
+    fs::remove_file(songs.join("bad.mid")).expect("it was written");
+    let run = run(&folder, &["accompany", "songs", "-o", "all", "--generator", "rules"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+}
+
+#[test]
+fn the_list_of_models_has_the_rules() {
+    let run = run(&folder("models"), &["models"]);
+    assert_eq!(run.code, 0);
+    assert!(run.out.lines().any(|line| line.starts_with("rules")), "{}", run.out);
+}
