@@ -162,6 +162,20 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_other_music() {
 }
 
 #[test]
+fn without_a_name_the_built_in_model_plays() {
+    let folder = folder("model");
+    fs::copy(example("frere_jacques"), folder.join("in.mid")).expect("the example can be copied");
+    let runs = ["a.mid", "b.mid"].map(|output| run(&folder, &["accompany", "in.mid", "-o", output]));
+    for run in &runs {
+        assert_eq!((run.code, run.err.as_str()), (0, ""));
+        assert!(run.out.contains("(CPU)") && run.out.contains("8 bars"), "{}", run.out);
+    }
+    let bytes = |name| fs::read(folder.join(name)).expect("it was written");
+    assert!(bytes("a.mid") == bytes("b.mid"));
+    assert_eq!(line_names(&read(folder.join("a.mid"))), ["Melody", "Bass", "Chords"]);
+}
+
+#[test]
 fn chords_as_text_or_file_are_the_ones_played() {
     let folder = folder("chords");
     assert_eq!(accompany(&folder, "text.mid", &["--chords", "| D | A/C♯ | Bm G |"]).code, 0);
