@@ -369,6 +369,7 @@ fn text_of(bytes: &[u8]) -> String {
 mod tests {
     use super::super::test_files::{chunk, file, file_with_division, melody_track, meta, track};
     use super::*;
+    use crate::music::ChordPlan;
     use proptest::prelude::*;
 
     /// One track's notes as (start, end, key, velocity), in quarters.
@@ -478,8 +479,8 @@ mod tests {
             (vec![], ReadError::Empty),
             (vec![0; LARGEST_FILE + 1], ReadError::TooLarge),
             (b"PK\x03\x04 and so on".to_vec(), ReadError::NotMidi),
-            (file_with_division(1, 0xe728, &[good.clone()]), ReadError::Smpte),
-            (file_with_division(1, 0, &[good.clone()]), ReadError::NoResolution),
+            (file_with_division(1, 0xe728, std::slice::from_ref(&good)), ReadError::Smpte),
+            (file_with_division(1, 0, std::slice::from_ref(&good)), ReadError::NoResolution),
             (file(2, &[good.clone(), good.clone()]), ReadError::Format2),
             (file(1, &[]), ReadError::NoNotes),
             (file(1, &[track(&[])]), ReadError::NoNotes),
@@ -578,7 +579,10 @@ mod tests {
             }
             if let Ok(read) = read(&bytes) {
                 check_sane(&read);
-                read.chord_plan();
+                // A damaged time makes a song of hours, which takes its while without optimisation.
+                if read.lines.iter().all(|line| read.song(line).bars().count() < 1000) {
+                    prop_assert_eq!(ChordPlan::parse(&read.chord_plan().to_string()).is_ok(), !read.chord_plan().is_empty());
+                }
             }
         }
     }
