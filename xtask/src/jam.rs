@@ -5,7 +5,7 @@ use crate::host::clap::ClapPlugin;
 use crate::host::{EngineReport, HostNote, HostedPlugin, PlayOptions, Recording, RenderMode, SongPlayer};
 use crate::piano_roll::{PianoRoll, Voice};
 use crate::workspace::{PLUGIN_ID, Workspace};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use obbligato::midi_file::{self, PlayedNote, TrackChoice};
 use obbligato::music::{Bar, ChordPlan, Note, Part, Song, TICKS_PER_QUARTER, Ticks};
@@ -189,13 +189,18 @@ fn switch_parts(plugin: &mut dyn HostedPlugin, wanted: &[String]) -> Result<()> 
 fn read_chords(text: &str) -> Result<ChordPlan> {
     let path = Path::new(text);
     if !path.is_file() {
-        return Ok(ChordPlan::parse(text)?);
+        return parse_plan(text);
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {text}"))?;
     match String::from_utf8(bytes) {
-        Ok(lines) if !lines.starts_with("MThd") => Ok(ChordPlan::parse(&lines)?),
+        Ok(lines) if !lines.starts_with("MThd") => parse_plan(&lines),
         Ok(_) | Err(_) => Ok(midi_file::read(&std::fs::read(path)?).context(text.to_owned())?.chord_plan()),
     }
+}
+
+fn parse_plan(text: &str) -> Result<ChordPlan> {
+    // As one sentence: the cause stands in it already.
+    ChordPlan::parse(text).map_err(|error| anyhow!(error.to_string()))
 }
 
 /// Plays the melody once, or twice to arrange, and takes down the last pass.

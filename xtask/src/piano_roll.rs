@@ -41,6 +41,8 @@ const WIDEST_QUARTER: f32 = 48.0;
 const TITLE_SIZE: f32 = 24.0;
 const CHORD_SIZE: f32 = 17.0;
 const SMALL_SIZE: f32 = 13.0;
+/// Of what can still be read.
+const SMALLEST_SIZE: f32 = 9.0;
 /// Keys of room above the highest and below the lowest note.
 const SPARE_KEYS: i32 = 2;
 
@@ -203,10 +205,17 @@ impl Line<'_> {
         canvas.rectangle(self.x(self.end()), top, 1.0, height, BAR_LINE, 1.0);
     }
 
+    /// A name that does not fit before the next is written smaller, or left out.
     fn draw_chords(&self, chords: &[(Ticks, String)], canvas: &mut Canvas) {
-        let here = chords.iter().filter(|(at, _)| (self.start()..self.end()).contains(at));
-        for (at, name) in here {
-            canvas.text(name, self.x(*at) + 2.0, self.keys_top() - 7.0, CHORD_SIZE, TEXT);
+        const AIR: f32 = 5.0;
+        let here: Vec<_> = chords.iter().filter(|(at, _)| (self.start()..self.end()).contains(at)).collect();
+        for (index, (at, name)) in here.iter().enumerate() {
+            let end = here.get(index + 1).map_or(f32::MAX, |(next, _)| self.x(*next));
+            let room = end - self.x(*at) - AIR;
+            let size = CHORD_SIZE.min(CHORD_SIZE * room / canvas.text_width(name, CHORD_SIZE));
+            if size >= SMALLEST_SIZE {
+                canvas.text(name, self.x(*at) + 2.0, self.keys_top() - 7.0, size, TEXT);
+            }
         }
     }
 
