@@ -105,15 +105,15 @@ impl Contract {
     /// Names the first field that is missing, cannot be read, or is not what this build plays.
     pub fn read(value: impl Fn(&str) -> Option<String>) -> Result<Self, ContractError> {
         let text = |key: &'static str| value(&format!("obbligato.{key}")).ok_or(ContractError::Missing(key));
-        expect(&text, "engine", ENGINE)?;
+        expect(text, "engine", ENGINE)?;
         let encoding = text("encoding")?;
         if encoding != ENCODING.to_string() {
             return Err(ContractError::Encoding { found: encoding });
         }
         let grid: Ticks = TICKS_PER_QUARTER;
-        expect(&text, "grid", &grid.to_string())?;
-        expect(&text, "metres", &METRES.join(" "))?;
-        expect(&text, "parts", &PARTS.join(" "))?;
+        expect(text, "grid", &grid.to_string())?;
+        expect(text, "metres", &METRES.join(" "))?;
+        expect(text, "parts", &PARTS.join(" "))?;
         let contract = Self {
             name: text("name")?,
             styles: styles(text("styles")?)?,

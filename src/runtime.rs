@@ -503,7 +503,7 @@ mod tests {
             c"1.20.1".as_ptr()
         }
         let base = OrtApiBase { GetApi: no_table, GetVersionString: version };
-        let error = table_of(&base).err().expect("there is no table").to_string();
+        let error = table_of(&base).expect_err("there is no table").to_string();
         assert!(error.contains("it offers API 20, this build needs 24"), "{error}");
     }
 

@@ -133,7 +133,7 @@ fn what_does_not_fit_the_window_is_an_error() {
         [(Run::One, window, 1), (Run::Piece, window - 3, 4), (Run::Piece, 0, 33), (Run::One, 0, 2)]
     {
         let error = model.read(&mut memory, run, past, &vec![1; tokens], &condition[..tokens]);
-        let error = error.err().expect("there is no place").to_string();
+        let error = error.expect_err("there is no place").to_string();
         assert!(error.contains(&format!("{tokens} tokens after {past} do not fit")), "{error}");
     }
     assert!(model.read(&mut memory, Run::Piece, window - 4, &[1; 4], &condition[..4]).is_ok());

@@ -263,7 +263,7 @@ mod tests {
 
     impl Network for Hashing {
         fn read_piece(&mut self, past: usize, tokens: &[Token], conditions: &[Condition]) -> Result<&[f32], String> {
-            assert!(past % 32 == 0 && (1..=32).contains(&tokens.len()));
+            assert!(past.is_multiple_of(32) && (1..=32).contains(&tokens.len()));
             for (index, (token, condition)) in tokens.iter().zip(conditions).enumerate() {
                 self.remember(past + index, *token, condition, 0);
             }
