@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 470.0 };
+/// Tall enough for two problems in words below it all.
+const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 560.0 };
 /// How often the meters are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
