@@ -327,7 +327,7 @@ fn open(path: &Path) -> Result<(String, OrtApi), LibraryError> {
     // SAFETY: loading runs the library's own initialisers. The file was named by the user or stands in the plugin's or
     // the user's own folder, so it is trusted as the plugin itself is.
     let library = unsafe { libloading::Library::new(path) };
-    let library = library.map_err(|error| LibraryError::NotALibrary(one_line(&error.to_string())))?;
+    let library = library.map_err(|error| LibraryError::NotALibrary(innermost(&error)))?;
     // A library that was opened is never closed: it may have started threads or registered exit handlers.
     let library = Box::leak(Box::new(library));
     type GetApiBase = unsafe extern "system" fn() -> *const OrtApiBase;
@@ -342,12 +342,16 @@ fn open(path: &Path) -> Result<(String, OrtApi), LibraryError> {
 fn table_of(base: &OrtApiBase) -> Result<(String, OrtApi), LibraryError> {
     // SAFETY: the function returns a static, null-terminated string.
     let version = unsafe { CStr::from_ptr((base.GetVersionString)()) }.to_string_lossy().into_owned();
+    let minor = version.split('.').nth(1).unwrap_or(&version).to_owned();
+    let too_old = || LibraryError::TooOld { offered: minor.clone() };
+    // The minor version is the API version; an older library asked for this one would complain on the error stream.
+    if minor.parse::<u32>().is_ok_and(|offered| offered < ORT_API_VERSION) {
+        return Err(too_old());
+    }
     // SAFETY: the function returns null for a version it does not offer, else a pointer to a static table whose first
     // entries are those of that version, which is what `OrtApi` describes.
-    let table = unsafe { (base.GetApi)(ORT_API_VERSION).as_ref() };
-    let offered = || version.split('.').nth(1).unwrap_or(&version).to_owned();
-    let table = table.ok_or_else(|| LibraryError::TooOld { offered: offered() })?;
-    Ok((version.clone(), table.clone()))
+    let table = unsafe { (base.GetApi)(ORT_API_VERSION).as_ref() }.ok_or_else(too_old)?;
+    Ok((version, table.clone()))
 }
 
 /// Whether an ELF file ends before its loadable segments do. Mapping such a file would crash the process; other systems'
@@ -384,6 +388,11 @@ fn is_truncated(path: &Path) -> std::io::Result<bool> {
 /// A little-endian number of `size` bytes.
 fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
     bytes[at..at + size].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// What the system said, without what was wrapped around it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| one_line(&error.to_string()), innermost)
 }
 
 fn one_line(text: &str) -> String {
@@ -502,9 +511,14 @@ mod tests {
         unsafe extern "system" fn version() -> *const std::ffi::c_char {
             c"1.20.1".as_ptr()
         }
-        let base = OrtApiBase { GetApi: no_table, GetVersionString: version };
-        let error = table_of(&base).expect_err("there is no table").to_string();
-        assert!(error.contains("it offers API 20, this build needs 24"), "{error}");
+        unsafe extern "system" fn odd_version() -> *const std::ffi::c_char {
+            c"nightly".as_ptr()
+        }
+        for (version, offered) in [(version as unsafe extern "system" fn() -> _, "20"), (odd_version, "nightly")] {
+            let base = OrtApiBase { GetApi: no_table, GetVersionString: version };
+            let error = table_of(&base).expect_err("there is no table").to_string();
+            assert!(error.contains(&format!("it offers API {offered}, this build needs 24")), "{error}");
+        }
     }
 
     #[test]
