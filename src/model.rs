@@ -9,7 +9,7 @@ pub use file::FileError;
 pub use installed::{InstalledModel, ModelSource, find_model, installed_models, models_folder, open_model};
 
 use crate::contract::{AT_ONCE, CONDITIONS, Contract, VOCABULARY};
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Backend, Runtime, RuntimeError};
 use file::ModelFile;
 use ort::memory::Allocator;
 use ort::session::Session;
@@ -70,6 +70,10 @@ impl Model {
     /// When the file is damaged, for another version, or not for this backend.
     pub fn load(name: &str, bytes: &[u8], runtime: &Runtime) -> Result<Self, ModelError> {
         let mut file = ModelFile::read(bytes).map_err(|error| ModelError::file(name, error))?;
+        // Ours has been tested with it.
+        if *runtime.backend() == Backend::Tract && bytes != EMBEDDED {
+            file::check_plan(&file.with_length(1)).map_err(|error| ModelError::file(name, error))?;
+        }
         let mut session = |tokens| {
             let session = runtime.session(&file.with_length(tokens));
             session.map(Mutex::new).map_err(|error| ModelError::Runtime { name: name.to_owned(), error })

@@ -2,10 +2,12 @@
 
 use crate::contract::{AT_ONCE, CONDITIONS, Contract, ContractError, VOCABULARY};
 use prost::Message;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::type_proto::{self, Tensor};
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto};
+use tract_onnx::prelude::{Framework, InferenceModelExt};
 
 /// A file that this build can play.
 pub struct ModelFile {
@@ -24,6 +26,8 @@ pub enum FileError {
     Incomplete(String),
     #[error("keeps its weights in another file: export it as one file")]
     ExternalWeights,
+    #[error("is damaged: its graph does not hold together ({0})")]
+    Unplannable(String),
     #[error("has no {kind} `{name}` of type {wanted}: export it again")]
     Graph { kind: &'static str, name: &'static str, wanted: String },
     #[error(transparent)]
@@ -72,6 +76,20 @@ impl ModelFile {
             value_info.clear();
         }
         self.proto.encode_to_vec()
+    }
+}
+
+/// Plans a file with tract as its session will, where a panic can still be caught: inside the session it would end the
+/// process. For files that are not ours; takes as long as loading.
+///
+/// # Errors
+/// When tract does, or panics.
+pub fn check_plan(mut bytes: &[u8]) -> Result<(), FileError> {
+    let plan = || tract_onnx::onnx().model_for_read(&mut bytes)?.into_optimized();
+    match catch_unwind(AssertUnwindSafe(plan)) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(FileError::Unplannable(error.to_string())),
+        Err(_) => Err(FileError::Unplannable("tract gave up".into())),
     }
 }
 
@@ -266,6 +284,18 @@ mod tests {
         assert!(error(&renamed).contains("has no input `ids` of type int64 [1, T]"));
         let without_output = changed(|proto| graph(proto).output.clear());
         assert!(error(&without_output).contains("has no output `logits`"));
+    }
+
+    #[test]
+    fn a_graph_that_lost_nodes_is_refused() {
+        for kept in [3, 40, 400] {
+            let mut file =
+                ModelFile::read(&changed(|proto| graph(proto).node.truncate(kept))).expect("the ports are there");
+            let error = check_plan(&file.with_length(1)).expect_err("the outputs come from nowhere").to_string();
+            assert!(error.starts_with("is damaged: its graph"), "{error}");
+        }
+        let mut file = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
+        assert_eq!(check_plan(&file.with_length(1)), Ok(()));
     }
 
     #[test]
