@@ -102,8 +102,7 @@ fn every_note_is_released_after_the_host_deactivates() {
     let mut plugin = clap();
     every_part_on(&mut plugin);
     let mut running = Running::start(&mut plugin);
-    running.play_to(7.1);
-    assert!(running.sounding().len() > 1, "melody and band sound in the middle of bar 2");
+    running.play_until_sounding(&[0, Part::Bass.default_channel(), Part::Pad.default_channel()]);
     running.reactivate();
     assert_eq!(running.sounding(), []);
 }
@@ -113,19 +112,17 @@ fn parts_are_released_when_the_user_changes_them() {
     let [bass, chords] = [Part::Bass, Part::Chords].map(Part::default_channel);
     let mut plugin = clap();
     let mut running = Running::start(&mut plugin);
-    running.play_to(6.1);
-    assert!(running.channels().contains(&bass) && running.channels().contains(&chords), "{:?}", running.channels());
+    running.play_until_sounding(&[bass, chords]);
     running.set("bass_on", 0.0);
     running.set("chords_channel", 1.0);
-    running.play_to(6.2);
+    running.play_on(0.1);
     assert!(!running.channels().contains(&bass) && !running.channels().contains(&chords), "{:?}", running.channels());
-    running.play_to(11.0);
-    assert_eq!(running.channels(), [0, 15], "the melody, and the chords on their new channel");
+    running.play_until_sounding(&[15]);
     running.set("bypass", 1.0);
-    running.play_to(11.1);
+    running.play_on(0.1);
     assert!(running.channels().iter().all(|channel| *channel == 0), "{:?}", running.channels());
     running.set("bypass", 0.0);
-    running.play_to(15.0);
+    running.play_until_sounding(&[15]);
     running.stop();
     assert_eq!(running.sounding(), []);
 }
@@ -199,6 +196,7 @@ fn a_damaged_state_is_refused_or_survived() {
     let mut state = plugin.save_state().expect("it saves");
     state.set_field("plan", &json!("| Xyz |"));
     plugin.load_state(&state).expect("an unreadable plan is kept to be mended");
+    every_part_on(&mut plugin);
     let recording = Render::whole(&song, 1).play(&mut plugin, &song);
     assert_every_bar_answered(&recording, 0, &song);
     let problem = plugin.save_state().expect("it saves").report().expect("it reports").problem;
@@ -221,6 +219,7 @@ fn every_bar_of_a_long_song_is_answered_in_both_passes() {
     let song = tune(48);
     let mut plugin = clap();
     without_thru(&mut plugin);
+    every_part_on(&mut plugin);
     plugin.set_parameter("follow", 1.0).expect("it arranges");
     let recording = Render { block_size: 4096, ..Render::whole(&song, 2) }.play(&mut plugin, &song);
     assert_clean(&recording, "48 bars twice");

@@ -101,10 +101,11 @@ impl Render {
     }
 }
 
-/// A host whose transport runs on while the user turns knobs. The melody is one long note.
+/// A host whose transport runs on while the user turns knobs. The melody strikes another key on each quarter.
 pub struct Running<'a> {
     plugin: &'a mut dyn HostedPlugin,
     transport: HostTransport,
+    held: Option<u8>,
     pub sent: Vec<Timed>,
 }
 
@@ -112,16 +113,28 @@ impl<'a> Running<'a> {
     /// In 4/4 at 120 quarters a minute, from the start of the song.
     pub fn start(plugin: &'a mut dyn HostedPlugin) -> Self {
         plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
-        let mut running = Self { plugin, transport: standing_transport(), sent: Vec::new() };
-        running.transport.playing = true;
-        let strike = Timed { timing: 0, message: Message::NoteOn { channel: 0, key: 64, velocity: 90 } };
-        running.block(&[strike]);
-        running
+        Self {
+            plugin,
+            transport: HostTransport { playing: true, ..standing_transport() },
+            held: None,
+            sent: Vec::new(),
+        }
     }
 
-    pub fn play_to(&mut self, quarters: f64) {
-        while self.transport.quarters < quarters {
-            self.block(&[]);
+    /// Plays until something sounds on all these channels.
+    pub fn play_until_sounding(&mut self, channels: &[u8]) {
+        const LONGEST: f64 = 200.0;
+        while !channels.iter().all(|channel| self.channels().contains(channel)) {
+            assert!(self.transport.quarters < LONGEST, "channels {channels:?} never sound together");
+            self.play_block();
+        }
+    }
+
+    /// Plays a number of quarter notes.
+    pub fn play_on(&mut self, quarters: f64) {
+        let end = self.transport.quarters + quarters;
+        while self.transport.quarters < end {
+            self.play_block();
         }
     }
 
@@ -138,17 +151,37 @@ impl<'a> Running<'a> {
 
     pub fn stop(&mut self) {
         self.transport.playing = false;
-        self.block(&[Timed { timing: 0, message: Message::NoteOff { channel: 0, key: 64 } }]);
+        let release = self.release();
+        self.block(&release);
+    }
+
+    fn play_block(&mut self) {
+        const QUARTERS_PER_BLOCK: f64 = BLOCK_SIZE as f64 / SAMPLE_RATE * 2.0;
+        const MELODY: [u8; 4] = [64, 65, 67, 62];
+        let beat = self.transport.quarters as usize;
+        let beat_begins = self.transport.quarters - (beat as f64) < QUARTERS_PER_BLOCK;
+        let mut input = Vec::new();
+        if beat_begins {
+            input = self.release();
+            let key = MELODY[beat % MELODY.len()];
+            input.push(Timed { timing: 0, message: Message::NoteOn { channel: 0, key, velocity: 90 } });
+            self.held = Some(key);
+        }
+        self.block(&input);
+        self.transport.quarters += QUARTERS_PER_BLOCK;
+    }
+
+    fn release(&mut self) -> Vec<Timed> {
+        let off = |key| Timed { timing: 0, message: Message::NoteOff { channel: 0, key } };
+        self.held.take().map(off).into_iter().collect()
     }
 
     fn block(&mut self, input: &[Timed]) {
-        const QUARTERS_PER_BLOCK: f64 = BLOCK_SIZE as f64 / SAMPLE_RATE * 2.0;
         self.transport.bar_number = (self.transport.quarters / 4.0) as i32;
         self.transport.bar_start = 4.0 * f64::from(self.transport.bar_number);
         let block = HostBlock { frames: BLOCK_SIZE, transport: self.transport, input };
         let processor = self.plugin.processor().expect("it is active");
         processor.process(&block, &mut self.sent).expect("it processes");
-        self.transport.quarters += QUARTERS_PER_BLOCK;
     }
 
     /// Channels and keys that sound.
