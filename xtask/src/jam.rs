@@ -11,6 +11,7 @@ use obbligato::midi_file::{self, PlayedNote, TrackChoice};
 use obbligato::music::{Bar, ChordPlan, Note, Part, Song, TICKS_PER_QUARTER, Ticks};
 use obbligato::settings::Settings;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -321,6 +322,7 @@ fn summarise(answer: &Answer, melody: &Melody, title: &str) {
     for (part, notes) in &answer.parts {
         println!("  {:<10} {:>5} notes", part.name(), notes.len());
     }
+    println!("  chords     {}", sources(report));
     println!("  inference  {} on {}, {}", report.backend, report.device, report.generator);
     println!("  a bar      {:.1} ms (median), {:.1} ms (worst)", report.median_ms_per_bar, report.worst_ms_per_bar);
     println!(
@@ -332,6 +334,16 @@ fn summarise(answer: &Answer, melody: &Melody, title: &str) {
     if let Some(problem) = &report.problem {
         println!("  problem    {problem}");
     }
+}
+
+/// How many half-bars have their chord from whom.
+fn sources(report: &EngineReport) -> String {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for chord in &report.chords {
+        *counts.entry(&chord.source).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(source, count)| format!("{count} {source}")).collect();
+    counts.join(", ")
 }
 
 /// What the plugin costs the audio thread.

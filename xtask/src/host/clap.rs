@@ -150,16 +150,9 @@ impl HostedPlugin for ClapPlugin {
                 number: info.id.get(),
                 name: String::from_utf8_lossy(info.name).into_owned(),
                 steps: steps as u32,
-                default: info.default_value / steps.max(1.0),
             });
         }
         found
-    }
-
-    fn parameter(&mut self, id: &str) -> Result<f64> {
-        let (number, steps) = (self.number(id)?, self.steps(id)?);
-        let value = self.parameters.get_value(&self.instance.plugin_handle(), number);
-        Ok(value.with_context(|| format!("the plugin has no value for `{id}`"))? / steps)
     }
 
     fn set_parameter(&mut self, id: &str, value: f64) -> Result<()> {

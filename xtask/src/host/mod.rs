@@ -85,16 +85,11 @@ pub struct Parameter {
     pub name: String,
     /// 0 where it is continuous.
     pub steps: u32,
-    /// 0..=1.
-    pub default: f64,
 }
 
 /// A loaded plugin. Lives on the thread that loaded it; its [`BlockProcessor`] is lent to the audio thread.
 pub trait HostedPlugin {
     fn parameters(&mut self) -> Vec<Parameter>;
-
-    /// The parameter's value, 0..=1.
-    fn parameter(&mut self, id: &str) -> Result<f64>;
 
     /// Sets a parameter to 0..=1 (or to what no host should send): at once, or with the next block while active.
     fn set_parameter(&mut self, id: &str, value: f64) -> Result<()>;

@@ -11,8 +11,6 @@ pub struct Sent {
     /// Which stretch of the playing it was sent in; see [`super::PlayOptions::stretches`]. What is sent after the
     /// last stretch counts from its end.
     pub stretch: usize,
-    /// Samples from the start of the whole recording.
-    pub sample: u64,
     /// Place in the song; where the transport stands, the place where it stopped.
     pub quarters: f64,
     pub message: Message,
@@ -93,23 +91,15 @@ impl Recording {
         (held.values().sum(), orphans)
     }
 
-    /// Adds a block of `frames` samples that began at `first_sample`; `place` turns a sample of the block into quarters.
-    pub(super) fn add_block(
-        &mut self,
-        stretch: usize,
-        first_sample: u64,
-        frames: u32,
-        block: &[Timed],
-        place: impl Fn(u32) -> f64,
-    ) {
+    /// Adds what was sent in a block of `frames` samples; `place` turns a sample of the block into quarters.
+    pub(super) fn add_block(&mut self, stretch: usize, frames: u32, block: &[Timed], place: impl Fn(u32) -> f64) {
         let mut last = 0;
         for Timed { timing, message } in block.iter().copied() {
             if timing < last || timing >= frames.max(1) {
                 self.unsorted += 1;
             }
             last = last.max(timing);
-            let sample = first_sample + u64::from(timing);
-            self.sent.push(Sent { stretch, sample, quarters: place(timing), message });
+            self.sent.push(Sent { stretch, quarters: place(timing), message });
         }
     }
 }
@@ -129,8 +119,8 @@ mod tests {
 
     fn recording(blocks: &[(usize, &[Timed])]) -> Recording {
         let mut recording = Recording { stretch_ends: vec![4.0, 8.0], ..Recording::default() };
-        for (index, (stretch, messages)) in blocks.iter().enumerate() {
-            recording.add_block(*stretch, 100 * index as u64, 100, messages, |timing| f64::from(timing) / 100.0);
+        for (stretch, messages) in blocks {
+            recording.add_block(*stretch, 100, messages, |timing| f64::from(timing) / 100.0);
         }
         recording
     }

@@ -219,7 +219,7 @@ impl<'a> Playing<'a> {
         let called = Instant::now();
         processor.process(block, &mut output)?;
         self.recording.call_times.push(called.elapsed());
-        self.recording.add_block(stretch, self.sample, block.frames, &output, place);
+        self.recording.add_block(stretch, block.frames, &output, place);
         self.sample += u64::from(block.frames);
         Ok(())
     }

@@ -134,19 +134,9 @@ impl HostedPlugin for Vst3Plugin {
                 self.controller.getParameterInfo(index, &mut info);
                 info
             };
-            Parameter {
-                number: info.id,
-                name: text_of(&info.title),
-                steps: info.stepCount.max(0) as u32,
-                default: info.defaultNormalizedValue,
-            }
+            Parameter { number: info.id, name: text_of(&info.title), steps: info.stepCount.max(0) as u32 }
         };
         (0..count).map(described).collect()
-    }
-
-    fn parameter(&mut self, id: &str) -> Result<f64> {
-        // SAFETY: a plain call on a live controller.
-        Ok(unsafe { self.controller.getParamNormalized(parameter_number(id)) })
     }
 
     fn set_parameter(&mut self, id: &str, value: f64) -> Result<()> {
