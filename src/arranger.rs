@@ -100,6 +100,15 @@ impl Arranger {
         let _ = self.rules.answer(&question.request(), write);
     }
 
+    /// The chords that are settled for the eight bars from `segment` on, up to where the generator will choose.
+    pub fn chords_ahead(&self, segment: Segment) -> Vec<(Segment, PlannedChord)> {
+        const BARS: i32 = 8;
+        let last = segment.bar.index.0 + BARS;
+        let segments = std::iter::successors(Some(segment), |segment| Some(segment.next()));
+        let near = segments.take_while(|segment| segment.bar.index.0 < last);
+        near.map_while(|segment| Some((segment, self.planned_chord(&segment)?))).collect()
+    }
+
     /// Arranges one bar that is known and waits for it. Returns whether there was one: call it while idle.
     pub fn arrange_next(&mut self) -> bool {
         let Some(cut) = self.last_cut.filter(|cut| cut.settings.follow == Follow::Arrange) else {

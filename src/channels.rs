@@ -89,6 +89,8 @@ pub enum ReplyMessage {
 /// Counters and meters, written by the audio and inference threads and read by the editor. Latest wins.
 #[derive(Debug, Default)]
 pub struct Meters {
+    /// The generator is loaded; before that nothing can come late.
+    pub ready: AtomicBool,
     /// Position of the transport in quarter notes.
     pub playhead_quarters: AtomicF64,
     pub playing: AtomicBool,
@@ -124,8 +126,10 @@ pub enum EditorCommand {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SongView {
     pub engine: EngineStatus,
-    /// The chords answered last and the ones given for what comes, by segment.
+    /// The chords of what was answered, by segment.
     pub chords: Vec<(Segment, PlannedChord)>,
+    /// The chords that are settled for what comes next, by segment.
+    pub ahead: Vec<(Segment, PlannedChord)>,
 }
 
 /// What plays, and what is wrong if something is.

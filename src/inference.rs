@@ -22,6 +22,8 @@ pub struct InferenceWorker {
     arranger: Arranger,
     status: EngineStatus,
     timing: Timing,
+    /// The segment after the one answered last.
+    next: Option<Segment>,
     /// The segment for which a reserve has been sent last.
     reserved: Option<(TakeId, Ticks)>,
     stop: Arc<AtomicBool>,
@@ -45,7 +47,9 @@ impl InferenceWorker {
             ..EngineStatus::default()
         };
         let arranger = Arranger::new(loaded.generator);
-        let worker = Self { end, commands, view, arranger, status, timing: Timing::default(), reserved: None, stop };
+        let worker =
+            Self { end, commands, view, arranger, status, timing: Timing::default(), next: None, reserved: None, stop };
+        worker.end.meters.ready.store(true, Ordering::Relaxed);
         worker.publish();
         worker
     }
@@ -77,6 +81,7 @@ impl InferenceWorker {
         match command {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
         }
+        self.publish();
     }
 
     /// `after` is what was heard since: whoever is behind does not waste time on what can no longer be played.
@@ -97,6 +102,7 @@ impl InferenceWorker {
         if !cut.offline {
             self.send_reserve(cut.segment.next(), cut);
         }
+        self.next = Some(cut.segment.next());
         self.status.median_milliseconds_per_bar = self.timing.median();
         self.status.worst_milliseconds_per_bar = self.timing.worst();
         self.publish();
@@ -115,7 +121,8 @@ impl InferenceWorker {
         if let Some(problem) = self.arranger.problem() {
             engine.problem = Some(problem.to_owned());
         }
-        self.view.publish(SongView { engine, chords: self.arranger.ledger().chords() });
+        let ahead = self.next.map_or_else(Vec::new, |segment| self.arranger.chords_ahead(segment));
+        self.view.publish(SongView { engine, chords: self.arranger.ledger().chords(), ahead });
     }
 }
 

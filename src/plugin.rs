@@ -10,6 +10,7 @@ use crate::generators::library::GeneratorChoice;
 use crate::inference::InferenceThread;
 use crate::params::{self, ObbligatoParams};
 use crate::realtime::{Block, EventBuffer, RealtimeProcessor};
+use crate::runtime::RuntimeChoice;
 use crate::settings::Settings;
 use crossbeam_channel::Receiver;
 use events::{Incoming, IncomingNotes, OutgoingEvents, Refused, host_transport};
@@ -62,7 +63,8 @@ impl Obbligato {
         let Some((end, commands)) = self.unstarted.take() else {
             return;
         };
-        match InferenceThread::spawn(end, self.view.clone(), commands, GeneratorChoice::default()) {
+        let choice = GeneratorChoice { name: None, runtime: RuntimeChoice::from_environment() };
+        match InferenceThread::spawn(end, self.view.clone(), commands, choice) {
             Ok(thread) => self.inference = Some(thread),
             Err(error) => {
                 let mut view = SongView::default();

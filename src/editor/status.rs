@@ -75,8 +75,9 @@ pub struct ShownChord {
 pub fn chords_ahead(view: &SongView, playhead: Ticks) -> Vec<ShownChord> {
     /// Eight bars of two chords: as far ahead as a player reads.
     const MOST: usize = 16;
-    let ahead = view.chords.iter().filter(|(segment, _)| segment.bar.end() > playhead);
-    let shown = ahead.map(|(segment, planned)| ShownChord {
+    let next = view.ahead.first().map_or(Ticks::MAX, |(segment, _)| segment.start());
+    let here = view.chords.iter().filter(|(segment, _)| segment.bar.end() > playhead && segment.start() < next);
+    let shown = here.chain(&view.ahead).map(|(segment, planned)| ShownChord {
         bar: (segment.number == 0).then_some(segment.bar.index.0 + 1),
         name: planned.chord.map_or_else(|| "N.C.".into(), |chord| chord.to_string()),
         source: planned.source,
@@ -117,7 +118,7 @@ mod tests {
             worst_milliseconds_per_bar: 230.0,
             problem: None,
         };
-        SongView { engine, chords }
+        SongView { engine, chords, ahead: Vec::new() }
     }
 
     fn meters(quarters: f64, playing: bool) -> Meters {
@@ -147,7 +148,7 @@ mod tests {
             "Loading  ·  late 0 (notes 0)  ·  dropped 0  ·  stopped"
         );
         let engine = EngineStatus { generator: "Rules".into(), ..EngineStatus::default() };
-        let rules = SongView { engine, chords: Vec::new() };
+        let rules = SongView { engine, ..SongView::default() };
         assert_eq!(status_line(&rules, &meters(4.0, true)), "Rules  ·  late 0 (notes 0)  ·  dropped 0  ·  playing");
     }
 
@@ -164,6 +165,10 @@ mod tests {
         assert_eq!(text.join(" "), "2:Am Am! 3:N.C. N.C.");
         assert_eq!(chords_ahead(&view(0, &["C"; 40]), 0).len(), 16);
         assert!(chords_ahead(&view(0, &["C"]), 48).is_empty(), "all of it is past");
+        // The plan for what comes stands in the place of what an earlier pass played there.
+        let planned = SongView { ahead: view(1, &["G"]).chords, ..view(0, &["C", "Am"]) };
+        let names: Vec<String> = chords_ahead(&planned, 0).into_iter().map(|shown| shown.name).collect();
+        assert_eq!(names, ["C", "C", "G", "G"]);
     }
 
     #[test]

@@ -6,10 +6,11 @@ use super::dynamics::Dynamics;
 use super::encoding::{END, Meaning, PARTS, Token, bass_of, chord_token, meaning, metre, part_token};
 use super::grammar::{PartGrammar, Stretch};
 use super::reader::{Network, Reader};
+use super::rules::{RuleGenerator, tonality_of};
 use super::sampling::{Boldness, Dice, pick};
 use super::{Ask, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
 use crate::contract::{Contract, VOCABULARY};
-use crate::music::{Bar, Chord, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks};
+use crate::music::{Bar, Chord, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks, Tonality};
 
 /// As `models/obbligato_models/transformer/sample.py` has them, with which the model was judged.
 const CHORD_TEMPERATURE: f32 = 0.5;
@@ -50,6 +51,9 @@ impl Generator for Transformer {
         if !self.plays(request.ask.bar().meter) {
             return Err(GeneratorError(format!("it does not know the metre {}", request.ask.bar().meter)));
         }
+        if is_waiting(request) {
+            return Ok(vec![PlannedChord { chord: None, source: PlanSource::Proposed }]);
+        }
         let mut pen = Pen::new(&self.contract, &mut self.reader, request);
         if let Ask::Jam(segment) = request.ask {
             pen.imagine_before(&segment)?;
@@ -57,6 +61,14 @@ impl Generator for Transformer {
         let segments: Vec<Segment> = request.ask.segments().collect();
         pen.write_segments(&segments, request.chords, write)
     }
+}
+
+/// Before a note is heard or a chord given, a band that jams listens: any chord would be a guess at the key.
+fn is_waiting(request: &Request<'_>) -> bool {
+    let heard = request.melody.iter().any(|note| note.start < request.ask.start());
+    let planned = request.chords.iter().any(Option::is_some);
+    let playing = request.past.iter().any(|answer| answer.chord.chord.is_some());
+    matches!(request.ask, Ask::Jam(_)) && !heard && !planned && !playing
 }
 
 /// One answer while it is written.
@@ -70,6 +82,61 @@ struct Pen<'a> {
     asked: Vec<Part>,
     dice: Dice,
     dynamics: Dynamics,
+    lean: Lean,
+}
+
+/// What is known about the harmony of a segment whose melody is not heard yet.
+///
+/// Ahead of the melody the model's own chords fit it no better than another song's would (`models/README.md`), so they
+/// are drawn towards the key that was heard and towards the chord the rules expect, which follows phrases and repeats.
+#[derive(Debug, Clone, Copy)]
+enum Lean {
+    /// The melody is known and says it better.
+    Nowhere,
+    Towards {
+        tonality: Tonality,
+        expected: Option<Chord>,
+    },
+}
+
+impl Lean {
+    /// Nats against each chord note outside the key.
+    const OUTSIDE: f32 = 1.5;
+    /// Nats for the expected root, and for each note shared with the expected chord.
+    const ROOT: f32 = 2.0;
+    const SHARED: f32 = 1.0;
+
+    fn of(request: &Request<'_>) -> Self {
+        let Ask::Jam(segment) = request.ask else {
+            return Self::Nowhere;
+        };
+        let harmony_alone = Request { parts: PerPart::from_fn(|_| false), ..*request };
+        let expected = RuleGenerator.answer(&harmony_alone, &mut |_| {}).ok();
+        Self::Towards {
+            tonality: tonality_of(request.melody, segment.start()),
+            expected: expected.and_then(|chords| chords.first()?.chord),
+        }
+    }
+
+    /// To be added to the logit of a chord.
+    fn towards(self, chord: Option<Chord>) -> f32 {
+        match (self, chord) {
+            (Self::Nowhere, _) => 0.0,
+            // A band that jams plays: silence breeds silence in what it reads of itself.
+            (Self::Towards { .. }, None) => f32::NEG_INFINITY,
+            (Self::Towards { tonality, expected }, Some(chord)) => {
+                let scale = tonality.scale();
+                let outside = chord.classes().filter(|class| !scale.contains(*class)).count() as f32;
+                expected.map_or(0.0, |expected| Self::likeness(chord, expected)) - Self::OUTSIDE * outside
+            }
+        }
+    }
+
+    fn likeness(chord: Chord, expected: Chord) -> f32 {
+        let members = expected.class_set();
+        let shared = chord.classes().filter(|class| members.contains(*class)).count() as f32;
+        Self::SHARED * shared + if chord.root == expected.root { Self::ROOT } else { 0.0 }
+    }
 }
 
 impl<'a> Pen<'a> {
@@ -88,6 +155,7 @@ impl<'a> Pen<'a> {
             asked: PARTS.into_iter().filter(|part| request.parts[*part]).collect(),
             dice: Dice::new(request.seed),
             dynamics: Dynamics::following(request.melody, known_until, request.seed),
+            lean: Lean::of(request),
         }
     }
 
@@ -127,7 +195,11 @@ impl<'a> Pen<'a> {
         }
         // Half of the knob's way, as the ear measures it: harmony that wanders sounds wrong sooner than a melody that does.
         let temperature = CHORD_TEMPERATURE * self.request.settings.temperature.max(0.0).sqrt();
-        let token = self.choose(temperature, |token| matches!(meaning(token), Some(Meaning::Chord(_))))?;
+        let lean = self.lean;
+        let token = self.choose(temperature, |token| match meaning(token) {
+            Some(Meaning::Chord(chord)) => Some(lean.towards(chord)),
+            _ => None,
+        })?;
         self.push(token);
         let chord = proposed(token);
         Ok(PlannedChord { chord, source: PlanSource::Proposed })
@@ -175,15 +247,16 @@ impl<'a> Pen<'a> {
             return Ok(None);
         }
         let temperature = NOTE_TEMPERATURE * self.request.settings.temperature;
-        let token = self.choose(temperature, |token| grammar.allows(token))?;
+        let token = self.choose(temperature, |token| grammar.allows(token).then_some(0.0))?;
         Ok((!grammar.ends_with(token)).then_some(token))
     }
 
-    fn choose(&mut self, temperature: f32, allowed: impl Fn(Token) -> bool) -> Result<Token, GeneratorError> {
+    /// `lean` is added to the logit of a token; one without is not allowed here.
+    fn choose(&mut self, temperature: f32, lean: impl Fn(Token) -> Option<f32>) -> Result<Token, GeneratorError> {
         let logits = self.reader.read(&self.context).map_err(GeneratorError)?;
         let tokens = (0..VOCABULARY as Token).zip(logits);
         let choices: Vec<(Token, f32)> =
-            tokens.filter(|(token, _)| allowed(*token)).map(|(t, logit)| (t, *logit)).collect();
+            tokens.filter_map(|(token, logit)| Some((token, logit + lean(token)?))).collect();
         let chosen = pick(&choices, Boldness { temperature, top_p: TOP_P }, &mut self.dice);
         chosen.ok_or_else(|| GeneratorError("what it computed is not a number".into()))
     }
@@ -426,11 +499,40 @@ mod tests {
     }
 
     #[test]
-    fn proposed_chords_say_so() {
+    fn proposed_chords_say_so_and_keep_to_the_key() {
+        let settings = Settings::default();
+        let scale = [60, 62, 64, 65, 67, 69, 71, 72];
+        let note = |(beat, key): (usize, &i32)| Note {
+            start: 12 * beat as Ticks,
+            key: Key::folded(*key),
+            duration: 12,
+            velocity: Velocity::default(),
+        };
+        let melody: Vec<Note> = scale.iter().enumerate().map(note).collect();
+        let key = tonality_of(&melody, 96).scale();
+        let mut inside = 0;
+        for segment in (2..32).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments()) {
+            let request = request(Ask::Jam(segment), &melody, &[], &[None], &settings);
+            let chord = answers(&mut transformer(musical), &request)[0].chord;
+            assert_eq!(chord.source, PlanSource::Proposed);
+            let chord = chord.chord.expect("a band that jams plays");
+            inside += usize::from(chord.classes().all(|class| key.contains(class)));
+        }
+        // A network that knows nothing would stay inside with about one chord in five.
+        assert!(inside > 45, "{inside} of 60 chords are in C major");
+    }
+
+    #[test]
+    fn before_anything_is_heard_the_band_listens() {
         let (melody, settings) = (song(1), Settings::default());
         let segment = Bar::of_constant_meter(0, Meter::COMMON).segments().next().expect("a bar has segments");
-        let answers = answers(&mut transformer(musical), &request(Ask::Jam(segment), &melody, &[], &[None], &settings));
-        assert_eq!(answers[0].chord.source, PlanSource::Proposed);
+        let ask = |chords| {
+            let request = request(Ask::Jam(segment), &melody, &[], chords, &settings);
+            answers(&mut transformer(|token, logit| if token == END { -9.0 } else { logit }), &request)
+        };
+        let listening = &ask(&[None])[0];
+        assert_eq!((listening.chord.chord, listening.notes.len()), (None, 0));
+        assert!(!ask(&[given("F")])[0].notes.is_empty(), "a given chord needs no melody");
     }
 
     #[test]

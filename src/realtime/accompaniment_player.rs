@@ -105,7 +105,7 @@ impl AccompanimentPlayer {
             }
             let due = &mut self.due[index];
             due.chosen = Some(if due.begun { ReplyKind::Answer } else { ReplyKind::Reserve });
-            if !due.begun {
+            if !due.begun && self.meters.ready.load(Ordering::Relaxed) {
                 Meters::count(&self.meters.late_segments);
             }
         }
