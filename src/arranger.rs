@@ -23,6 +23,8 @@ pub struct Arranger {
     ledger: Ledger,
     last_cut: Option<Cut>,
     problem: Option<String>,
+    /// How much music has been written so far.
+    written: Ticks,
 }
 
 impl Arranger {
@@ -36,6 +38,7 @@ impl Arranger {
             ledger: Ledger::default(),
             last_cut: None,
             problem: None,
+            written: 0,
         }
     }
 
@@ -45,6 +48,11 @@ impl Arranger {
 
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Ticks of music written since the start. What the ledger plays again does not count.
+    pub fn written(&self) -> Ticks {
+        self.written
     }
 
     /// What went wrong last, in words for the user.
@@ -220,6 +228,7 @@ impl Arranger {
     }
 
     fn write(&mut self, question: &Question, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
+        self.written = self.written.wrapping_add(question.ask.end() - question.ask.start());
         let generator = &mut *self.generator;
         write_answer(generator, &mut self.rules, &question.request(), &mut self.problem, write)
     }

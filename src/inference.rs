@@ -22,8 +22,7 @@ pub struct InferenceWorker {
     arranger: Arranger,
     status: EngineStatus,
     timing: Timing,
-    /// The segment after the one answered last.
-    next: Option<Segment>,
+    last_cut: Option<Cut>,
     /// The segment for which a reserve has been sent last.
     reserved: Option<(TakeId, Ticks)>,
     stop: Arc<AtomicBool>,
@@ -47,8 +46,17 @@ impl InferenceWorker {
             ..EngineStatus::default()
         };
         let arranger = Arranger::new(loaded.generator);
-        let worker =
-            Self { end, commands, view, arranger, status, timing: Timing::default(), next: None, reserved: None, stop };
+        let worker = Self {
+            end,
+            commands,
+            view,
+            arranger,
+            status,
+            timing: Timing::default(),
+            last_cut: None,
+            reserved: None,
+            stop,
+        };
         worker.end.meters.ready.store(true, Ordering::Relaxed);
         worker.publish();
         worker
@@ -74,7 +82,18 @@ impl InferenceWorker {
             }
             worked = true;
         }
-        worked || self.arranger.arrange_next()
+        worked || self.arrange_next()
+    }
+
+    /// What is written ahead takes its time too.
+    fn arrange_next(&mut self) -> bool {
+        let (begun, written) = (Instant::now(), self.arranger.written());
+        let arranged = self.arranger.arrange_next();
+        let written = self.arranger.written().wrapping_sub(written);
+        if let Some(cut) = self.last_cut.filter(|_| written > 0) {
+            self.timing.note(begun.elapsed(), written, &cut, &self.end.meters);
+        }
+        arranged
     }
 
     fn obey(&mut self, command: EditorCommand) {
@@ -93,16 +112,23 @@ impl InferenceWorker {
         if !cut.offline && jumped_since {
             return;
         }
-        let begun = Instant::now();
+        let (begun, written) = (Instant::now(), self.arranger.written());
         let (end, stop) = (&mut self.end, &self.stop);
         let mut stream = AnswerStream::new(cut, ReplyKind::Answer);
         self.arranger.answer(cut, &mut |note| stream.send(note, end, stop));
         stream.finish(end, stop);
-        self.timing.note(begun.elapsed(), cut, &self.end.meters);
+        if cut.segment.is_last_of_bar() {
+            Meters::count(&self.end.meters.bars);
+        }
+        let written = self.arranger.written().wrapping_sub(written);
+        if written > 0 {
+            self.timing.note(begun.elapsed(), written, cut, &self.end.meters);
+            self.timing.ask_for_time(begun.elapsed(), cut, &self.end.meters);
+        }
         if !cut.offline {
             self.send_reserve(cut.segment.next(), cut);
         }
-        self.next = Some(cut.segment.next());
+        self.last_cut = Some(*cut);
         self.status.median_milliseconds_per_bar = self.timing.median();
         self.status.worst_milliseconds_per_bar = self.timing.worst();
         self.publish();
@@ -121,7 +147,7 @@ impl InferenceWorker {
         if let Some(problem) = self.arranger.problem() {
             engine.problem = Some(problem.to_owned());
         }
-        let ahead = self.next.map_or_else(Vec::new, |segment| self.arranger.chords_ahead(segment));
+        let ahead = self.last_cut.map_or_else(Vec::new, |cut| self.arranger.chords_ahead(cut.segment.next()));
         self.view.publish(SongView { engine, chords: self.arranger.ledger().chords(), ahead });
     }
 }
@@ -185,25 +211,26 @@ impl Timing {
     /// Old measurements make room for new ones beyond this.
     const KEPT: usize = 4096;
 
-    fn note(&mut self, elapsed: Duration, cut: &Cut, meters: &Meters) {
-        let length = f64::from(cut.segment.end() - cut.segment.start());
-        let of_a_bar = f64::from(cut.segment.bar.meter.bar_length()) / length;
+    /// `written` is in ticks, more than 0.
+    fn note(&mut self, elapsed: Duration, written: Ticks, cut: &Cut, meters: &Meters) {
+        let of_a_bar = f64::from(cut.segment.bar.meter.bar_length()) / f64::from(written);
         let milliseconds = (elapsed.as_secs_f64() * 1000.0 * of_a_bar) as f32;
         if self.answers.len() == Self::KEPT {
             self.answers.remove(0);
         }
         self.answers.push(milliseconds);
         self.smoothed += (milliseconds - self.smoothed) * if self.answers.len() == 1 { 1.0 } else { 0.2 };
-        self.slowest_seconds = (self.slowest_seconds * 0.97).max(elapsed.as_secs_f64());
         meters.milliseconds_per_bar.store(self.smoothed, Ordering::Relaxed);
         meters.worst_milliseconds_per_bar.store(self.worst(), Ordering::Relaxed);
-        if cut.segment.is_last_of_bar() {
-            Meters::count(&meters.bars);
-        }
+    }
+
+    /// Has the audio thread cut so early that the slowest recent answer would have been in time, and a half more.
+    fn ask_for_time(&mut self, elapsed: Duration, cut: &Cut, meters: &Meters) {
+        const FORGETTING: f64 = 0.97;
+        self.slowest_seconds = (self.slowest_seconds * FORGETTING).max(elapsed.as_secs_f64());
         meters.wanted_margin.store(self.wanted_margin(cut).unsigned_abs(), Ordering::Relaxed);
     }
 
-    /// The lead that the slowest recent answer would have needed at this tempo, and a half more.
     fn wanted_margin(&self, cut: &Cut) -> Ticks {
         const SAFETY: f64 = 1.5;
         let ticks_per_second = f64::from(cut.quarters_per_minute) / 60.0 * f64::from(TICKS_PER_QUARTER);

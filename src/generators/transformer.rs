@@ -14,7 +14,7 @@ use crate::music::{Bar, Chord, Meter, Note, Part, PerPart, PlanSource, PlannedCh
 
 /// As `models/obbligato_models/transformer/sample.py` has them, with which the model was judged.
 const CHORD_TEMPERATURE: f32 = 0.5;
-const NOTE_TEMPERATURE: f32 = 0.9;
+const NOTE_TEMPERATURE: f32 = 1.0;
 const TOP_P: f32 = 0.95;
 /// With fewer places left in the window, parts are brought to an end.
 const LAST_TOKENS: usize = 8;
@@ -549,7 +549,8 @@ mod tests {
     fn a_model_that_never_ends_is_ended() {
         let (answers, _) = play(true, 3, |token, logit| if token < 16 { -1e6 } else { logit });
         let notes = answers.iter().map(|answer| answer.notes.len()).max();
-        assert!(notes.is_some_and(|notes| notes > 24), "{notes:?}");
+        // It plays on at nearly every place that the grammar leaves it.
+        assert!(notes.is_some_and(|notes| notes >= 24), "{notes:?}");
         let (_, work) = play(false, 3, |token, logit| if (64..1505).contains(&token) { logit } else { 9.0 + logit });
         assert!(work < 10_000, "{work}");
     }

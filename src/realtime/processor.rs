@@ -59,7 +59,11 @@ impl RealtimeProcessor {
             Movement::Stopped => self.pass_melody(block, output),
             Movement::Stops { at } => {
                 self.capture.end(at);
-                self.sounding.release_all(0, output);
+                // Bypassed, the player's own held keys go on; a host that stops may never send their release.
+                self.sounding.release_parts(0, output, |_, _| true);
+                if !block.bypass {
+                    self.sounding.release_all(0, output);
+                }
                 self.pass_melody(block, output);
             }
             Movement::Starts(span) => {
