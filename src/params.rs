@@ -488,6 +488,7 @@ mod tests {
                 (segments[0], planned(Some("Am"), PlanSource::Proposed)),
                 (segments[1], planned(None, PlanSource::User)),
             ],
+            ahead: vec![(segments[1].next(), planned(Some("C"), PlanSource::User))],
         });
         Meters::count(&meters.late_notes);
         params.plan.set_text("| Xyz |".into());

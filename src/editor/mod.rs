@@ -206,8 +206,7 @@ mod tests {
 
     #[test]
     fn a_typed_plan_counts_once_and_a_loaded_one_replaces_it() {
-        let mut plan = PlanText::default();
-        plan.typed = "| C |".into();
+        let mut plan = PlanText { typed: "| C |".into(), ..PlanText::default() };
         plan.refresh(String::new());
         assert_eq!(plan.typed, "| C |", "typing is not disturbed");
         assert_eq!(plan.commit(), Some("| C |".into()));
