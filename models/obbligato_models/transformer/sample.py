@@ -18,7 +18,7 @@ from ..encoding import Bar, Note
 from .model import Stepper
 
 CHORD_TEMPERATURE = 0.5
-NOTE_TEMPERATURE = 0.9
+NOTE_TEMPERATURE = 1.0
 TOP_P = 0.95
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""

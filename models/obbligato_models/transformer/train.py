@@ -47,7 +47,7 @@ SOURCES = {
     "js_fakes": 0.05,
 }
 """Share of the windows."""
-KNOWN = 0.6
+KNOWN = 0.5
 """Share of windows whose melody is known; the others are jam."""
 LISTENING = 0.35
 """Share of jam windows that begin with some bars of known melody."""
