@@ -228,7 +228,8 @@ impl<'a> Pen<'a> {
         stretches: &[Stretch],
         write: &mut dyn FnMut(PartNote),
     ) -> Result<(), GeneratorError> {
-        while let Some(token) = self.next_in(&grammar)? {
+        let mut urge = self.urge(grammar.part());
+        while let Some(token) = self.next_in(&grammar, std::mem::take(&mut urge))? {
             self.push(token);
             if let Some((at, key, duration)) = grammar.take(token) {
                 let (part, start) = (grammar.part(), bar.start + at);
@@ -240,14 +241,29 @@ impl<'a> Pen<'a> {
         Ok(())
     }
 
+    /// Nats for beginning to play, where a part that was asked for has rested for a while.
+    ///
+    /// A model reads from its own silence that silence goes on; who turned the part on wants to hear it.
+    fn urge(&self, part: Part) -> f32 {
+        const RESTED: usize = 2;
+        const URGE: f32 = 3.0;
+        let asked = self.request.past.iter().rev().take_while(|answer| answer.settings.part_is_on(part));
+        let silent = asked.take_while(|answer| answer.notes.iter().all(|note| note.part != part));
+        let bars = silent.filter(|answer| answer.segment.number == 0 && answer.chord.chord.is_some()).count();
+        if bars >= RESTED { URGE * (2.0 * self.request.settings.density).min(1.0) } else { 0.0 }
+    }
+
     /// The next position or note; `None` at the part's end.
-    fn next_in(&mut self, grammar: &PartGrammar) -> Result<Option<Token>, GeneratorError> {
+    fn next_in(&mut self, grammar: &PartGrammar, urge: f32) -> Result<Option<Token>, GeneratorError> {
         let full = self.context.len() + LAST_TOKENS > self.window;
         if grammar.may_end() && (full || grammar.is_over()) {
             return Ok(None);
         }
         let temperature = NOTE_TEMPERATURE * self.request.settings.temperature;
-        let token = self.choose(temperature, |token| grammar.allows(token).then_some(0.0))?;
+        let token = self.choose(temperature, |token| {
+            let begins = matches!(meaning(token), Some(Meaning::Position(_)));
+            grammar.allows(token).then_some(if begins { urge } else { 0.0 })
+        })?;
         Ok((!grammar.ends_with(token)).then_some(token))
     }
 
@@ -520,6 +536,36 @@ mod tests {
         }
         // A network that knows nothing would stay inside with about one chord in five.
         assert!(inside > 45, "{inside} of 60 chords are in C major");
+    }
+
+    #[test]
+    fn a_part_that_has_rested_long_comes_back() {
+        let (melody, settings) = (song(8), Settings::default());
+        let mut past = Vec::new();
+        let mut played = [0, 0];
+        for (index, played) in played.iter_mut().enumerate() {
+            for seed in 0..200 {
+                let ask = Ask::Arrange(Bar::of_constant_meter(3, Meter::COMMON));
+                let request = Request { seed, ..request(ask, &melody, &past, &[None, None], &settings) };
+                // One position in fifty times: such a part hardly ever begins.
+                let mut transformer = transformer(|token, _| if (16..64).contains(&token) { -4.0 } else { 3.0 });
+                let notes = answers(&mut transformer, &request).into_iter().flat_map(|answer| answer.notes);
+                *played += usize::from(notes.filter(|note| note.part == Part::Bass).count() > 0);
+            }
+            if index == 0 {
+                let bars = (0..3).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments());
+                let rested = |segment| SegmentAnswer {
+                    segment,
+                    chord: given("C").expect("a chord"),
+                    notes: Vec::new(),
+                    settings,
+                    quarters_per_minute: 120.0,
+                    margin: 2,
+                };
+                past = bars.map(rested).collect();
+            }
+        }
+        assert!(played[1] > 3 * played[0] / 2, "{played:?} of 200 bars");
     }
 
     #[test]
