@@ -162,7 +162,7 @@ pub fn counter(sheet: &Sheet<'_>, pen: &mut Pen<'_>) {
         for (index, place) in strokes.iter().enumerate() {
             let end = strokes.get(index + 1).map_or(end, |next| next.at);
             let melody = sounding(sheet.heard, place.at, end);
-            let key = counter_key(&chord, &counter_context(sheet, &melody, place.at, before));
+            let Some(key) = counter_key(&chord, &counter_context(sheet, &melody, place.at, before)) else { continue };
             pen.strike(key, place.at, end, place.rank.strength());
             before = Some(key);
         }

@@ -530,8 +530,7 @@ proptest! {
     }
 
     #[test]
-    fn given_chords_are_obeyed(session in any_session()) {
-        prop_assume!(!session.plan.is_empty());
+    fn given_chords_are_obeyed(session in any_session().prop_filter("a plan", |session| !session.plan.is_empty())) {
         for answer in session.play() {
             prop_assert_eq!(Some(answer.chord), session.plan.chord_of(&answer.segment));
             let Some(chord) = answer.chord.chord else { continue };
@@ -602,6 +601,7 @@ proptest! {
     fn the_counter_melody_is_not_on_the_melody(session in any_session()) {
         let session = Session { playing: Playing::Arrange, ..session };
         for note in notes_of(&session.play(), Part::Counter) {
+            // Wherever the melody is on every note of the chord, the counter-melody rests.
             let same = |other: &&Note| other.key == note.key && other.start < note.end() && note.start < other.end();
             let within = session.melody.iter().filter(|other| other.start < note.end());
             prop_assert_eq!(within.filter(same).count(), 0, "{:?}", note);

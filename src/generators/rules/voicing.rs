@@ -133,22 +133,21 @@ pub struct CounterContext<'a> {
 }
 
 /// A chord note for the counter-melody: near the last one, against the melody's motion, in thirds and sixths to it,
-/// never on its key.
-pub fn counter_key(chord: &Chord, context: &CounterContext<'_>) -> Key {
+/// never on its key. None where the melody is on all of them.
+pub fn counter_key(chord: &Chord, context: &CounterContext<'_>) -> Option<Key> {
     let members = chord.class_set();
+    let occupied = |key: &i32| context.melody.iter().any(|(other, _)| i32::from(other.number()) == *key);
     let cost = |key: &i32| counter_cost(*key, context);
-    let keys = COUNTER_RANGE.filter(|key| members.contains(PitchClass::new(*key)));
-    Key::folded(keys.min_by_key(cost).unwrap_or(*COUNTER_RANGE.start()))
+    let keys = COUNTER_RANGE.filter(|key| members.contains(PitchClass::new(*key)) && !occupied(key));
+    keys.min_by_key(cost).map(Key::folded)
 }
 
 fn counter_cost(key: i32, context: &CounterContext<'_>) -> i32 {
-    const OCCUPIED: i32 = 1000;
     let together: Ticks = context.melody.iter().map(|(_, ticks)| ticks).sum();
     let against = |(other, ticks): &(Key, Ticks)| ticks * roughness((key - i32::from(other.number())).abs());
     let harmony = context.melody.iter().map(against).sum::<i32>() / together.max(1);
-    let occupied = context.melody.iter().any(|(other, _)| i32::from(other.number()) == key);
     let home = 2 * (key - counter_home(context)).abs();
-    harmony + home + counter_motion(key, context) + if occupied { OCCUPIED } else { 0 }
+    harmony + home + counter_motion(key, context)
 }
 
 /// How little so many semitones are liked between counter-melody and melody.
