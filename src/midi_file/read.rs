@@ -75,7 +75,21 @@ fn check_outside(bytes: &[u8]) -> Result<(), ReadError> {
     if bytes.len() > LARGEST_FILE {
         return Err(ReadError::TooLarge);
     }
-    if bytes.starts_with(b"MThd") || bytes.starts_with(b"RIFF") { Ok(()) } else { Err(ReadError::NotMidi) }
+    if !(bytes.starts_with(b"MThd") || bytes.starts_with(b"RIFF")) {
+        return Err(ReadError::NotMidi);
+    }
+    if counts_frames(bytes) { Err(ReadError::Smpte) } else { Ok(()) }
+}
+
+/// Whether the header's division is in SMPTE frames. Asked before midly reads it, which overflows at 128 frames a second.
+fn counts_frames(bytes: &[u8]) -> bool {
+    /// From the header chunk's name to its division.
+    const TO_DIVISION: usize = 12;
+    /// A RIFF wrapper puts twenty bytes before the header.
+    const FARTHEST: usize = 64;
+    let header = bytes.windows(4).take(FARTHEST).position(|name| name == b"MThd");
+    let division = header.and_then(|at| bytes.get(at + TO_DIVISION));
+    division.is_some_and(|high| high & 0x80 != 0)
 }
 
 fn resolution(header: Header) -> Result<f64, ReadError> {
@@ -480,6 +494,7 @@ mod tests {
             (vec![0; LARGEST_FILE + 1], ReadError::TooLarge),
             (b"PK\x03\x04 and so on".to_vec(), ReadError::NotMidi),
             (file_with_division(1, 0xe728, std::slice::from_ref(&good)), ReadError::Smpte),
+            (file_with_division(1, 0x8000, std::slice::from_ref(&good)), ReadError::Smpte),
             (file_with_division(1, 0, std::slice::from_ref(&good)), ReadError::NoResolution),
             (file(2, &[good.clone(), good.clone()]), ReadError::Format2),
             (file(1, &[]), ReadError::NoNotes),

@@ -4,6 +4,7 @@ use super::PlayedNote;
 use crate::music::{Meter, Note, Part, Song, TICKS_PER_QUARTER, Ticks};
 use midly::num::{u4, u7, u15, u24, u28};
 use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
+use std::cmp::Reverse;
 
 /// What most DAWs and notation programs write.
 const FILE_TICKS_PER_QUARTER: u16 = 480;
@@ -127,10 +128,10 @@ fn voice(name: &str, channel: u8, program: u8, notes: Vec<FileNote>) -> Vec<Plac
     events
 }
 
-/// What can be played on one channel: of notes struck together on one key the longest, cut where the key is struck again.
+/// What can be played on one channel: of notes struck together on one key the longest and loudest, cut where the key is struck again.
 fn without_overlaps(mut notes: Vec<FileNote>) -> Vec<FileNote> {
     notes.retain(|note| note.start < note.end);
-    notes.sort_by_key(|note| (note.key, note.start, -note.end));
+    notes.sort_by_key(|note| (note.key, note.start, -note.end, Reverse(note.velocity)));
     notes.dedup_by_key(|note| (note.key, note.start));
     for index in 1..notes.len() {
         let next = notes[index];
@@ -174,7 +175,7 @@ mod tests {
 
     /// One note a key and place, none longer than to the next of its key.
     fn playable(mut notes: Vec<Note>) -> Vec<Note> {
-        notes.sort_unstable_by_key(|note| (note.key, note.start, -note.duration));
+        notes.sort_unstable_by_key(|note| (note.key, note.start, -note.duration, Reverse(note.velocity)));
         notes.dedup_by_key(|note| (note.key, note.start));
         for index in 1..notes.len() {
             if notes[index - 1].key == notes[index].key {
