@@ -3,7 +3,8 @@
 //! What crosses to or from the audio thread is `Copy` and owns no heap memory (a test checks it), so that neither
 //! side ever frees what the other made.
 
-use crate::music::{ChordPlan, Key, Note, Part, PerPart, PlannedChord, Segment, Ticks, Velocity};
+use crate::generators::PartNote;
+use crate::music::{ChordPlan, Key, PerPart, PlannedChord, Segment, Ticks, Velocity};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -77,11 +78,8 @@ pub enum ReplyKind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ReplyMessage {
     Begin,
-    /// `note` is in absolute ticks, before the part's octave and velocity settings.
-    Note {
-        part: Part,
-        note: Note,
-    },
+    /// Before the part's octave and velocity settings.
+    Note(PartNote),
     /// Nothing more follows for this segment and kind.
     End,
 }

@@ -167,8 +167,7 @@ impl AnswerStream {
 
     fn send(&mut self, note: PartNote, end: &mut InferenceEnd, stop: &AtomicBool) {
         self.begin(end, stop);
-        let message = ReplyMessage::Note { part: note.part, note: note.note };
-        push(Reply { message, ..self.reply }, end, stop);
+        push(Reply { message: ReplyMessage::Note(note), ..self.reply }, end, stop);
     }
 
     fn finish(mut self, end: &mut InferenceEnd, stop: &AtomicBool) {

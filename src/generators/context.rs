@@ -266,7 +266,7 @@ mod tests {
                 SegmentAnswer {
                     segment,
                     chord: PlannedChord { chord: None, source: PlanSource::Rule },
-                    notes: vec![PartNote { part: Part::Bass, note }],
+                    notes: vec![PartNote::on_grid(Part::Bass, note)],
                     settings: Settings::default(),
                     quarters_per_minute: 120.0,
                     margin: 2,

@@ -333,7 +333,7 @@ pub mod tests {
             let asked = self.asked_parts();
             let parts = PARTS.into_iter().filter(|part| asked[*part]);
             let notes = parts.flat_map(|part| given.parts.get(part.id()).into_iter().flatten().map(move |n| (part, n)));
-            let notes = notes.map(|(part, n)| PartNote { part, note: note(n, segment.bar.start) });
+            let notes = notes.map(|(part, n)| PartNote::on_grid(part, note(n, segment.bar.start)));
             notes.filter(|n| (segment.start()..segment.end()).contains(&n.note.start)).collect()
         }
 

@@ -13,7 +13,7 @@ pub mod rules;
 pub mod sampling;
 pub mod transformer;
 
-use crate::music::{Bar, Meter, Note, Part, PerPart, PlannedChord, Segment, Ticks};
+use crate::music::{Bar, Meter, Note, Part, PerPart, PlannedChord, Segment, TICKS_PER_QUARTER, Ticks, Timing};
 use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartNote {
     pub part: Part,
+    /// On the grid.
     pub note: Note,
+    /// How far from the grid it is played, from its strike to its release.
+    pub timing: Timing,
+}
+
+impl PartNote {
+    /// Played where the grid says.
+    pub fn on_grid(part: Part, note: Note) -> Self {
+        Self { part, note, timing: Timing::default() }
+    }
+
+    /// Where it is struck, in quarter notes.
+    pub fn struck_at(&self) -> f64 {
+        self.played_at(self.note.start)
+    }
+
+    /// Where it is released, in quarter notes.
+    pub fn released_at(&self) -> f64 {
+        self.played_at(self.note.end())
+    }
+
+    fn played_at(&self, tick: Ticks) -> f64 {
+        (f64::from(tick) + self.timing.ticks()) / f64::from(TICKS_PER_QUARTER)
+    }
 }
 
 /// A segment that was answered, with all that shaped the answer: what a generator sees of the past.

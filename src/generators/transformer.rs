@@ -235,7 +235,7 @@ impl<'a> Pen<'a> {
                 let (part, start) = (grammar.part(), bar.start + at);
                 let duration = duration.min(silence_after(at, stretches) - at);
                 let velocity = self.dynamics.velocity(part, bar, start, key);
-                write(PartNote { part, note: Note { start, key, duration, velocity } });
+                write(PartNote::on_grid(part, Note { start, key, duration, velocity }));
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ mod time;
 mod tonality;
 
 pub use harmony::{Chord, ChordTextError, PitchClass, PitchClassSet, Quality};
-pub use note::{Key, Note, Velocity};
+pub use note::{Key, Note, Timing, Velocity};
 pub use part::{Part, PerPart};
 pub use plan::{ChordPlan, PlanError, PlanSource, PlannedChord};
 pub use song::{Song, TempoChange};

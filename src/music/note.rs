@@ -77,6 +77,45 @@ impl Default for Velocity {
     }
 }
 
+/// How far from its tick a note is played, in sixteenths of a tick: −8..=7, half a tick each way.
+///
+/// Each place between two ticks is near one of them alone. So a note that is read back falls on its own tick, and
+/// notes of different ticks never change their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Timing(i8);
+
+impl Timing {
+    pub const STEPS_PER_TICK: Ticks = 16;
+    pub const EARLIEST: Self = Self(-8);
+    pub const LATEST: Self = Self(7);
+
+    /// Brought into −8..=7.
+    pub const fn clamped(sixteenths: i32) -> Self {
+        Self(if sixteenths < Self::EARLIEST.0 as i32 {
+            Self::EARLIEST.0
+        } else if sixteenths > Self::LATEST.0 as i32 {
+            Self::LATEST.0
+        } else {
+            sixteenths as i8
+        })
+    }
+
+    /// The nearest to so many ticks after the tick; negative is before it.
+    pub fn of_ticks(ticks: f64) -> Self {
+        Self::clamped((ticks * f64::from(Self::STEPS_PER_TICK)).round() as i32)
+    }
+
+    /// In sixteenths of a tick, −8..=7.
+    pub const fn sixteenths(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// In ticks, −0.5..0.5.
+    pub fn ticks(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::STEPS_PER_TICK)
+    }
+}
+
 /// A note at an absolute place in the song.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Note {

@@ -4,7 +4,8 @@ use super::EventBuffer;
 use super::sounding::{SoundingNotes, Source, Strike};
 use super::timeline::Span;
 use crate::channels::{Meters, Reply, ReplyKind, ReplyMessage, TakeId};
-use crate::music::{Note, Part, Segment, TICKS_PER_QUARTER, Ticks};
+use crate::generators::PartNote;
+use crate::music::{Part, Segment, TICKS_PER_QUARTER, Ticks, Timing};
 use crate::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,7 @@ const LATEST: f64 = 0.125;
 struct Due {
     segment: Segment,
     take: TakeId,
-    /// Nothing is played that began before: where the take began.
+    /// Nothing is struck before: where its earliest note may stand, or where the take began.
     from: f64,
     /// Where it is settled whether the answer came in time, in quarter notes.
     decide_at: f64,
@@ -33,8 +34,14 @@ struct PendingNote {
     take: TakeId,
     segment_start: Ticks,
     kind: ReplyKind,
-    part: Part,
-    note: Note,
+    note: PartNote,
+}
+
+impl PendingNote {
+    /// Until here it is early by its timing; from here on it begins to be late.
+    fn due_at(&self) -> f64 {
+        self.note.struck_at().max(quarters(self.note.note.start))
+    }
 }
 
 /// Collects the streamed answers and strikes and releases their notes.
@@ -80,7 +87,8 @@ impl AccompanimentPlayer {
         let start = quarters(segment.start());
         // Asked when it has begun already, nothing could be in time: it gets the grace a late note gets.
         let decide_at = if at < start { start } else { at + LATEST };
-        let from = from.max(start);
+        // Notes that are played a little early are struck before their segment begins, if they are there by then.
+        let from = from.max(start + Timing::EARLIEST.ticks() / f64::from(TICKS_PER_QUARTER));
         let due = Due { segment, take: self.take, from, decide_at, begun: false, complete: false, chosen: None };
         self.due.push(due);
     }
@@ -142,11 +150,11 @@ impl AccompanimentPlayer {
         let due = self.due.iter_mut().find(|due| due.segment.start() == reply.segment_start && due.take == reply.take);
         let over = due.as_ref().is_some_and(|due| due.chosen.is_some_and(|chosen| chosen != reply.kind));
         match reply.message {
-            ReplyMessage::Note { .. } if over => {}
-            ReplyMessage::Note { part, note } => {
+            ReplyMessage::Note(_) if over => {}
+            ReplyMessage::Note(note) => {
                 let Reply { take, segment_start, kind, .. } = *reply;
                 if self.pending.len() < Self::PENDING {
-                    self.pending.push(PendingNote { take, segment_start, kind, part, note });
+                    self.pending.push(PendingNote { take, segment_start, kind, note });
                 } else {
                     Meters::count(&self.meters.dropped);
                 }
@@ -183,10 +191,11 @@ impl AccompanimentPlayer {
         self.drop_late(span.position(samples.start));
         let playable = self.pending.iter().enumerate().filter_map(|(index, pending)| {
             let due = self.due_of(pending)?;
-            let sample = span.sample(quarters(pending.note.start).max(due.from)).max(samples.start);
-            (sample < samples.end).then_some((sample, pending.part, pending.note.key, index))
+            let sample = span.sample(pending.note.struck_at().max(due.from)).max(samples.start);
+            let PartNote { part, note, .. } = pending.note;
+            (sample < samples.end).then_some((sample, part, note.key, note.start, index))
         });
-        playable.min().map(|(sample, _, _, index)| (index, sample))
+        playable.min().map(|(sample, .., index)| (index, sample))
     }
 
     /// The chosen answer that the note belongs to.
@@ -206,11 +215,11 @@ impl AccompanimentPlayer {
                 return due.chosen.is_none();
             }
             // A take that begins inside a note joins it, if there is enough left of it to be heard.
-            let joined = quarters(pending.note.start) < due.from;
-            if joined && (pending.part == Part::Drums || quarters(pending.note.end()) < due.from + LATEST) {
+            let joined = pending.due_at() < due.from;
+            if joined && (pending.note.part == Part::Drums || pending.note.released_at() < due.from + LATEST) {
                 return false;
             }
-            let in_time = quarters(pending.note.start).max(due.from) + LATEST >= position;
+            let in_time = pending.due_at().max(due.from) + LATEST >= position;
             if !in_time {
                 Meters::count(late);
             }
@@ -227,14 +236,14 @@ impl AccompanimentPlayer {
         sounding: &mut SoundingNotes,
         output: &mut EventBuffer,
     ) {
-        let part = &settings.parts[pending.part];
-        let end = quarters(pending.note.end());
+        let PartNote { part: of_part, note, .. } = pending.note;
+        let (part, end) = (&settings.parts[of_part], pending.note.released_at());
         if !part.on || end <= span.position(sample) {
             return;
         }
-        let note = part.apply(pending.part, pending.note);
+        let note = part.apply(of_part, note);
         let strike = Strike {
-            source: Source::Part(pending.part),
+            source: Source::Part(of_part),
             channel: part.channel,
             key: note.key,
             velocity: note.velocity,

@@ -340,7 +340,7 @@ impl<'a> Pen<'a> {
         let human = (1.5 + 1.5 * self.temperature) * (2.0 * self.dice.random::<f32>() - 1.0);
         let velocity = Velocity::clamped((self.velocity * (0.78 + 0.22 * strength) + human).round() as i32);
         let note = Note { start, key, duration: (end - start).max(1), velocity };
-        self.notes.push(PartNote { part: self.part, note });
+        self.notes.push(PartNote::on_grid(self.part, note));
     }
 }
 
@@ -349,7 +349,7 @@ fn tidy(notes: &mut Vec<PartNote>) {
     notes.sort_unstable();
     notes.dedup_by_key(|note| (note.part, note.note.start, note.note.key));
     for index in 0..notes.len() {
-        let PartNote { part, note } = notes[index];
+        let PartNote { part, note, .. } = notes[index];
         let later = notes[index + 1..].iter().take_while(|other| other.part == part && other.note.start < note.end());
         let again = later.map(|other| other.note).find(|other| other.key == note.key);
         if let Some(again) = again {

@@ -535,7 +535,7 @@ proptest! {
             prop_assert_eq!(Some(answer.chord), session.plan.chord_of(&answer.segment));
             let Some(chord) = answer.chord.chord else { continue };
             let allowed = chord.class_set().with(chord.bass());
-            for PartNote { part, note } in answer.notes.iter().filter(|note| note.part != Part::Drums) {
+            for PartNote { part, note, .. } in answer.notes.iter().filter(|note| note.part != Part::Drums) {
                 let strong = rhythm::strength_at(answer.segment.bar, note.start) > 0.7;
                 // Only the bass passes between chords, and only between the strong places.
                 if strong || *part != Part::Bass {
