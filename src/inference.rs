@@ -6,7 +6,7 @@ use crate::channels::{
     SharedView, SongView, TakeId,
 };
 use crate::generators::PartNote;
-use crate::generators::library::{self, GeneratorChoice, Loaded};
+use crate::generators::library::Loaded;
 use crate::music::{PerPart, Segment, TICKS_PER_QUARTER, Ticks};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
@@ -255,7 +255,7 @@ pub struct InferenceThread {
 }
 
 impl InferenceThread {
-    /// Starts the thread; the model is loaded there, not here.
+    /// Starts the thread; `load` is called there, not here, since loading a model takes its time.
     ///
     /// # Errors
     /// When the system gives no more threads.
@@ -263,13 +263,12 @@ impl InferenceThread {
         end: InferenceEnd,
         view: SharedView,
         commands: Receiver<EditorCommand>,
-        choice: GeneratorChoice,
+        load: impl FnOnce() -> Loaded + Send + 'static,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let body = move || {
-            let loaded = library::load(&choice);
-            let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped);
+            let mut worker = InferenceWorker::new(end, view, commands, load(), stopped);
             while !worker.stop.load(Ordering::Relaxed) {
                 if !worker.run_pending() {
                     worker.wait();

@@ -6,7 +6,7 @@ mod pace;
 
 use crate::channels::{self, EditorCommand, InferenceEnd, Meters, SharedView, SongView};
 use crate::editor::{self, ObbligatoEditor};
-use crate::generators::library::GeneratorChoice;
+use crate::generators::library::{self, GeneratorChoice};
 use crate::inference::InferenceThread;
 use crate::params::{self, ObbligatoParams};
 use crate::realtime::{Block, EventBuffer, RealtimeProcessor};
@@ -64,7 +64,7 @@ impl Obbligato {
             return;
         };
         let choice = GeneratorChoice { name: None, runtime: RuntimeChoice::from_environment() };
-        match InferenceThread::spawn(end, self.view.clone(), commands, choice) {
+        match InferenceThread::spawn(end, self.view.clone(), commands, move || library::load(&choice)) {
             Ok(thread) => self.inference = Some(thread),
             Err(error) => {
                 let mut view = SongView::default();

@@ -6,10 +6,14 @@
 mod common;
 
 use assert_no_alloc::AllocDisabler;
-use common::{Run, TestHost, melody};
+use common::{Run, SentNote, TestHost, melody};
 use obbligato::arranger::Arranger;
 use obbligato::generators::library::Loaded;
-use obbligato::music::{Key, Meter, Note, Part, Song, TempoChange, Velocity};
+use obbligato::generators::rules::RuleGenerator;
+use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
+use obbligato::music::{
+    Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Song, TICKS_PER_QUARTER, TempoChange, Timing, Velocity,
+};
 use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
 use obbligato::settings::{Follow, Settings};
 use proptest::prelude::*;
@@ -58,8 +62,50 @@ fn song() -> Song {
     }
 }
 
-fn played(song: &Song, settings: &Settings, run: Run, passes: usize) -> Vec<(u8, Note)> {
-    let mut host = TestHost::threaded();
+/// At a change of metre what was guessed of the bar after it may have begun early; here nothing has to be guessed.
+fn song_in_one_metre() -> Song {
+    Song { meters: vec![(0, Meter::COMMON)], ..song() }
+}
+
+/// The rules' notes, each played around the grid by its own chance.
+struct LooseBand(RuleGenerator);
+
+impl Generator for LooseBand {
+    fn name(&self) -> &str {
+        "Loose band"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        self.0.parts()
+    }
+
+    fn plays(&self, meter: Meter) -> bool {
+        self.0.plays(meter)
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        self.0.answer(request, &mut |note| write(PartNote { timing: chance_timing(&note), ..note }))
+    }
+}
+
+/// Anything that a timing can be, by the note.
+fn chance_timing(note: &PartNote) -> Timing {
+    let number = u64::from(note.note.start.unsigned_abs()) << 16 | u64::from(note.note.key.number()) << 3;
+    let mixed = (number | note.part.index() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+    let (earliest, latest) = (Timing::EARLIEST.sixteenths(), Timing::LATEST.sixteenths());
+    Timing::clamped(earliest + (mixed % (latest - earliest + 1) as u64) as i32)
+}
+
+fn loose_band() -> Loaded {
+    Loaded { generator: Box::new(LooseBand(RuleGenerator)), ..Loaded::rules() }
+}
+
+fn played(load: fn() -> Loaded, song: &Song, settings: &Settings, run: Run, passes: usize) -> Vec<SentNote> {
+    let mut host = TestHost::threaded(load);
     let mut from = 0;
     for _ in 0..passes {
         from = host.elapsed;
@@ -72,59 +118,139 @@ fn played(song: &Song, settings: &Settings, run: Run, passes: usize) -> Vec<(u8,
     host.notes_since(from, song, run)
 }
 
-/// What the engine writes, cut where the next strike of a key or the stop cuts it, by channel.
-fn written(song: &Song, settings: &Settings) -> Vec<(u8, i32, Key)> {
-    let mut arranger = Arranger::new(Loaded::rules().generator);
+/// A strike: when (in sixteenths of a tick), on which channel, which key.
+type Onset = (i32, u8, Key);
+
+/// What the engine writes. Nothing is struck before the song begins.
+fn written(load: fn() -> Loaded, song: &Song, settings: &Settings) -> Vec<Onset> {
+    let mut arranger = Arranger::new(load().generator);
     let answers = arranger.perform(song, settings, &mut |_| {});
-    let notes = answers.iter().flat_map(|answer| &answer.notes);
-    let mut notes: Vec<_> = notes
-        .map(|note| {
-            let part = &settings.parts[note.part];
-            (part.channel, note.note.start, part.apply(note.part, note.note).key)
-        })
-        .collect();
-    notes.sort();
-    notes.dedup();
-    notes
+    let notes = answers.iter().flat_map(|answer| &answer.notes).filter(|note| note.released_at() > 0.0);
+    let onset = |note: &PartNote| {
+        let part = &settings.parts[note.part];
+        let start = Timing::STEPS_PER_TICK * note.note.start + note.timing.sixteenths();
+        (start.max(0), part.channel, part.apply(note.part, note.note).key)
+    };
+    in_order(notes.map(onset))
 }
 
-fn onsets(notes: &[(u8, Note)]) -> Vec<(u8, i32, Key)> {
-    notes.iter().map(|(channel, note)| (*channel, note.start, note.key)).collect()
+fn onsets(notes: &[SentNote]) -> Vec<Onset> {
+    in_order(notes.iter().map(|note| (note.start, note.channel, note.key)))
+}
+
+fn in_order(onsets: impl Iterator<Item = Onset>) -> Vec<Onset> {
+    let mut onsets: Vec<Onset> = onsets.collect();
+    onsets.sort_unstable();
+    onsets.dedup();
+    onsets
+}
+
+/// A song in one metre, without the last moment in which a bar after it would begin early.
+fn assert_plays_what_is_written(load: fn() -> Loaded, song: &Song, settings: &Settings, passes: usize) {
+    let end = song.bars().last().map_or(0, |bar| bar.end()) * Timing::STEPS_PER_TICK + Timing::EARLIEST.sixteenths();
+    let within = |onsets: Vec<Onset>| onsets.into_iter().filter(|(start, ..)| *start < end).collect::<Vec<_>>();
+    let notes = played(load, song, settings, Run::offline(48_000.0, 256), passes);
+    assert_eq!(within(onsets(&notes)), within(written(load, song, settings)));
 }
 
 #[test]
 fn block_size_and_sample_rate_do_not_change_the_notes() {
     let (song, settings) = (song(), all_parts());
-    let expected = played(&song, &settings, Run::offline(48_000.0, 512), 1);
-    assert!(expected.len() > 60, "a band plays: {} notes", expected.len());
-    for block_size in [1, 17, 64, 480, 4096, 8192] {
-        assert_eq!(played(&song, &settings, Run::offline(48_000.0, block_size), 1), expected, "blocks of {block_size}");
-    }
-    for sample_rate in [44_100.0, 96_000.0] {
-        let notes = played(&song, &settings, Run::offline(sample_rate, 512), 1);
-        assert_eq!(onsets(&notes), onsets(&expected), "{sample_rate} Hz");
+    for load in [Loaded::rules, loose_band] {
+        let expected = played(load, &song, &settings, Run::offline(48_000.0, 512), 1);
+        assert!(expected.len() > 60, "a band plays: {} notes", expected.len());
+        for block_size in [1, 17, 64, 480, 4096, 8192] {
+            let notes = played(load, &song, &settings, Run::offline(48_000.0, block_size), 1);
+            assert_eq!(notes, expected, "blocks of {block_size}");
+        }
+        for sample_rate in [44_100.0, 96_000.0] {
+            let notes = played(load, &song, &settings, Run::offline(sample_rate, 512), 1);
+            assert_eq!(onsets(&notes), onsets(&expected), "{sample_rate} Hz");
+        }
     }
 }
 
 #[test]
 fn the_first_pass_plays_the_jam_that_the_engine_writes() {
-    let (song, settings) = (song(), all_parts());
-    let notes = played(&song, &settings, Run::offline(48_000.0, 256), 1);
-    assert_eq!(onsets(&notes), written(&song, &settings));
+    assert_plays_what_is_written(Loaded::rules, &song(), &all_parts(), 1);
+    assert_plays_what_is_written(loose_band, &song_in_one_metre(), &all_parts(), 1);
 }
 
 #[test]
 fn the_second_pass_plays_the_arrangement_that_the_engine_writes() {
-    let song = song();
     let settings = Settings { follow: Follow::Arrange, ..all_parts() };
-    let notes = played(&song, &settings, Run::offline(48_000.0, 256), 2);
-    assert_eq!(onsets(&notes), written(&song, &settings));
+    assert_plays_what_is_written(Loaded::rules, &song(), &settings, 2);
+    assert_plays_what_is_written(loose_band, &song_in_one_metre(), &settings, 2);
+}
+
+/// Strikes a key at the start of each segment, always so far from the grid.
+struct Metronome(Timing);
+
+impl Generator for Metronome {
+    fn name(&self) -> &str {
+        "Metronome"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        PerPart::from_fn(|part| part == Part::Bass)
+    }
+
+    fn plays(&self, _: Meter) -> bool {
+        true
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        for segment in request.ask.segments() {
+            let note =
+                Note { start: segment.start(), key: Key::folded(40), duration: 12, velocity: Velocity::default() };
+            write(PartNote { part: Part::Bass, note, timing: self.0 });
+        }
+        Ok(request.ask.segments().map(|_| PlannedChord { chord: None, source: PlanSource::Rule }).collect())
+    }
+}
+
+#[test]
+fn a_note_before_its_segment_is_struck_in_time_or_as_soon_as_it_is_known() {
+    const SAMPLES_PER_TICK: i32 = 2000;
+    const SEGMENT: i32 = 24 * SAMPLES_PER_TICK;
+    // Half a tick.
+    const BLOCK: i32 = 1000;
+    for (sixteenths, expected) in [(0, 0), (5, 625), (18, 2250), (-5, -625), (-8, -1000), (-12, -1000), (-18, -1000)] {
+        let generator = Box::new(Metronome(Timing::clamped(sixteenths)));
+        let mut host = TestHost::inline(Loaded { generator, ..Loaded::rules() });
+        for start in (0..8 * SEGMENT).step_by(BLOCK as usize) {
+            let quarters = f64::from(start) / f64::from(SAMPLES_PER_TICK * TICKS_PER_QUARTER);
+            let block = Block {
+                frames: BLOCK as u32,
+                sample_rate: 48_000.0,
+                transport: HostTransport { playing: true, quarters: Some(quarters), ..HostTransport::default() },
+                settings: Settings::default(),
+                bypass: false,
+                offline: false,
+                input: &[],
+            };
+            // The worker wakes once a segment, so each answer has come half a tick before it is due.
+            let awake = start == 0 || (start + 2 * BLOCK) % SEGMENT == 0;
+            if awake { host.block(&block) } else { host.block_without_worker(&block) }
+        }
+        let strikes = host.sent.iter().filter(|sent| matches!(sent.event, NoteEvent::On { .. }));
+        let strikes: Vec<i64> = strikes.map(|sent| sent.sample as i64).collect();
+        // The first segment is known when its first block is over.
+        let later = (1..8).map(|segment| i64::from(segment * SEGMENT + expected));
+        assert_eq!(strikes[1..8], later.collect::<Vec<_>>(), "{sixteenths} sixteenths");
+        assert_eq!(host.meters.late_notes.load(Ordering::Relaxed), 0);
+        assert_eq!(host.meters.late_segments.load(Ordering::Relaxed), 0);
+    }
 }
 
 /// A held chord is struck, then something happens: which channels still sound after that block?
 fn sounding_after(happens: impl Fn(&mut Block<'_>)) -> Vec<u8> {
     let settings = Settings { style: 0.0, ..all_parts() };
-    let mut host = TestHost::inline();
+    let mut host = TestHost::inline(Loaded::rules());
     let melody = [67, 64].map(|key| TimedEvent {
         timing: 0,
         event: NoteEvent::On { channel: 0, key: Key::folded(key), velocity: Velocity::default() },
@@ -177,7 +303,7 @@ fn notes_are_released_where_what_holds_them_ends() {
 #[test]
 fn what_comes_late_is_played_by_the_reserve_and_counted() {
     let settings = all_parts();
-    let mut host = TestHost::inline();
+    let mut host = TestHost::inline(Loaded::rules());
     let transport = |quarters| HostTransport {
         playing: true,
         quarters: Some(quarters),
@@ -243,7 +369,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 fn survive(acts: Vec<Act>) {
-    let mut host = TestHost::inline();
+    let mut host = TestHost::inline(loose_band());
     let mut settings = all_parts();
     let mut transport = HostTransport { quarters: Some(0.0), ..HostTransport::default() };
     let (mut bypass, mut sleeping) = (false, false);

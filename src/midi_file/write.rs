@@ -1,6 +1,7 @@
 //! A song and its accompaniment to the bytes of a Standard MIDI File.
 
 use super::PlayedNote;
+use crate::generators::PartNote;
 use crate::music::{Meter, Note, Part, Song, TICKS_PER_QUARTER, Ticks};
 use midly::num::{u4, u7, u15, u24, u28};
 use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
@@ -18,7 +19,7 @@ const MELODY_PROGRAM: u8 = 0;
 /// `Melody`, then a track for each part in the order given.
 ///
 /// Notes that would overlap one of their own key end where it is struck again; what lies before 0 is cut off.
-pub fn write(song: &Song, parts: &[(Part, Vec<Note>)], chords: &[(Ticks, String)], title: &str) -> Vec<u8> {
+pub fn write(song: &Song, parts: &[(Part, Vec<PartNote>)], chords: &[(Ticks, String)], title: &str) -> Vec<u8> {
     write_notes(song, song.melody.iter().map(FileNote::from).collect(), parts, chords, title)
 }
 
@@ -26,7 +27,7 @@ pub fn write(song: &Song, parts: &[(Part, Vec<Note>)], chords: &[(Ticks, String)
 pub fn write_played(
     song: &Song,
     melody: &[PlayedNote],
-    parts: &[(Part, Vec<Note>)],
+    parts: &[(Part, Vec<PartNote>)],
     chords: &[(Ticks, String)],
     title: &str,
 ) -> Vec<u8> {
@@ -36,7 +37,7 @@ pub fn write_played(
 fn write_notes(
     song: &Song,
     melody: Vec<FileNote>,
-    parts: &[(Part, Vec<Note>)],
+    parts: &[(Part, Vec<PartNote>)],
     chords: &[(Ticks, String)],
     title: &str,
 ) -> Vec<u8> {
@@ -67,7 +68,15 @@ struct FileNote {
 impl From<&Note> for FileNote {
     fn from(note: &Note) -> Self {
         let (start, end) = (file_ticks(note.start), file_ticks(note.end()));
-        Self { start: start.max(0), end, key: note.key.number(), velocity: note.velocity.get() }
+        Self { start, end, key: note.key.number(), velocity: note.velocity.get() }
+    }
+}
+
+impl From<&PartNote> for FileNote {
+    fn from(PartNote { note, timing, .. }: &PartNote) -> Self {
+        let on_grid = Self::from(note);
+        let moved = (timing.ticks() * FILE_TICKS_PER_TICK as f64).round() as i64;
+        Self { start: on_grid.start + moved, end: on_grid.end + moved, ..on_grid }
     }
 }
 
@@ -130,6 +139,7 @@ fn voice(name: &str, channel: u8, program: u8, notes: Vec<FileNote>) -> Vec<Plac
 
 /// What can be played on one channel: of notes struck together on one key the longest and loudest, cut where the key is struck again.
 fn without_overlaps(mut notes: Vec<FileNote>) -> Vec<FileNote> {
+    notes.iter_mut().for_each(|note| note.start = note.start.max(0));
     notes.retain(|note| note.start < note.end);
     notes.sort_by_key(|note| (note.key, note.start, -note.end, Reverse(note.velocity)));
     notes.dedup_by_key(|note| (note.key, note.start));
@@ -207,7 +217,7 @@ mod tests {
             bass in prop::collection::vec(any_note(), 1..60),
             drums in prop::collection::vec(any_note(), 1..60),
         ) {
-            let parts = [(Part::Bass, bass), (Part::Pad, vec![]), (Part::Drums, drums)];
+            let parts = [on_grid(Part::Bass, &bass), on_grid(Part::Pad, &[]), on_grid(Part::Drums, &drums)];
             let chords = [(0, "C".to_owned()), (24, "F♯m7♭5/E".to_owned())];
             let bytes = write(&song, &parts, &chords, "A title");
             let file = read(&bytes).expect("our own file");
@@ -224,11 +234,42 @@ mod tests {
                 prop_assert_eq!(back.at, tempo.at);
                 prop_assert!((back.quarters_per_minute - tempo.quarters_per_minute).abs() < 0.1);
             }
-            for (line, (part, notes)) in file.lines[1..].iter().zip(parts.iter().filter(|(_, notes)| !notes.is_empty())) {
-                prop_assert_eq!(line.notes.iter().map(PlayedNote::on_grid).collect::<Vec<_>>(), playable(notes.clone()));
+            for (line, (part, notes)) in file.lines[1..].iter().zip([(Part::Bass, bass), (Part::Drums, drums)]) {
+                prop_assert_eq!(line.notes.iter().map(PlayedNote::on_grid).collect::<Vec<_>>(), playable(notes));
                 prop_assert!(line.notes.iter().all(|note| note.channel == part.default_channel()));
             }
         }
+    }
+
+    fn on_grid(part: Part, notes: &[Note]) -> (Part, Vec<PartNote>) {
+        (part, notes.iter().map(|note| PartNote::on_grid(part, *note)).collect())
+    }
+
+    #[test]
+    fn timing_moves_a_note_from_its_strike_to_its_release() {
+        let note = |start, duration, sixteenths| PartNote {
+            part: Part::Drums,
+            note: Note { start, key: Key::folded(38), duration, velocity: Velocity::default() },
+            timing: crate::music::Timing::clamped(sixteenths),
+        };
+        for (written, expected) in [
+            (note(12, 6, 4), vec![(490, 730)]),
+            (note(12, 6, -18), vec![(435, 675)]),
+            (note(12, 6, 1), vec![(483, 723)]),
+            (note(0, 3, -4), vec![(0, 110)]),
+        ] {
+            let parts = [(Part::Drums, vec![written])];
+            let file = read(&write(&Song::default(), &parts, &[], "")).expect("our own file");
+            assert_eq!(file_times(&file.lines[0].notes), expected, "{written:?}");
+        }
+        let close = [(Part::Drums, vec![note(12, 3, 18), note(13, 3, -18)])];
+        let file = read(&write(&Song::default(), &close, &[], "")).expect("our own file");
+        assert_eq!(file_times(&file.lines[0].notes), [(475, 525), (525, 645)], "in the order in which they sound");
+    }
+
+    fn file_times(notes: &[PlayedNote]) -> Vec<(i64, i64)> {
+        let ticks = |quarters: f64| (quarters * f64::from(FILE_TICKS_PER_QUARTER)).round() as i64;
+        notes.iter().map(|note| (ticks(note.start_quarters), ticks(note.end_quarters))).collect()
     }
 
     #[test]
@@ -243,16 +284,15 @@ mod tests {
         let melody = [played(0.013, 0.49), played(0.5021, 0.5022), played(0.5022, 2.0)];
         let bytes = write_played(&Song::default(), &melody, &[], &[], "");
         let back = &read(&bytes).expect("our own file").lines[0].notes;
-        let times: Vec<(f64, f64)> =
-            back.iter().map(|note| (note.start_quarters * 480.0, note.end_quarters * 480.0)).collect();
-        assert_eq!(times, [(6.0, 235.0), (241.0, 960.0)], "the two that fall together are one");
+        assert_eq!(file_times(back), [(6, 235), (241, 960)], "the two that fall together are one");
     }
 
     #[test]
     fn parts_that_rest_have_a_track_and_what_lies_before_the_song_is_cut_off() {
         let early = Note { start: -6, key: Key::folded(40), duration: 12, velocity: Velocity::default() };
         let gone = Note { start: -30, ..early };
-        let bytes = write(&Song::default(), &[(Part::Bass, vec![gone, early]), (Part::Counter, vec![])], &[], "");
+        let parts = [on_grid(Part::Bass, &[gone, early]), on_grid(Part::Counter, &[])];
+        let bytes = write(&Song::default(), &parts, &[], "");
         let smf = Smf::parse(&bytes).expect("our own file");
         assert_eq!((smf.header.format, smf.tracks.len()), (Format::Parallel, 4));
         let bass = &read(&bytes).expect("our own file").lines[0].notes;

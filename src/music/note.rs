@@ -77,19 +77,19 @@ impl Default for Velocity {
     }
 }
 
-/// How far from its tick a note is played, in sixteenths of a tick: −8..=7, half a tick each way.
+/// How far from its tick a note is played, in sixteenths of a tick: −18..=18, a tick and an eighth each way.
 ///
-/// Each place between two ticks is near one of them alone. So a note that is read back falls on its own tick, and
-/// notes of different ticks never change their order.
+/// So far a drummer may lean: a stroke that drags belongs to its beat, not to the tick that happens to be nearest. It is
+/// less than the margin at which hearing stops before a segment, so an early note can still be written in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Timing(i8);
 
 impl Timing {
     pub const STEPS_PER_TICK: Ticks = 16;
-    pub const EARLIEST: Self = Self(-8);
-    pub const LATEST: Self = Self(7);
+    pub const EARLIEST: Self = Self(-18);
+    pub const LATEST: Self = Self(18);
 
-    /// Brought into −8..=7.
+    /// Brought into −18..=18.
     pub const fn clamped(sixteenths: i32) -> Self {
         Self(if sixteenths < Self::EARLIEST.0 as i32 {
             Self::EARLIEST.0
@@ -105,12 +105,12 @@ impl Timing {
         Self::clamped((ticks * f64::from(Self::STEPS_PER_TICK)).round() as i32)
     }
 
-    /// In sixteenths of a tick, −8..=7.
+    /// In sixteenths of a tick, −18..=18.
     pub const fn sixteenths(self) -> i32 {
         self.0 as i32
     }
 
-    /// In ticks, −0.5..0.5.
+    /// In ticks, −1.125..=1.125.
     pub fn ticks(self) -> f64 {
         f64::from(self.0) / f64::from(Self::STEPS_PER_TICK)
     }

@@ -1,9 +1,9 @@
 //! A host without a plugin format: drives the real-time processor block by block and keeps account of its notes.
 
 use obbligato::channels::{self, EditorCommand, Meters, SharedView};
-use obbligato::generators::library::{GeneratorChoice, Loaded, RULES};
+use obbligato::generators::library::Loaded;
 use obbligato::inference::{InferenceThread, InferenceWorker};
-use obbligato::music::{Key, Note, Song, TICKS_PER_QUARTER, Velocity};
+use obbligato::music::{Key, Note, Song, TICKS_PER_QUARTER, Timing, Velocity};
 use obbligato::realtime::{Block, EventBuffer, HostTransport, NoteEvent, RealtimeProcessor, TimedEvent};
 use obbligato::settings::Settings;
 use std::collections::BTreeMap;
@@ -15,6 +15,16 @@ use std::sync::atomic::AtomicBool;
 pub struct Sent {
     pub sample: u64,
     pub event: NoteEvent,
+}
+
+/// A note that came out. Times are in sixteenths of a tick from where it began to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SentNote {
+    pub start: i32,
+    pub end: i32,
+    pub channel: u8,
+    pub key: Key,
+    pub velocity: Velocity,
 }
 
 /// The other side of the queues.
@@ -40,13 +50,12 @@ pub struct TestHost {
 
 impl TestHost {
     /// With an inference thread, as offline rendering needs it.
-    pub fn threaded() -> Self {
+    pub fn threaded(load: fn() -> Loaded) -> Self {
         let (realtime, end) = channels::connect();
         let meters = end.meters.clone();
         let (commands, receiver) = crossbeam_channel::unbounded();
-        let choice = GeneratorChoice { name: Some(RULES.into()), ..GeneratorChoice::default() };
         let inference =
-            InferenceThread::spawn(end, SharedView::default(), receiver, choice).expect("the system has threads");
+            InferenceThread::spawn(end, SharedView::default(), receiver, load).expect("the system has threads");
         Self::with(
             RealtimeProcessor::new(realtime),
             Band::Thread { _inference: inference, _commands: commands },
@@ -54,12 +63,12 @@ impl TestHost {
         )
     }
 
-    pub fn inline() -> Self {
+    pub fn inline(loaded: Loaded) -> Self {
         let (realtime, end) = channels::connect();
         let meters = end.meters.clone();
         let (_, receiver) = crossbeam_channel::unbounded();
         let stop = Arc::new(AtomicBool::new(false));
-        let worker = InferenceWorker::new(end, SharedView::default(), receiver, Loaded::rules(), stop);
+        let worker = InferenceWorker::new(end, SharedView::default(), receiver, loaded, stop);
         Self::with(RealtimeProcessor::new(realtime), Band::Inline(Box::new(worker)), meters)
     }
 
@@ -158,11 +167,12 @@ impl TestHost {
         self.block(&block);
     }
 
-    /// The notes of the accompaniment since sample `from`, in ticks of the song from there.
-    pub fn notes_since(&self, from: u64, song: &Song, run: Run) -> Vec<(u8, Note)> {
+    /// The notes of the accompaniment since sample `from`, at which the song began.
+    pub fn notes_since(&self, from: u64, song: &Song, run: Run) -> Vec<SentNote> {
         let mut open: BTreeMap<(u8, Key), (u64, Velocity)> = BTreeMap::new();
         let mut notes = Vec::new();
-        let tick = |sample: u64| (run.position_at(song, sample - from) * f64::from(TICKS_PER_QUARTER)).round() as i32;
+        let steps_per_quarter = f64::from(TICKS_PER_QUARTER * Timing::STEPS_PER_TICK);
+        let place = |sample: u64| (run.position_at(song, sample - from) * steps_per_quarter).round() as i32;
         for sent in self.sent.iter().filter(|sent| sent.sample >= from) {
             match sent.event {
                 NoteEvent::On { channel, key, velocity } => {
@@ -170,8 +180,8 @@ impl TestHost {
                 }
                 NoteEvent::Off { channel, key } => {
                     if let Some((start, velocity)) = open.remove(&(channel, key)) {
-                        let start = tick(start);
-                        notes.push((channel, Note { start, key, duration: tick(sent.sample) - start, velocity }));
+                        let (start, end) = (place(start), place(sent.sample));
+                        notes.push(SentNote { start, end, channel, key, velocity });
                     }
                 }
             }

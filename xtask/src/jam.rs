@@ -7,8 +7,9 @@ use crate::piano_roll::{PianoRoll, Voice};
 use crate::workspace::{PLUGIN_ID, Workspace};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use obbligato::generators::PartNote;
 use obbligato::midi_file::{self, PlayedNote, TrackChoice};
-use obbligato::music::{Bar, ChordPlan, Note, Part, Song, TICKS_PER_QUARTER, Ticks};
+use obbligato::music::{Bar, ChordPlan, Part, Song, TICKS_PER_QUARTER, Ticks};
 use obbligato::settings::Settings;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ pub struct Melody {
 
 /// What came back.
 pub struct Answer {
-    pub parts: Vec<(Part, Vec<Note>)>,
+    pub parts: Vec<(Part, Vec<PartNote>)>,
     /// Where each chord begins.
     pub chords: Vec<(Ticks, String)>,
     pub bars: Vec<Bar>,
@@ -263,14 +264,14 @@ fn progress_bar(quarters: f64) -> ProgressBar {
 }
 
 /// Sorts notes into parts by the channels that are usual for them.
-fn by_part(notes: &[HostNote]) -> Result<Vec<(Part, Vec<Note>)>> {
+fn by_part(notes: &[HostNote]) -> Result<Vec<(Part, Vec<PartNote>)>> {
     let stray = notes.iter().find(|note| Part::ALL.iter().all(|part| part.default_channel() != note.channel));
     if let Some(stray) = stray {
         bail!("the plugin played on channel {}, which belongs to no part", stray.channel + 1);
     }
     let notes_of = |part: Part| {
         let of_part = notes.iter().filter(|note| note.channel == part.default_channel());
-        of_part.filter_map(HostNote::on_grid).collect::<Vec<Note>>()
+        of_part.filter_map(|note| note.of_part(part)).collect::<Vec<PartNote>>()
     };
     let parts = Part::ALL.into_iter().map(|part| (part, notes_of(part)));
     Ok(parts.filter(|(_, notes)| !notes.is_empty()).collect())
@@ -299,10 +300,10 @@ fn write(answer: &Answer, melody: &Melody, title: &str, out: &Path) -> Result<[P
     let bytes = midi_file::write(&melody.song, &answer.parts, &answer.chords, title);
     std::fs::write(&files[0], bytes).with_context(|| format!("cannot write {}", files[0].display()))?;
     const MELODY_COLOUR: [u8; 3] = [0xf4, 0xf4, 0xf0];
-    let of_part = |(part, notes): &(Part, Vec<Note>)| Voice {
+    let of_part = |(part, notes): &(Part, Vec<PartNote>)| Voice {
         name: part.name().to_owned(),
         colour: part.colour(),
-        notes: notes.clone(),
+        notes: notes.iter().map(|note| note.note).collect(),
     };
     let melody_voice = Voice { name: "Melody".to_owned(), colour: MELODY_COLOUR, notes: melody.song.melody.clone() };
     let roll = PianoRoll {

@@ -5,11 +5,11 @@ use crate::failure::Failure;
 use crate::folder;
 use crate::report::{Report, progress_bar, say};
 use obbligato::arranger::Arranger;
-use obbligato::generators::SegmentAnswer;
 use obbligato::generators::library::{self, GeneratorChoice, RULES};
+use obbligato::generators::{PartNote, SegmentAnswer};
 use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice};
 use obbligato::model::{Model, ModelError, find_model, open_model};
-use obbligato::music::{ChordPlan, Note, Part, Song, Ticks};
+use obbligato::music::{ChordPlan, Part, Song, Ticks};
 use obbligato::runtime::{Place, Runtime};
 use obbligato::settings::Settings;
 use std::fs::{self, File};
@@ -114,10 +114,10 @@ impl Order {
     }
 
     /// The notes of each part that is on, as the plugin would send them.
-    fn parts(&self, answers: &[SegmentAnswer]) -> Vec<(Part, Vec<Note>)> {
+    fn parts(&self, answers: &[SegmentAnswer]) -> Vec<(Part, Vec<PartNote>)> {
         let notes_of = |part| {
             let notes = answers.iter().flat_map(|answer| &answer.notes).filter(move |note| note.part == part);
-            notes.map(|note| self.settings.parts[part].apply(part, note.note)).collect()
+            notes.map(|note| PartNote { note: self.settings.parts[part].apply(part, note.note), ..*note }).collect()
         };
         let on = Part::ALL.into_iter().filter(|part| self.settings.part_is_on(*part));
         on.map(|part| (part, notes_of(part))).collect()

@@ -1,10 +1,10 @@
 //! What the person at the shell is shown: progress, and a short summary at the end.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use obbligato::generators::SegmentAnswer;
 use obbligato::generators::library::Loaded;
+use obbligato::generators::{PartNote, SegmentAnswer};
 use obbligato::midi_file::MidiFile;
-use obbligato::music::{ChordPlan, Note, Part, PerPart, Segment, Song};
+use obbligato::music::{ChordPlan, Part, PerPart, Segment, Song};
 use obbligato::settings::Settings;
 use std::fmt;
 use std::io::Write;
@@ -54,7 +54,7 @@ impl Report {
         }
     }
 
-    pub fn count(&mut self, song: &Song, parts: &[(Part, Vec<Note>)], answers: &[SegmentAnswer]) {
+    pub fn count(&mut self, song: &Song, parts: &[(Part, Vec<PartNote>)], answers: &[SegmentAnswer]) {
         self.melody_notes = song.melody.len();
         self.parts = parts.iter().map(|(part, notes)| (*part, notes.len())).collect();
         let mut bars: Vec<Vec<_>> = Vec::new();

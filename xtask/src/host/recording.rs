@@ -1,7 +1,8 @@
 //! What a plugin sent while a song was played, and the notes in it.
 
 use super::{Message, Timed};
-use obbligato::music::{Key, Note, Ticks, Velocity, quantise};
+use obbligato::generators::PartNote;
+use obbligato::music::{Key, Note, Part, TICKS_PER_QUARTER, Ticks, Timing, Velocity, quantise};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -105,6 +106,13 @@ impl Recording {
 }
 
 impl HostNote {
+    /// The note as the engine would have written it for a part; `None` if its key is not on the keyboard.
+    pub fn of_part(&self, part: Part) -> Option<PartNote> {
+        let note = self.on_grid()?;
+        let ticks = self.start_quarters * f64::from(TICKS_PER_QUARTER);
+        Some(PartNote { part, note, timing: Timing::of_ticks(ticks - f64::from(note.start)) })
+    }
+
     /// The note on the grid of the engine; `None` if its key is not on the keyboard.
     pub fn on_grid(&self) -> Option<Note> {
         let start: Ticks = quantise(self.start_quarters);
@@ -134,6 +142,13 @@ mod tests {
         let notes = jump.notes(0);
         assert_eq!((notes.len(), notes[0].start_quarters, notes[0].end_quarters), (1, 0.5, 4.0));
         assert_eq!((jump.notes(1).len(), jump.hanging(), jump.orphan_offs(), jump.unsorted), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn a_note_off_the_grid_keeps_its_timing() {
+        let played = HostNote { channel: 1, key: 60, velocity: 90, start_quarters: 12.26 / 12.0, end_quarters: 1.25 };
+        let note = played.of_part(Part::Bass).expect("a key");
+        assert_eq!((note.note.start, note.note.duration, note.timing), (12, 3, Timing::clamped(4)));
     }
 
     #[test]
