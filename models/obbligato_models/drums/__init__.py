@@ -1,0 +1,1 @@
+"""The drummer: data, network, training, scores, export. Encoding: docs/drums.md."""
