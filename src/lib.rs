@@ -21,3 +21,4 @@ pub mod realtime;
 #[cfg(feature = "inference")]
 pub mod runtime;
 pub mod settings;
+pub mod user_folder;

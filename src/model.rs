@@ -6,7 +6,7 @@ mod file;
 mod installed;
 
 pub use file::FileError;
-pub use installed::{InstalledModel, ModelSource, find_model, installed_models, models_folder, open_model};
+pub use installed::{InstalledModel, ModelSource, find_model, installed_models, open_model};
 
 use crate::contract::{AT_ONCE, CONDITIONS, Contract, VOCABULARY};
 use crate::runtime::{Backend, Runtime, RuntimeError};

@@ -4,6 +4,7 @@
 //! since the library's function table is global; what was tried is kept for the user to read. The only file with
 //! `unsafe`: it loads foreign code.
 
+use crate::user_folder::user_folder;
 use ort::session::Session;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::sys::{ORT_API_VERSION, OrtApi, OrtApiBase};
@@ -263,19 +264,6 @@ fn candidates(choice: &RuntimeChoice) -> Vec<(Place, PathBuf)> {
     let found =
         beside.chain(user).flat_map(|(place, folder)| libraries_in(&folder).into_iter().map(move |path| (place, path)));
     named.chain(found).collect()
-}
-
-/// The user's folder for libraries and models. `None` when the system does not say where it is.
-pub fn user_folder() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = std::env::home_dir;
-    if cfg!(windows) {
-        Some(variable("APPDATA")?.join("Obbligato"))
-    } else if cfg!(target_os = "macos") {
-        Some(home()?.join("Library/Application Support/Obbligato"))
-    } else {
-        Some(variable("XDG_DATA_HOME").or_else(|| Some(home()?.join(".local/share")))?.join("obbligato"))
-    }
 }
 
 /// Folders that belong to a plugin or program: its own, its bundle's resources, and `<its name>.resources`.

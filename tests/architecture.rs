@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A module may use its own row and the rows before it.
 const ROWS: &[&[&str]] = &[
-    &["music"],
+    &["music", "user_folder"],
     &["settings", "runtime", "contract", "model"],
     &["channels", "generators"],
     &["ledger", "hearing", "arranger", "realtime"],

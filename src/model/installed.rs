@@ -3,7 +3,8 @@
 use super::file::ModelFile;
 use super::{EMBEDDED, Model, ModelError};
 use crate::contract::Contract;
-use crate::runtime::{Runtime, user_folder};
+use crate::runtime::Runtime;
+use crate::user_folder::models_folder;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,11 +31,6 @@ pub fn installed_models() -> Vec<InstalledModel> {
     let files = models_folder().map(|folder| files_in(&folder)).unwrap_or_default();
     let sources = [ModelSource::Embedded].into_iter().chain(files.into_iter().map(ModelSource::File));
     sources.map(InstalledModel::of).collect()
-}
-
-/// Where users put their models. `None` when the system does not say where it is.
-pub fn models_folder() -> Option<PathBuf> {
-    Some(user_folder()?.join("models"))
 }
 
 /// A model by its name, or by the path of its file; `None` is the embedded one.

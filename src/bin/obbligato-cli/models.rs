@@ -2,8 +2,9 @@
 
 use crate::report::say;
 use obbligato::generators::library::RULES;
-use obbligato::model::{InstalledModel, ModelSource, installed_models, models_folder};
+use obbligato::model::{InstalledModel, ModelSource, installed_models};
 use obbligato::runtime::{Runtime, RuntimeChoice};
+use obbligato::user_folder::models_folder;
 
 pub fn run() {
     let models = installed_models();
