@@ -1,10 +1,13 @@
 //! What a model file says about itself, and whether this build can play it.
 //!
 //! Pure: the metadata come as text, so that the check is the same for every inference backend. `docs/encoding.md` names
-//! the fields.
+//! the fields; what follows is the accompanist's, and [`drums`] has the drummer's.
+
+pub mod drums;
 
 use crate::music::{TICKS_PER_QUARTER, Ticks};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -32,14 +35,39 @@ const HEAD_SIZE: RangeInclusive<usize> = 2..=512;
 /// Keys or values of a whole window: 256 MB in single precision. A file that asks for more is damaged or a mistake.
 const LARGEST_CACHE: usize = 1 << 26;
 
+/// What sets the models of one engine apart; a type for what their knobs read stands for it.
+pub trait Engine: DeserializeOwned {
+    /// As in `obbligato.engine`.
+    const ID: &'static str;
+    /// Version of its page that this build reads and writes.
+    const ENCODING: u32;
+    /// Ids of the parts it writes, in the order in which it writes them.
+    const PARTS: &'static [&'static str];
+    /// Number of tokens.
+    const VOCABULARY: usize;
+    /// Length of the condition vector.
+    const CONDITIONS: usize;
+    /// Places for style weights in the condition vector.
+    const MOST_STYLES: usize;
+}
+
+impl Engine for Controls {
+    const ID: &'static str = ENGINE;
+    const ENCODING: u32 = ENCODING;
+    const PARTS: &'static [&'static str] = &PARTS;
+    const VOCABULARY: usize = VOCABULARY;
+    const CONDITIONS: usize = CONDITIONS;
+    const MOST_STYLES: usize = MOST_STYLES;
+}
+
 /// A model's description of itself, checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Contract {
+pub struct Contract<E = Controls> {
     /// As shown to the user.
     pub name: String,
-    /// Names of the style weights, in palette order; 1..=8.
+    /// Names of the style weights, in palette order; 1..=[`Engine::MOST_STYLES`].
     pub styles: Vec<String>,
-    pub controls: Controls,
+    pub controls: E,
     /// Tokens of the past that the model can see.
     pub window: usize,
     pub layers: usize,
@@ -88,8 +116,8 @@ pub struct Means {
 pub enum ContractError {
     #[error("was not made for Obbligato: its metadata have no `obbligato.{0}`")]
     Missing(&'static str),
-    #[error("was exported for encoding {found}, this build reads {ENCODING}: export it again or update")]
-    Encoding { found: String },
+    #[error("was exported for encoding {found}, this build reads {expected}: export it again or update")]
+    Encoding { found: String, expected: u32 },
     #[error("says `obbligato.{key}` = `{found}`, this build reads `{expected}`: export it again or update")]
     Unexpected { key: &'static str, found: String, expected: String },
     #[error("says `obbligato.{key}` = `{found}`, which is not {wanted}: export it again")]
@@ -98,25 +126,25 @@ pub enum ContractError {
     TooLarge(usize),
 }
 
-impl Contract {
+impl<E: Engine> Contract<E> {
     /// Reads and checks the metadata of a file; `value` looks up a key such as `obbligato.name`.
     ///
     /// # Errors
     /// Names the first field that is missing, cannot be read, or is not what this build plays.
     pub fn read(value: impl Fn(&str) -> Option<String>) -> Result<Self, ContractError> {
         let text = |key: &'static str| value(&format!("obbligato.{key}")).ok_or(ContractError::Missing(key));
-        expect(text, "engine", ENGINE)?;
+        expect(text, "engine", E::ID)?;
         let encoding = text("encoding")?;
-        if encoding != ENCODING.to_string() {
-            return Err(ContractError::Encoding { found: encoding });
+        if encoding != E::ENCODING.to_string() {
+            return Err(ContractError::Encoding { found: encoding, expected: E::ENCODING });
         }
         let grid: Ticks = TICKS_PER_QUARTER;
         expect(text, "grid", &grid.to_string())?;
         expect(text, "metres", &METRES.join(" "))?;
-        expect(text, "parts", &PARTS.join(" "))?;
+        expect(text, "parts", &E::PARTS.join(" "))?;
         let contract = Self {
             name: text("name")?,
-            styles: styles(text("styles")?)?,
+            styles: styles(text("styles")?, E::MOST_STYLES)?,
             controls: controls(text("controls")?)?,
             window: size("window", text("window")?, WINDOW)?,
             layers: size("layers", text("layers")?, LAYERS)?,
@@ -151,16 +179,16 @@ fn expect(
     Err(ContractError::Unexpected { key, found, expected: expected.to_owned() })
 }
 
-fn styles(text: String) -> Result<Vec<String>, ContractError> {
+fn styles(text: String, most: usize) -> Result<Vec<String>, ContractError> {
     let names: Vec<String> = text.split('|').map(|name| name.trim().to_owned()).collect();
-    if names.len() <= MOST_STYLES && names.iter().all(|name| !name.is_empty()) {
+    if names.len() <= most && names.iter().all(|name| !name.is_empty()) {
         return Ok(names);
     }
-    let wanted = format!("a list of 1 to {MOST_STYLES} names, joined by `|`");
+    let wanted = format!("a list of 1 to {most} names, joined by `|`");
     Err(ContractError::Unreadable { key: "styles", found: text, wanted })
 }
 
-fn controls(text: String) -> Result<Controls, ContractError> {
+fn controls<E: Engine>(text: String) -> Result<E, ContractError> {
     serde_json::from_str(&text).map_err(|error| {
         let found: String = text.chars().take(40).collect();
         let wanted = format!("a table of quantiles and means ({error})");
@@ -193,11 +221,16 @@ impl Controls {
 impl Quantiles {
     /// The value below which the share `at` (0..=1) of the training bars lies.
     pub fn density_at(&self, at: f32) -> f32 {
-        let place = at.clamp(0.0, 1.0) * 10.0;
-        let below = (place as usize).min(9);
-        let share = place - below as f32;
-        self.density[below] * (1.0 - share) + self.density[below + 1] * share
+        quantile(&self.density, at)
     }
+}
+
+/// The value at a share 0..=1, between the tenths that are known.
+fn quantile(tenths: &[f32; 11], at: f32) -> f32 {
+    let place = at.clamp(0.0, 1.0) * 10.0;
+    let below = (place as usize).min(9);
+    let share = place - below as f32;
+    tenths[below] * (1.0 - share) + tenths[below + 1] * share
 }
 
 #[cfg(test)]
@@ -235,8 +268,11 @@ pub mod tests {
     }
 
     pub fn contract() -> Contract {
-        let metadata = metadata();
-        Contract::read(|key| metadata.get(key).cloned()).expect("the metadata above are complete")
+        read(&metadata()).expect("the metadata above are complete")
+    }
+
+    fn read(metadata: &BTreeMap<String, String>) -> Result<Contract, ContractError> {
+        Contract::read(|key| metadata.get(key).cloned())
     }
 
     #[test]
@@ -255,7 +291,7 @@ pub mod tests {
         ] {
             let mut metadata = metadata();
             metadata.insert(format!("obbligato.{key}"), value.to_owned());
-            match Contract::read(|key| metadata.get(key).cloned()) {
+            match read(&metadata) {
                 Ok(contract) => assert!(words.is_empty(), "{key}: {contract:?}"),
                 Err(error) => assert!(!words.is_empty() && error.to_string().contains(words), "{key}: {error}"),
             }
@@ -267,7 +303,7 @@ pub mod tests {
         for missing in metadata().into_keys() {
             let mut metadata = metadata();
             metadata.remove(&missing);
-            let error = Contract::read(|key| metadata.get(key).cloned()).expect_err(&missing).to_string();
+            let error = read(&metadata).expect_err(&missing).to_string();
             assert!(error.contains(&missing), "{error}");
         }
     }
@@ -278,7 +314,7 @@ pub mod tests {
         for (key, value) in [("window", "8192"), ("layers", "64"), ("heads", "64"), ("head_size", "512")] {
             metadata.insert(format!("obbligato.{key}"), value.to_owned());
         }
-        let error = Contract::read(|key| metadata.get(key).cloned()).expect_err("64 GB").to_string();
+        let error = read(&metadata).expect_err("64 GB").to_string();
         assert!(error.contains("17179869184"), "{error}");
     }
 
