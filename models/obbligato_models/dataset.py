@@ -35,6 +35,8 @@ LATE = 0.01
 """A note this share of a tick before the middle between two ticks goes to the later one (rounding in the files)."""
 VALIDATION, TEST = 8, 4
 """Per cent of the songs."""
+PLAYED = 2.0
+"""Music whose velocities deviate by less (standard deviation) was not played but written."""
 MELODY_ROW = 3
 """Where the melody stands in a table of notes, after the three parts."""
 
@@ -58,6 +60,8 @@ SETS = {
     "bach_chorales": Set("bach_chorales.tar.gz", **HYMN),
     "openewld": Set("openewld.tar.gz", "MELODY", labels="CHORD"),
     "js_fakes": Set("js_fakes.tar.gz", **HYMN),
+    "string_quartets": Set("string_quartets.tar.gz", "VIOLIN_1", bass=("CELLO",), chords=("VIOLIN_2", "VIOLA")),
+    "freedoom": Set("freedoom.tar.gz", "LEAD", bass=("BASS",), chords=("CHORDS", "PAD", "RIFF")),
 }
 
 
@@ -81,6 +85,15 @@ class Run:
     pad: list[Note] = field(default_factory=list)
     _by_bar: list[list[list[Note]]] | None = field(default=None, repr=False)
     _sums: np.ndarray | None = field(default=None, repr=False)
+    _melody_classes: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def loudness(self) -> float | None:
+        """Mean velocity of the parts; None where they were written down and not played."""
+        velocities = [n.velocity for row in self.notes[:MELODY_ROW] for n in row if n.velocity]
+        if not velocities or np.std(velocities) < PLAYED:
+            return None
+        return float(np.mean(velocities))
 
     @property
     def ticks(self) -> int:
@@ -102,6 +115,16 @@ class Run:
         rows = self.by_bar()
         parts = {part: rows[part][index] for part in asked}
         return Bar(self.metre, rows[MELODY_ROW][index], self.chords[index].tolist(), parts, jam)
+
+    def melody_classes(self) -> np.ndarray:
+        """What share of each segment each pitch class sounds in the melody, [bars, segments, 12]."""
+        if self._melody_classes is None:
+            sounds = np.zeros((self.bars * self.ticks, 12), np.float32)
+            for note in self.melody:
+                sounds[note.start : note.start + note.duration, note.key % 12] = 1
+            size = e.SEGMENTS[self.metre][0][1]
+            self._melody_classes = sounds.reshape(self.bars, -1, size, 12).mean(2)
+        return self._melody_classes
 
     def attributes(self, part: int, bars: slice) -> Attributes:
         """Measured over some bars, from running sums of onsets, notes, keys and durations."""
@@ -125,7 +148,7 @@ def in_bars(notes: list[Note], bars: int, ticks: int, with_ties: bool) -> list[l
         first = note.start // ticks
         last = (note.start + note.duration - 1) // ticks if with_ties else first
         for bar in range(first, min(last, bars - 1) + 1):
-            rows[bar].append(Note(note.start - bar * ticks, note.duration, note.key))
+            rows[bar].append(note._replace(start=note.start - bar * ticks))
     return rows
 
 
@@ -136,7 +159,8 @@ def in_bars(notes: list[Note], bars: int, ticks: int, with_ties: bool) -> list[l
 class Score:
     """A MIDI file with times in quarters."""
 
-    tracks: list[tuple[str, list[tuple[float, float, int]]]]
+    tracks: list[tuple[str, list[tuple[float, float, int, int]]]]
+    """Name, and notes: start, end, key, velocity."""
     metres: list[tuple[float, int, int]]
     tempos: list[tuple[float, float]]
     end: float
@@ -147,14 +171,14 @@ def read_score(data: bytes) -> Score:
     tracks, metres, tempos, end = [], [], [], 0.0
     for track in midi.tracks:
         now, notes = 0, []
-        struck: dict[tuple[int, int], list[int]] = defaultdict(list)
+        struck: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
         for message in track:
             now += message.time
             if message.type == "note_on" and message.velocity:
-                struck[message.channel, message.note].append(now)
+                struck[message.channel, message.note].append((now, message.velocity))
             elif message.type in ("note_on", "note_off") and struck[message.channel, message.note]:
-                start = struck[message.channel, message.note].pop(0)
-                notes.append((start / midi.ticks_per_beat, now / midi.ticks_per_beat, message.note))
+                start, velocity = struck[message.channel, message.note].pop(0)
+                notes.append((start / midi.ticks_per_beat, now / midi.ticks_per_beat, message.note, velocity))
             elif message.type == "time_signature":
                 metres.append((now / midi.ticks_per_beat, message.numerator, message.denominator))
             elif message.type == "set_tempo":
@@ -164,9 +188,9 @@ def read_score(data: bytes) -> Score:
     return Score(tracks, sorted(metres), sorted(tempos), end)
 
 
-def quantise(notes: list[tuple[float, float, int]]) -> list[Note]:
-    ticks = [(grid(start), grid(end), key) for start, end, key in notes]
-    return sorted(Note(start, max(1, end - start), key) for start, end, key in ticks)
+def quantise(notes: list[tuple[float, float, int, int]]) -> list[Note]:
+    ticks = [(grid(start), grid(end), key, velocity) for start, end, key, velocity in notes]
+    return sorted(Note(start, max(1, end - start), key, velocity) for start, end, key, velocity in ticks)
 
 
 def grid(quarters: float) -> int:
@@ -216,7 +240,7 @@ def name_voices(score: Score) -> Score:
     voices = [notes for _, notes in score.tracks if notes]
     if len(voices) != 4:
         raise ValueError(f"{len(voices)} voices, not four")
-    voices.sort(key=lambda notes: -sum(k for *_, k in notes) / len(notes))
+    voices.sort(key=lambda notes: -sum(key for _, _, key, _ in notes) / len(notes))
     names = ("SOPRANO", "ALTO", "TENOR", "BASS")
     return Score(list(zip(names, voices, strict=True)), score.metres, score.tempos, score.end)
 
@@ -256,13 +280,13 @@ def cut(song, source, rows, labels, tempos, start: int, metre: int, bars: int) -
     if bars < FEWEST_BARS:
         return None
     end = start + bars * ticks
-    cut_rows = tuple([Note(n.start - start, n.duration, n.key) for n in row if start <= n.start < end] for row in rows)
+    cut_rows = tuple([n._replace(start=n.start - start) for n in row if start <= n.start < end] for row in rows)
     if not cut_rows[MELODY_ROW]:
         return None
     parts = tuple(p for p in range(len(e.PARTS)) if cut_rows[p])
     accompaniment = sorted(cut_rows[e.BASS] + cut_rows[e.CHORDS])
     if labels is not None:
-        labels = [Note(n.start - start, n.duration, n.key) for n in labels]
+        labels = [n._replace(start=n.start - start) for n in labels]
     found = np.array(segment_chords(cut_rows[MELODY_ROW], accompaniment, labels, metre, bars), np.int16)
     style = styles.weigh(source, in_bars(accompaniment, bars, ticks, with_ties=False))
     tempo = [t for at, t in tempos if grid(at) <= start]
@@ -317,7 +341,37 @@ def usable_pop909(folder: Path) -> set[str]:
     }
 
 
-def read_set(name: str, path: Path, keep: set[str] | None) -> Iterator[tuple[str, list[Run], str]]:
+def roles(folder: Path) -> dict[str, dict[tuple[str, int], str]]:
+    """Freedoom: of each song, the role of a track by its name and number of notes. Of the leads the one with most notes
+    has the melody, and the others are left out, as are doubled tracks."""
+    lines = (folder / "freedoom" / "roles.tsv").read_text().splitlines()
+    names = lines[0].split("\t")
+    songs: dict[str, dict[tuple[str, int], str]] = defaultdict(dict)
+    for line in lines[1:]:
+        row = dict(zip(names, line.split("\t"), strict=False))
+        songs[row["id"]][row["track_name"].strip(), int(row["notes"])] = row["suggested_role"]
+    for found in songs.values():
+        leads = [track for track, role in found.items() if role == "LEAD"]
+        for track in leads:
+            if track != max(leads, key=lambda t: t[1]):
+                found[track] = "MID"
+    return songs
+
+
+def name_roles(score: Score, found: dict[tuple[str, int], str]) -> Score:
+    """Tracks named by their roles; of two tracks with the same notes one."""
+    tracks, seen = [], set()
+    for name, notes in score.tracks:
+        starts = tuple((round(start * e.GRID), key) for start, _, key, _ in notes)
+        if notes and starts not in seen:
+            seen.add(starts)
+            tracks.append((found.get((name, len(notes)), ""), notes))
+    return Score(tracks, score.metres, score.tempos, score.end)
+
+
+def read_set(
+    name: str, path: Path, keep: set[str] | None, named_by: dict | None = None
+) -> Iterator[tuple[str, list[Run], str]]:
     """(song, runs, what was wrong)."""
     with tarfile.open(path) as archive:
         members = sorted((m for m in archive.getmembers() if m.name.endswith(".mid")), key=lambda m: m.offset)
@@ -327,7 +381,10 @@ def read_set(name: str, path: Path, keep: set[str] | None) -> Iterator[tuple[str
             if keep is not None and stem.name not in keep:
                 continue
             try:
-                yield song, runs_of(song, name, read_score(archive.extractfile(member).read())), ""
+                score = read_score(archive.extractfile(member).read())
+                if named_by is not None:
+                    score = name_roles(score, named_by.get(stem.name, {}))
+                yield song, runs_of(song, name, score), ""
             except Exception as problem:  # A broken file can fail in many ways; it is counted, listed and skipped.
                 yield song, [], f"{type(problem).__name__}: {problem}"
 
@@ -472,7 +529,8 @@ def main() -> None:
     broken, skipped = [], 0
     for name, path in found.items():
         keep = usable_pop909(Path(arguments.data)) if name == "pop909" else None
-        for song, runs, problem in read_set(name, path, keep):
+        named_by = roles(Path(arguments.data)) if name == "freedoom" else None
+        for song, runs, problem in read_set(name, path, keep, named_by):
             if problem:
                 broken.append(f"{song}: {problem}")
             elif runs:

@@ -1,4 +1,4 @@
-"""Bars as tokens: encoding 1 of docs/encoding.md, mirrored by src/generators/encoding.rs.
+"""Bars as tokens: encoding 2 of docs/encoding.md, mirrored by src/generators/encoding.rs.
 
 `python -m obbligato_models.encoding parity/encoding.json` writes the `tokens` of the hand-made cases in that file anew.
 """
@@ -41,15 +41,21 @@ HELD = 1_000_000
 DEFAULT_LEAD = 1.5
 NOTES_A_POSITION = (1, 6, 6)
 """At most so many notes of a part at one position. Melody: 6."""
-COND = 32
+COND = 41
+STYLES, ATTRIBUTES, POLYPHONY, ASKED, TEMPO, PHRASE = 0, 12, 30, 32, 35, 36
+"""Where in the condition vector what begins."""
+LOUDNESS_CLASSES = 12
+LOUDNESS_STEP, MEAN_LOUDNESS = 6, 6
+"""A class is this many MIDI velocities wide; this class is the mean of the music."""
 
 
 class Note(NamedTuple):
-    """Start in ticks from a line the holder names, duration in ticks, MIDI key."""
+    """Start in ticks from a line the holder names, duration in ticks, MIDI key; velocity 1..127, 0 if not known."""
 
     start: int
     duration: int
     key: int
+    velocity: int = 0
 
 
 @dataclass
@@ -115,20 +121,23 @@ def chord_pitch_classes(chord: int) -> tuple[int, ...]:
     return tuple((chord // 10 + i) % 12 for i in QUALITY_INTERVALS[chord % 10])
 
 
-def note_list(notes: Iterable[Note], limit: int = 6) -> list[int]:
-    """`POS t, NOTE ...`. Too many notes at a position: a bass (limit 1) keeps the lowest, the others the highest."""
-    positions: dict[int, dict[int, int]] = {}
-    for start, duration, key in notes:
+def note_list(notes: Iterable[Note], limit: int = 6, velocities: list[int] | None = None) -> list[int]:
+    """`POS t, NOTE ...`. Too many notes at a position: a bass (limit 1) keeps the lowest, the others the highest.
+    `velocities` gets one value a token: the note's, 0 for a position."""
+    positions: dict[int, dict[int, tuple[int, int]]] = {}
+    for start, duration, key, velocity in notes:
         at = positions.setdefault(start, {})
         key = fold_key(key)
-        at[key] = max(duration, at.get(key, 0))
+        at[key] = max((duration, velocity), at.get(key, (0, 0)))
     tokens = []
     for start in sorted(positions):
         at = positions[start]
         keys = sorted(at)
         keys = keys[:1] if limit == 1 else keys[-limit:]
         tokens.append(POS + start)
-        tokens += [note_token(key, at[key]) for key in keys]
+        tokens += [note_token(key, at[key][0]) for key in keys]
+        if velocities is not None:
+            velocities += [0, *(at[key][1] for key in keys)]
     return tokens
 
 
@@ -147,25 +156,32 @@ def heard(melody: Sequence[Note], start: int, end: int, lead: float = DEFAULT_LE
 
 
 def tie_list(ties: Iterable[Note]) -> list[int]:
-    tokens = note_list(Note(0, duration, key) for _, duration, key in ties)[1:]
+    tokens = note_list(tie._replace(start=0) for tie in ties)[1:]
     return [token for note in tokens for token in (TIE, note)]
 
 
 def encode_known(bar: Bar) -> list[int]:
     tokens = [BAR + bar.metre, *note_list(n for n in bar.melody if n.start >= 0)]
     tokens += [CHORD + chord for chord in bar.chords]
-    for part in sorted(bar.parts):
-        tokens += [PART + part, *note_list(bar.parts[part], NOTES_A_POSITION[part])]
-    return [*tokens, END]
+    return tokens + encode_parts(bar, (0, BAR_TICKS[bar.metre]))
 
 
 def encode_answer(bar: Bar, segment: int) -> list[int]:
     """The answer to one segment of a jam bar: CHORD, parts, END."""
-    start, end = SEGMENTS[bar.metre][segment]
-    tokens = [CHORD + bar.chords[segment]]
+    return [CHORD + bar.chords[segment], *encode_parts(bar, SEGMENTS[bar.metre][segment])]
+
+
+def encode_parts(bar: Bar, line: tuple[int, int], velocities: list[int] | None = None) -> list[int]:
+    """The asked parts of a stretch, and END. `velocities` gets one value a token, 0 where it is no note."""
+    tokens = []
     for part in sorted(bar.parts):
-        notes = (n for n in bar.parts[part] if start <= n.start < end)
-        tokens += [PART + part, *note_list(notes, NOTES_A_POSITION[part])]
+        notes = (n for n in bar.parts[part] if line[0] <= n.start < line[1])
+        tokens.append(PART + part)
+        if velocities is not None:
+            velocities.append(0)
+        tokens += note_list(notes, NOTES_A_POSITION[part], velocities)
+    if velocities is not None:
+        velocities.append(0)
     return [*tokens, END]
 
 
@@ -184,6 +200,22 @@ def encode_jam(bar: Bar, lead: float = DEFAULT_LEAD) -> list[int]:
 
 def encode(bar: Bar, lead: float = DEFAULT_LEAD) -> list[int]:
     return encode_jam(bar, lead) if bar.jam else encode_known(bar)
+
+
+def part_velocities(bar: Bar) -> list[int]:
+    """The velocities of the notes in the asked parts, in the order of their tokens in `encode(bar)`."""
+    velocities: list[int] = []
+    lines = SEGMENTS[bar.metre] if bar.jam else ((0, BAR_TICKS[bar.metre]),)
+    for line in lines:
+        written: list[int] = []
+        tokens = encode_parts(bar, line, written)
+        velocities += [v for token, v in zip(tokens, written, strict=True) if token >= NOTE]
+    return velocities
+
+
+def loudness_class(velocity: int, mean: float) -> int:
+    """0..11 by the distance from the mean velocity of the music."""
+    return min(LOUDNESS_CLASSES - 1, max(0, round((velocity - mean) / LOUDNESS_STEP) + MEAN_LOUDNESS))
 
 
 # Reading tokens
@@ -335,12 +367,14 @@ def condition(
     attributes: dict[int, Attributes] | None = None,
     asked: Iterable[int] = (),
     quarters_per_minute: float = 120.0,
+    bar: int | None = None,
 ) -> np.ndarray:
-    """The condition vector, f32 [32]. Attributes of parts that are not asked for are left out by the caller."""
+    """The condition vector, f32 [41]. Attributes of parts that are not asked for are left out by the caller. `bar`: its
+    number from the beginning of the music, where that is known."""
     cond = np.zeros(COND, np.float32)
     cond[: len(styles)] = styles
     for part, values in (attributes or {}).items():
-        at = 8 + 6 * part
+        at = ATTRIBUTES + 6 * part
         if values.density is not None:
             cond[at : at + 2] = values.density / 4, 1
         if values.register is not None:
@@ -348,10 +382,13 @@ def condition(
         if values.length is not None:
             cond[at + 4 : at + 6] = math.log2(values.length / 12) / 2, 1
         if part == CHORDS and values.polyphony is not None:
-            cond[26:28] = values.polyphony / 4, 1
+            cond[POLYPHONY : POLYPHONY + 2] = values.polyphony / 4, 1
     for part in asked:
-        cond[28 + part] = 1
-    cond[31] = min(1.5, max(-1.5, math.log2(quarters_per_minute / 120)))
+        cond[ASKED + part] = 1
+    cond[TEMPO] = min(1.5, max(-1.5, math.log2(quarters_per_minute / 120)))
+    if bar is not None:
+        four, eight = 2 * math.pi * (bar % 4) / 4, 2 * math.pi * (bar % 8) / 8
+        cond[PHRASE : PHRASE + 5] = 1, math.sin(four), math.cos(four), math.sin(eight), math.cos(eight)
     return cond
 
 

@@ -12,15 +12,26 @@ from .encoding import Note
 NAMES = (
     "Chorale",
     "Hymn",
+    "Quartet",
     "Romantic song",
     "Arpeggio ballad",
     "Broken-chord ballad",
     "Block-chord ballad",
     "Driving pop",
+    "Rock band",
 )
 """Ordered so that neighbours sound alike."""
-CHORALE, HYMN, ROMANTIC, ARPEGGIO, BROKEN, BLOCK, DRIVING = range(7)
-BY_SOURCE = {"bach_chorales": CHORALE, "js_fakes": CHORALE, "open_hymnal": HYMN, "lieder": ROMANTIC}
+CHORALE, HYMN, QUARTET, ROMANTIC, ARPEGGIO, BROKEN, BLOCK, DRIVING, ROCK = range(9)
+BY_SOURCE = {
+    "bach_chorales": CHORALE,
+    "js_fakes": CHORALE,
+    "open_hymnal": HYMN,
+    "string_quartets": QUARTET,
+    "lieder": ROMANTIC,
+    "freedoom": ROCK,
+}
+WHOLE = (CHORALE, HYMN, QUARTET, ROCK)
+"""A set of one of these styles is all of that style."""
 ROMANTIC_SHARE = 0.75
 """The rest of a romantic song's weight goes to the texture of its piano."""
 BARS_AROUND = 4
@@ -31,7 +42,7 @@ FEW = 2
 
 
 def texture(accompaniment: Sequence[Note]) -> np.ndarray:
-    """One bar's weights by the rule of pop909/textures.tsv, [7]. All 0 for a bar without accompaniment."""
+    """One bar's weights by the rule of pop909/textures.tsv, [9]. All 0 for a bar without accompaniment."""
     weights = np.zeros(len(NAMES))
     onsets: dict[int, int] = {}
     for note in accompaniment:
@@ -55,11 +66,11 @@ def texture(accompaniment: Sequence[Note]) -> np.ndarray:
 
 
 def weigh(source: str, bars: Sequence[Sequence[Note]]) -> np.ndarray:
-    """Style weights for each bar of a run, [bars, 7]; rows sum to 1, or to 0 where the style is not known."""
+    """Style weights for each bar of a run, [bars, 9]; rows sum to 1, or to 0 where the style is not known."""
     if source == "openewld":
         return np.zeros((len(bars), len(NAMES)), np.float32)
     by_source = BY_SOURCE.get(source)
-    if by_source in (CHORALE, HYMN):
+    if by_source in WHOLE:
         weights = np.zeros((len(bars), len(NAMES)), np.float32)
         weights[:, by_source] = 1
         return weights

@@ -93,7 +93,7 @@ def made_up(song: str, melody: list[int], transposed: int = 0) -> Run:
     notes = [Note(12 * i, 12, key + transposed) for i, key in enumerate(melody)]
     bars = len(notes) // 4
     empty = np.zeros((bars, 2), np.int16)
-    return Run(song, song.split("/")[0], 0, bars, 100, (), ([], [], [], notes), empty, np.zeros((bars, 7), np.float32))
+    return Run(song, song.split("/")[0], 0, bars, 100, (), ([], [], [], notes), empty, np.zeros((bars, len(styles.NAMES)), np.float32))
 
 
 def test_no_tune_stands_on_both_sides():

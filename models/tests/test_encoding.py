@@ -96,7 +96,18 @@ def test_transposition_moves_keys_and_roots_only():
 
 def test_condition_vector():
     attributes = {1: e.measure([Note(0, 12, 60), Note(0, 12, 64), Note(24, 36, 67)], 48)}
-    cond = e.condition([0.25, 0.75], attributes, [1], 60)
+    cond = e.condition([0.25, 0.75], attributes, [1], 60, 10)
     assert cond[:2].tolist() == [0.25, 0.75]
-    assert cond[14:20].tolist() == pytest.approx([0.125, 1, (191 / 3 - 60) / 24, 1, np.log2(20 / 12) / 2, 1])
-    assert cond[26:32].tolist() == pytest.approx([1.5 / 4, 1, 0, 1, 0, -1])
+    assert cond[18:24].tolist() == pytest.approx([0.125, 1, (191 / 3 - 60) / 24, 1, np.log2(20 / 12) / 2, 1])
+    assert cond[30:36].tolist() == pytest.approx([1.5 / 4, 1, 0, 1, 0, -1])
+    assert cond[36:].tolist() == pytest.approx([1, 0, -1, 1, 0], abs=1e-6)
+    assert not e.condition()[36:].any()
+
+
+def test_velocities_go_with_the_notes_of_the_parts():
+    melody = [Note(0, 12, 67, 100)]
+    parts = {0: [Note(24, 12, 36, 50), Note(0, 12, 36, 60)], 1: [Note(0, 6, 60, 70), Note(0, 12, 60, 80), Note(30, 6, 55)]}
+    for jam, expected in ((False, [60, 50, 80, 0]), (True, [60, 80, 50, 0])):
+        bar = Bar(0, melody, [0, 0], parts, jam)
+        assert e.part_velocities(bar) == expected
+    assert [e.loudness_class(v, 80) for v in (1, 77, 80, 84, 127)] == [0, 6, 6, 7, 11]

@@ -55,7 +55,7 @@ def test_inputs_and_outputs(exported):
 
     assert sizes(exported[0].graph.input) == {
         "ids": [1, "T"],
-        "cond": [1, "T", 32],
+        "cond": [1, "T", 41],
         "pos": [1, "T"],
         "mask": [1, 1, "T", "P_T"],
         "past_k": [2, 1, 2, 256, 24],

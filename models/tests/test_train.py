@@ -20,7 +20,7 @@ def runs() -> list[Run]:
         melody = [Note(12 * t, 12, rng.randint(60, 80)) for t in range(4 * bars)]
         bass = [Note(24 * t, 24, rng.randint(36, 48)) for t in range(2 * bars)]
         chords = np.array([[rng.randrange(120) for _ in range(2)] for _ in range(bars)])
-        style = np.tile(np.eye(7, dtype=np.float32)[i], (bars, 1))
+        style = np.tile(np.eye(9, dtype=np.float32)[i], (bars, 1))
         made.append(Run(f"pop909/{i}", "pop909", 0, bars, 100, (0,), (bass, [], [], melody), chords, style))
     return made
 

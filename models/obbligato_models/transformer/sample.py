@@ -15,17 +15,21 @@ import torch
 
 from .. import encoding as e
 from ..encoding import Bar, Note
-from .model import Stepper
+from .model import Outputs, Stepper
 
 CHORD_TEMPERATURE = 0.5
 NOTE_TEMPERATURE = 1.0
+LOUDNESS_TEMPERATURE = 0.8
 TOP_P = 0.95
+FORESIGHT = 6.0
+"""Nats for a chord that has all of the melody expected in a segment that is not heard yet."""
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""
 KEEP_TOKENS, KEEP_BARS = 256, 4
 """What stays of the context when it is cut: the newest bars that fit, but so many bars at least."""
 LAST_NOTES = 8
 """With fewer places left in the window, parts are brought to an end."""
+USUAL_VELOCITY = 80
 AT_ONCE = 64
 FEW_PENDING = 4
 
@@ -35,6 +39,7 @@ class Choice:
     chord_temperature: float = CHORD_TEMPERATURE
     note_temperature: float = NOTE_TEMPERATURE
     top_p: float = TOP_P
+    foresight: float = FORESIGHT
 
 
 @dataclass
@@ -79,8 +84,26 @@ Feed = tuple[bool, list[tuple[int, np.ndarray]]]
 """Whether to empty the cache first, and tokens with conditions."""
 
 
+def chord_classes() -> np.ndarray:
+    """Which pitch classes each chord token has, [121, 12]."""
+    classes = np.zeros((e.NO_CHORD + 1, 12))
+    for chord in range(e.NO_CHORD):
+        classes[chord, list(e.chord_pitch_classes(chord))] = 1
+    return classes
+
+
+CHORD_CLASSES = chord_classes()
+
+
+def expected_fit(coming: np.ndarray) -> np.ndarray:
+    """Of each chord the share of the melody expected next that it has, [121], from the logits of its pitch classes."""
+    chances = 1 / (1 + np.exp(-coming.astype(np.float64)))
+    return CHORD_CLASSES @ chances / max(chances.sum(), 1e-6)
+
+
 class Song:
-    """Writes one song's answer, bar by bar. A generator: yields tokens to read, receives the logits after the last."""
+    """Writes one song's answer, bar by bar. A generator: yields tokens to read, receives what the network says
+    after the last (`Outputs` of one token, as arrays)."""
 
     def __init__(self, request: Request, choice: Choice, window: int):
         self.request, self.choice = request, choice
@@ -90,7 +113,7 @@ class Song:
         self.waiting: list[tuple[int, np.ndarray]] = []
         self.restart = True
 
-    def run(self) -> Generator[Feed, np.ndarray, None]:
+    def run(self) -> Generator[Feed, Outputs, None]:
         for index, bar in enumerate(self.request.bars):
             if self.context.make_room():
                 self.restart = True
@@ -120,50 +143,65 @@ class Song:
         self.context.bars[-1] += pairs
         self.waiting += pairs
 
-    def logits(self) -> Generator[Feed, np.ndarray, np.ndarray]:
+    def ask(self) -> Generator[Feed, Outputs, Outputs]:
         feed = (self.restart, self.context.tokens() if self.restart else self.waiting)
         self.restart, self.waiting = False, []
         return (yield feed)
 
-    def chord(self, bar: Bar, segment: int, answer: Bar) -> Generator[Feed, np.ndarray, None]:
+    def velocity(self, logits: np.ndarray) -> int:
+        """Drawn from the classes, with the music's mean at `USUAL_VELOCITY`."""
+        everything = np.ones(len(logits), bool)
+        found = pick(logits, everything, LOUDNESS_TEMPERATURE, self.choice.top_p, self.random)
+        within = self.random.random() - 0.5
+        return round(USUAL_VELOCITY + e.LOUDNESS_STEP * (found - e.MEAN_LOUDNESS + within))
+
+    def chord(self, bar: Bar, segment: int, answer: Bar) -> Generator[Feed, Outputs, None]:
         if self.request.given_chords:
             token = e.CHORD + bar.chords[segment]
         else:
-            logits = yield from self.logits()
+            outputs = yield from self.ask()
+            logits = outputs.logits.copy()
+            if bar.jam:
+                logits[e.CHORD : e.NOTE] += self.choice.foresight * expected_fit(outputs.coming)
             token = pick(logits, e.allowed_chords(), self.choice.chord_temperature, self.choice.top_p, self.random)
         self.read([token])
         answer.chords.append(token - e.CHORD)
 
-    def parts(self, asked: Sequence[int], line: tuple[int, int], answer: Bar) -> Generator[Feed, np.ndarray, None]:
+    def parts(self, asked: Sequence[int], line: tuple[int, int], answer: Bar) -> Generator[Feed, Outputs, None]:
         for i, part in enumerate(asked):
             if i == 0:
                 self.read([e.PART + part])
             then = e.PART + asked[i + 1] if i + 1 < len(asked) else e.END
             written: list[int] = []
+            velocities: list[int] = []
             while True:
                 allowed = e.allowed_in_part(part, written, *line, then)
                 if allowed[then] and self.context.size() + LAST_NOTES > self.context.window:
                     token = then
                 else:
-                    logits = yield from self.logits()
-                    token = pick(logits, allowed, self.choice.note_temperature, self.choice.top_p, self.random)
+                    outputs = yield from self.ask()
+                    if written and written[-1] >= e.NOTE:
+                        velocities.append(self.velocity(outputs.loudness))
+                    token = pick(outputs.logits, allowed, self.choice.note_temperature, self.choice.top_p, self.random)
                 self.read([token])
                 if token == then:
                     break
                 written.append(token)
-            answer.parts[part] += read_notes(written)
+            answer.parts[part] += read_notes(written, velocities)
         if not asked:
             self.read([e.END])
 
 
-def read_notes(tokens: Sequence[int]) -> list[Note]:
+def read_notes(tokens: Sequence[int], velocities: Sequence[int]) -> list[Note]:
+    """A part that was brought to an end has one velocity fewer than notes."""
     notes, tick = [], 0
     for token in tokens:
         if token < e.CHORD:
             tick = token - e.POS
         else:
             key, duration = e.note_of(token)
-            notes.append(Note(tick, duration, key))
+            velocity = velocities[len(notes)] if len(notes) < len(velocities) else USUAL_VELOCITY
+            notes.append(Note(tick, duration, key, velocity))
     return notes
 
 
@@ -193,8 +231,8 @@ class Caches:
         self.keys = [torch.zeros(size) for _ in range(shape.layers)]
         self.values = [torch.zeros(size) for _ in range(shape.layers)]
 
-    def read(self, songs: list[int], past: list[int], tokens: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:
-        """Reads each song's tokens after its `past` others. Returns the logits after the last of each."""
+    def read(self, songs: list[int], past: list[int], tokens: list[list[tuple[int, np.ndarray]]]) -> list[Outputs]:
+        """Reads each song's tokens after its `past` others. Returns what the network says after the last of each."""
         count = max(map(len, tokens))
         ids = torch.zeros(len(songs), count, dtype=torch.long)
         cond = torch.zeros(len(songs), count, e.COND)
@@ -217,7 +255,8 @@ class Caches:
             seen = [c[:, :, :length] if everyone else c[rows, :, :length] for c in (keys, values)]
             x = block.finish(x, torch.nn.functional.scaled_dot_product_attention(q, *seen, may_look))
         last = x[torch.arange(len(songs)), torch.tensor([len(given) - 1 for given in tokens])]
-        return model.logits(last, self.step.table).numpy()
+        outputs = (values.numpy() for values in model.outputs(last, self.step.table))
+        return [Outputs(*values) for values in zip(*outputs, strict=True)]
 
 
 @torch.no_grad()
@@ -229,9 +268,9 @@ def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = Non
     pending: list[list[tuple[int, np.ndarray]]] = [[] for _ in songs]
     filled = [0] * len(songs)
 
-    def advance(i: int, logits: np.ndarray | None) -> bool:
+    def advance(i: int, outputs: Outputs | None) -> bool:
         try:
-            restart, tokens = runs[i].send(logits)
+            restart, tokens = runs[i].send(outputs)
         except StopIteration:
             return False
         filled[i] = 0 if restart else filled[i]
@@ -243,22 +282,22 @@ def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = Non
         # Songs with much to read go first and alone: the others would only wait for them, filled up.
         group = [i for i in active if len(pending[i]) > FEW_PENDING] or active
         tokens = [pending[i][:AT_ONCE] for i in group]
-        logits = caches.read(group, [filled[i] for i in group], tokens)
+        outputs = caches.read(group, [filled[i] for i in group], tokens)
         for row, i in enumerate(group):
             filled[i] += len(tokens[row])
             pending[i] = pending[i][len(tokens[row]) :]
-            if not pending[i] and not advance(i, logits[row]):
+            if not pending[i] and not advance(i, outputs[row]):
                 active.remove(i)
     return [song.answers for song in songs]
 
 
 def main() -> None:
-    from .. import evaluate, export
+    from .. import evaluate, export, styles
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--jam", action="store_true", help="segment by segment instead of with the melody known")
-    parser.add_argument("--style", type=int, help="0..6, see styles.py; not known without it")
+    parser.add_argument("--style", type=int, help="0..8, see styles.py; not known without it")
     parser.add_argument("--parts", default="bass chords counter")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("melody", type=Path)
@@ -267,10 +306,10 @@ def main() -> None:
     model, _ = export.load(arguments.checkpoint)
     song = evaluate.read_melody(arguments.melody)
     asked = tuple(e.PARTS.index(p) for p in arguments.parts.split())
-    style = np.eye(7)[arguments.style] if arguments.style is not None else ()
-    cond = e.condition(style, {}, asked, song.tempo)
+    style = np.eye(len(styles.NAMES))[arguments.style] if arguments.style is not None else ()
     bars = [song.bar(i, (), arguments.jam) for i in range(song.bars)]
-    request = Request(bars, [cond] * song.bars, [asked] * song.bars, seed=arguments.seed)
+    conds = [e.condition(style, {}, asked, song.tempo, i) for i in range(song.bars)]
+    request = Request(bars, conds, [asked] * song.bars, seed=arguments.seed)
     answers = play(export.stepper(model), [request])[0]
     evaluate.write_midi(arguments.out, song, answers)
 

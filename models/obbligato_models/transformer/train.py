@@ -10,7 +10,8 @@ import csv
 import math
 import random
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,14 @@ SAVE_MINUTES = 3
 VALIDATE_STEPS = 200
 
 SOURCES = {
-    "pop909": 0.52,
-    "lieder": 0.2,
-    "open_hymnal": 0.09,
-    "bach_chorales": 0.06,
-    "openewld": 0.08,
-    "js_fakes": 0.05,
+    "pop909": 0.5,
+    "lieder": 0.17,
+    "open_hymnal": 0.08,
+    "bach_chorales": 0.05,
+    "openewld": 0.07,
+    "js_fakes": 0.03,
+    "string_quartets": 0.06,
+    "freedoom": 0.04,
 }
 """Share of the windows."""
 KNOWN = 0.5
@@ -58,12 +61,32 @@ HIDDEN_HISTORY = 0.3
 CORRUPTED = {True: 0.45, False: 0.2}
 """Share of windows, by jam, with bars whose accompaniment is spoilt and not learnt."""
 CORRUPTED_BARS = 0.35
+SELF_MADE = 0.5
+"""Share of jam windows that show the model's own earlier answers, once there are some."""
+SELF_MADE_BARS = 0.75
+"""Share of the bars of such a window, from its second on."""
+COLLECT_AT = (0.3, 0.6)
+"""Shares of the time at which the model plays along with training songs, for the windows that follow."""
+COLLECTED, COLLECTED_BARS = 192, 16
+LOUDNESS_WEIGHT = 0.1
+COMING_WEIGHT = 0.2
+PHRASE_KNOWN = 0.6
+PARTS_OF_LOSS = ("chords", "parts", "loudness", "coming")
 PART_ASKED = 0.85
 STYLE_KNOWN = 0.75
 ATTRIBUTES_KNOWN = 0.5
 """Share of windows with any attribute; each of them is then known with a chance drawn for the window."""
 LOWEST_SHIFT, HIGHEST_SHIFT = -5, 6
 LEADS = (1.5, 1.5, 1.5, 3.0, 5.0)
+
+
+@dataclass
+class SelfMade:
+    """What the model itself played to a training song: bars from `first` on."""
+
+    run: Run
+    first: int
+    bars: list[Bar]
 
 
 class Windows:
@@ -78,10 +101,13 @@ class Windows:
         shifts = range(LOWEST_SHIFT, HIGHEST_SHIFT + 1)
         self.shifted = {s: e.transposition_table(s) for s in shifts}
         self.kinds = token_kinds()
+        self.self_made: list[SelfMade] = []
 
     def draw(self, seed: tuple[int, ...], known: bool | None = None) -> dict[str, np.ndarray]:
-        """One window of LENGTH + 1 tokens, filled with as many excerpts as it takes: ids, cond, weight of each token as
-        a target, excerpt and bar numbers, and which tokens are hidden from later bars."""
+        """One window of LENGTH + 1 tokens, filled with as many excerpts as it takes: ids; target, what ought to stand
+        at a token's place, and its weight; cond; loudness class of the note that a token is (-1: not known); share of
+        the coming segment in which each pitch class of the melody sounds (-1: not asked there); excerpt and bar
+        numbers; and which tokens are hidden from later bars."""
         rng = random.Random(hash(seed))
         excerpts, length = [], 0
         while length <= LENGTH:
@@ -94,45 +120,66 @@ class Windows:
 
     def excerpt(self, rng: random.Random, known: bool | None, room: int) -> dict[str, np.ndarray]:
         """Bars of one run from START on, cut where there is no more room."""
-        source = rng.choices(self.sources, self.shares)[0]
-        place = rng.randrange(self.bars[source][-1])
-        index = int(np.searchsorted(self.bars[source], place, side="right"))
-        run = self.runs[source][index]
-        first = min(place - (int(self.bars[source][index]) - run.bars), max(0, run.bars - 4))
         jam = rng.random() >= KNOWN if known is None else not known
-        listening = rng.randint(1, 8) if jam and rng.random() < LISTENING else 0
+        own = rng.choice(self.self_made) if jam and self.self_made and rng.random() < SELF_MADE else None
+        run, first = (own.run, own.first) if own else self.place(rng)
+        listening = rng.randint(1, 8) if jam and not own and rng.random() < LISTENING else 0
         asked = tuple(p for p in run.parts if rng.random() < PART_ASKED)
+        if own:
+            asked = tuple(own.bars[0].parts)
         lead = rng.choice(LEADS)
         shift = rng.randint(LOWEST_SHIFT, HIGHEST_SHIFT)
-        corrupted = CORRUPTED_BARS if rng.random() < CORRUPTED[jam] else 0.0
+        corrupted = CORRUPTED_BARS if not own and rng.random() < CORRUPTED[jam] else 0.0
         conditions = Conditions(run, first, asked, shift, rng)
+        mean = run.loudness
 
-        ids, weights, bars, conds = [e.START], [0.0], [0], []
+        ids, targets, weights, bars, conds, loudness, coming = [e.START], [e.START], [0.0], [0], [], [-1], [UNASKED]
         for bar_index in range(first, run.bars):
             in_jam = jam and bar_index - first >= listening
             bar_asked = asked if in_jam or not jam or rng.random() < 0.5 else ()
             bar = run.bar(bar_index, bar_asked, in_jam)
+            target_chords = list(bar.chords)
             spoilt = rng.random() < corrupted
             if spoilt:
                 spoil(bar, run, rng)
+            elif own and 0 < bar_index - first < len(own.bars) and rng.random() < SELF_MADE_BARS:
+                spoilt = True
+                bar.chords, bar.parts = own.bars[bar_index - first].chords, own.bars[bar_index - first].parts
             tokens = e.encode(bar, lead)
             conds += [conditions.at(bar_index, bar_asked)] * (len(tokens) + (not conds))
             ids += tokens
+            targets += with_chords(tokens, target_chords)
             weights += target_weights(tokens, self.kinds, spoilt)
+            loudness += loudness_classes(tokens, bar, None if spoilt else mean)
+            coming += coming_melody(tokens, bar, run, bar_index)
             bars += [bar_index - first + 1] * len(tokens)
             if len(ids) > room:
                 break
         tokens = self.shifted[shift][ids[:room]]
         hidden = np.zeros(len(tokens), bool)
-        if rng.random() < HIDDEN_HISTORY:
+        if not own and rng.random() < HIDDEN_HISTORY:
             hidden = hide(tokens, self.kinds, chords_too=rng.random() < 0.5)
         return {
             "ids": tokens,
+            "target": self.shifted[shift][targets[:room]],
             "cond": np.array(conds[:room]),
             "weight": np.array(weights[:room], np.float32),
+            "loudness": np.array(loudness[:room]),
+            "coming": np.roll(np.array(coming[:room], np.float32), shift, 1),
             "bar": np.array(bars[:room]),
             "hidden": hidden,
         }
+
+    def place(self, rng: random.Random) -> tuple[Run, int]:
+        """A run of a source drawn by its share, and a bar of it to begin with, not too near its end."""
+        source = rng.choices(self.sources, self.shares)[0]
+        place = rng.randrange(self.bars[source][-1])
+        index = int(np.searchsorted(self.bars[source], place, side="right"))
+        run = self.runs[source][index]
+        return run, min(place - (int(self.bars[source][index]) - run.bars), max(0, run.bars - 4))
+
+    def with_parts(self) -> list[Run]:
+        return [r for s in self.sources for r in self.runs[s] if r.parts]
 
     def batch(self, step: int, size: int = BATCH, seed: int = SEED, known: bool | None = None) -> dict[str, Tensor]:
         windows = [self.draw((seed, step, i), known) for i in range(size)]
@@ -148,6 +195,7 @@ class Conditions:
         share = rng.random() if rng.random() < ATTRIBUTES_KNOWN else 0.0
         self.known = {part: [rng.random() < share for _ in range(4)] for part in asked}
         self.tempo = run.tempo * 2 ** rng.uniform(-0.15, 0.15)
+        self.phrase = rng.random() < PHRASE_KNOWN
         self.made: dict = {}
 
     def at(self, bar: int, asked: tuple[int, ...]) -> np.ndarray:
@@ -156,9 +204,9 @@ class Conditions:
             start = self.first + block * styles.STRETCH
             bars = slice(start, min(self.run.bars, start + styles.STRETCH))
             style = self.run.styles[bars].mean(0) if self.style else ()
-            attributes = {part: self.attributes(part, bars) for part in asked}
-            self.made[block, asked] = e.condition(style, attributes, asked, self.tempo)
-        return self.made[block, asked]
+            self.made[block, asked] = style, {part: self.attributes(part, bars) for part in asked}
+        style, attributes = self.made[block, asked]
+        return e.condition(style, attributes, asked, self.tempo, bar if self.phrase else None)
 
     def attributes(self, part: int, bars: slice) -> e.Attributes:
         values = self.run.attributes(part, bars)
@@ -185,12 +233,48 @@ def target_weights(tokens: list[int], kinds: np.ndarray, spoilt: bool) -> list[f
         elif token == e.END or token == e.MELODY or e.BAR <= token < e.POS:
             in_part = False
         if e.CHORD <= token < e.NOTE:
-            weights.append(0.0 if spoilt else CHORD_WEIGHT)
+            # Also after a spoilt past there is a chord that fits: the one that people play there.
+            weights.append(CHORD_WEIGHT)
         elif chosen:
             weights.append(0.0 if spoilt else 1.0)
         else:
             weights.append(MELODY_WEIGHT if kinds[token] else 0.0)
     return weights
+
+
+def with_chords(tokens: list[int], chords: Sequence[int]) -> list[int]:
+    """The tokens of a bar with other chords."""
+    left = iter(chords)
+    return [e.CHORD + next(left) if e.CHORD <= t < e.NOTE else t for t in tokens]
+
+
+def loudness_classes(tokens: list[int], bar: Bar, mean: float | None) -> list[int]:
+    """Of each token that is a note of a part the loudness class; -1 for the others, and where it is not known."""
+    if mean is None:
+        return [-1] * len(tokens)
+    velocities, in_part, classes = iter(e.part_velocities(bar)), False, []
+    for token in tokens:
+        if e.PART <= token < e.BAR:
+            in_part = True
+        elif token in (e.END, e.MELODY):
+            in_part = False
+        velocity = next(velocities) if in_part and token >= e.NOTE else 0
+        classes.append(e.loudness_class(velocity, mean) if velocity else -1)
+    return classes
+
+
+UNASKED = (-1.0,) * 12
+
+
+def coming_melody(tokens: list[int], bar: Bar, run: Run, index: int) -> list[Sequence[float]]:
+    """For each token of a jam bar that a chord follows what share of that chord's segment each pitch class of the
+    melody sounds; `UNASKED` for the others."""
+    found: list[Sequence[float]] = [UNASKED] * len(tokens)
+    if bar.jam:
+        places = [i for i, token in enumerate(tokens) if e.CHORD <= token < e.NOTE]
+        for place, shares in zip(places, run.melody_classes()[index], strict=True):
+            found[place - 1] = shares
+    return found
 
 
 def hide(tokens: np.ndarray, kinds: np.ndarray, chords_too: bool) -> np.ndarray:
@@ -237,16 +321,31 @@ def may_look(batch: dict[str, Tensor]) -> Tensor:
 
 
 def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    """Weighted mean loss, and the plain means over chord tokens and part tokens."""
+    """Weighted mean loss, and the plain means over chord tokens, part tokens, loudness and the coming melody."""
     ids, weight = batch["ids"], batch["weight"][:, 1:].flatten()
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(ids[:, :-1], batch["cond"][:, :-1], may_look(batch))
-    target = ids[:, 1:].flatten()
-    each = F.cross_entropy(logits.flatten(0, 1).float(), target, reduction="none")
+        outputs = model(ids[:, :-1], batch["cond"][:, :-1], may_look(batch))
+    target = batch["target"][:, 1:].flatten()
+    each = F.cross_entropy(outputs.logits.flatten(0, 1).float(), target, reduction="none")
     loss = (each * weight).sum() / weight.sum().clamp(min=1)
+    loudness_target = batch["loudness"][:, :-1].flatten()
+    loudness = F.cross_entropy(
+        outputs.loudness.flatten(0, 1).float(), loudness_target, ignore_index=-1, reduction="sum"
+    ) / (loudness_target >= 0).sum().clamp(min=1)
+    coming_target = batch["coming"][:, :-1].flatten(0, 1)
+    asked = coming_target[:, 0] >= 0
+    coming = F.binary_cross_entropy_with_logits(
+        outputs.coming.flatten(0, 1).float()[asked], coming_target[asked], reduction="sum"
+    ) / asked.sum().clamp(min=1)
     each = each.detach()
     chords, parts = weight == CHORD_WEIGHT, weight == 1
-    return loss, {"chords": float(each[chords].mean()), "parts": float(each[parts].mean())}
+    found = {
+        "chords": float(each[chords].mean()),
+        "parts": float(each[parts].mean()),
+        "loudness": float(loudness.detach()),
+        "coming": float(coming.detach()),
+    }
+    return loss + LOUDNESS_WEIGHT * loudness + COMING_WEIGHT * coming, found
 
 
 def rate(elapsed: float, budget: float, step: int) -> float:
@@ -271,9 +370,34 @@ def validate(model: Transformer, windows: Windows, batches: int = 4) -> dict[str
     results = {}
     for name, known in (("known", True), ("jam", False)):
         found = [losses(model, windows.batch(i, seed=99, known=known))[1] for i in range(batches)]
-        for kind in ("chords", "parts"):
+        for kind in PARTS_OF_LOSS:
             results[f"{name} {kind}"] = float(np.mean([f[kind] for f in found]))
     return results
+
+
+def collect(model: Transformer, runs: Sequence[Run], seed: int) -> list[SelfMade]:
+    """Lets the model jam along with excerpts of training songs, so that it learns to go on from its own playing."""
+    from .. import export
+    from . import sample
+
+    rng = random.Random(seed)
+    chosen = [r for r in rng.choices(runs, [r.bars for r in runs], k=COLLECTED) if r.parts and r.bars >= 4]
+    firsts = [rng.randrange(max(1, r.bars - COLLECTED_BARS)) for r in chosen]
+    requests = []
+    for number, (run, first) in enumerate(zip(chosen, firsts, strict=True)):
+        bars = [run.bar(i, (), True) for i in range(first, min(run.bars, first + COLLECTED_BARS))]
+        style = run.styles.mean(0) if rng.random() < STYLE_KNOWN else ()
+        cond = e.condition(style, {}, run.parts, run.tempo)
+        requests.append(
+            sample.Request(
+                bars, [cond] * len(bars), [run.parts] * len(bars), seed=seed + number, lead=rng.choice(LEADS)
+            )
+        )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # Steps of sampling are small: two threads mostly wait for each other.
+    answers = sample.play(export.stepper(model), requests)
+    torch.set_num_threads(threads)
+    return [SelfMade(*made) for made in zip(chosen, firsts, answers, strict=True)]
 
 
 def save(path: Path, model: Transformer, opts: list, step: int, elapsed: float, controls: dict) -> None:
@@ -311,7 +435,7 @@ def train(runs: list[Run], folder: Path, minutes: float, shape: Shape, compiled:
     forward = torch.compile(model) if compiled else model
     losses(forward, windows.batch(step))[0].backward()
     model.zero_grad()
-    budget, tokens, recent = minutes * 60, 0, []
+    budget, tokens, recent, collected = minutes * 60, 0, [], 0
     saved_at = time.monotonic()
     started = saved_at - before
     log_path = folder / "log.csv"
@@ -319,8 +443,13 @@ def train(runs: list[Run], folder: Path, minutes: float, shape: Shape, compiled:
     with log_path.open("a", newline="") as file:
         log = csv.writer(file)
         if is_new:
-            log.writerow(["step", "seconds", "tokens a second", "rate", "loss", "chords", "parts", "validation"])
+            log.writerow(["step", "seconds", "tokens a second", "rate", "loss", *PARTS_OF_LOSS, "validation"])
         while (elapsed := time.monotonic() - started) < budget:
+            due = sum(elapsed >= share * budget for share in COLLECT_AT)
+            if due > collected:
+                collected = due
+                windows.self_made = collect(model, windows.with_parts(), SEED + due)
+                print(f"{len(windows.self_made)} songs played along with", flush=True)
             factor = rate(elapsed, budget, step)
             for opt, rates in zip(opts, base, strict=True):
                 for group, value in zip(opt.param_groups, rates, strict=True):
@@ -334,7 +463,7 @@ def train(runs: list[Run], folder: Path, minutes: float, shape: Shape, compiled:
                 opt.step()
             model.zero_grad(set_to_none=True)
             step, tokens = step + 1, tokens + BATCH * LENGTH
-            recent.append((loss.item(), parts["chords"], parts["parts"]))
+            recent.append((loss.item(), *(parts[kind] for kind in PARTS_OF_LOSS)))
             if step % 20 == 0:
                 means = np.nanmean(recent, 0).round(4).tolist()
                 recent = []
