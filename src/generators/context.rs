@@ -7,7 +7,7 @@ use super::encoding::{
     PARTS, START, Token, bar_token, chord_token, jam_token, metre, write_answer, write_heard, write_melody,
 };
 use super::{Ask, Request, SegmentAnswer};
-use crate::contract::Contract;
+use crate::contract::{CONDITIONS, Contract};
 use crate::music::{Bar, PerPart, Segment, Ticks};
 
 /// Tokens of the window that stay free for the bar that is written.
@@ -19,11 +19,11 @@ const FEWEST_BARS: usize = 4;
 /// Fewer than a generator is given (the arranger's memory), so that the oldest bar given does not matter.
 const MOST_BARS: usize = 20;
 
-/// Tokens from `START` on, each with its condition.
+/// Tokens from `START` on, each with its condition of `W` numbers.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Context {
+pub struct Context<const W: usize = CONDITIONS> {
     pub tokens: Vec<Token>,
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<[f32; W]>,
 }
 
 impl Context {
@@ -51,7 +51,37 @@ impl Context {
         Self::joined(past, opening)
     }
 
-    pub fn push(&mut self, token: Token, condition: Condition) {
+    /// What was heard of a segment, in a request's melody and at its margin.
+    pub fn hear(&mut self, segment: &Segment, request: &Request<'_>, condition: Condition) {
+        let mut tokens = Vec::new();
+        write_heard(&mut tokens, segment, request.melody, request.margin);
+        self.append(Self::constant(tokens, condition));
+    }
+
+    /// `START` has the condition of what follows it.
+    fn joined(past: Vec<(Bar, Self)>, opening: Self) -> Self {
+        let mut context = Self { tokens: vec![START], conditions: Vec::new() };
+        let first = past.first().map_or(&opening, |(_, bar)| bar).conditions.first().copied();
+        context.conditions.extend(first);
+        past.into_iter().for_each(|(_, bar)| context.append(bar));
+        context.append(opening);
+        context
+    }
+}
+
+impl<const W: usize> Context<W> {
+    /// Tokens that all have one condition.
+    pub fn constant(tokens: Vec<Token>, condition: [f32; W]) -> Self {
+        let conditions = vec![condition; tokens.len()];
+        Self { tokens, conditions }
+    }
+
+    pub fn append(&mut self, more: Self) {
+        self.tokens.extend(more.tokens);
+        self.conditions.extend(more.conditions);
+    }
+
+    pub fn push(&mut self, token: Token, condition: [f32; W]) {
         self.tokens.push(token);
         self.conditions.push(condition);
     }
@@ -80,33 +110,6 @@ impl Context {
         let ours = self.tokens.iter().zip(&self.conditions);
         let theirs = other.tokens.iter().zip(&other.conditions);
         ours.zip(theirs).take_while(|(a, b)| a == b).count()
-    }
-
-    /// What was heard of a segment, in a request's melody and at its margin.
-    pub fn hear(&mut self, segment: &Segment, request: &Request<'_>, condition: Condition) {
-        let mut tokens = Vec::new();
-        write_heard(&mut tokens, segment, request.melody, request.margin);
-        self.append(Self::constant(tokens, condition));
-    }
-
-    fn constant(tokens: Vec<Token>, condition: Condition) -> Self {
-        let conditions = vec![condition; tokens.len()];
-        Self { tokens, conditions }
-    }
-
-    fn append(&mut self, more: Self) {
-        self.tokens.extend(more.tokens);
-        self.conditions.extend(more.conditions);
-    }
-
-    /// `START` has the condition of what follows it.
-    fn joined(past: Vec<(Bar, Self)>, opening: Self) -> Self {
-        let mut context = Self { tokens: vec![START], conditions: Vec::new() };
-        let first = past.first().map_or(&opening, |(_, bar)| bar).conditions.first().copied();
-        context.conditions.extend(first);
-        past.into_iter().for_each(|(_, bar)| context.append(bar));
-        context.append(opening);
-        context
     }
 }
 

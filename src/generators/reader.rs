@@ -5,29 +5,29 @@
 //! its start, and what was read token by token while an answer was written is read anew before the next.
 
 use super::context::Context;
-use super::controls::Condition;
 use super::encoding::Token;
-use crate::contract::AT_ONCE;
+use crate::contract::{AT_ONCE, CONDITIONS};
 
-/// What computes the next token's likelihoods. It remembers what it has read, by the place in the window.
-pub trait Network: Send {
+/// What computes the next token's likelihoods from tokens with conditions of `W` numbers. It remembers what it has read, by
+/// the place in the window.
+pub trait Network<const W: usize = CONDITIONS>: Send {
     /// Reads up to [`AT_ONCE`] tokens that follow the first `past`; returns the logits after the last.
     ///
     /// # Errors
     /// In words, when the model cannot be run.
-    fn read_piece(&mut self, past: usize, tokens: &[Token], conditions: &[Condition]) -> Result<&[f32], String>;
+    fn read_piece(&mut self, past: usize, tokens: &[Token], conditions: &[[f32; W]]) -> Result<&[f32], String>;
 
     /// The same for one token, faster.
     ///
     /// # Errors
     /// In words, when the model cannot be run.
-    fn read_one(&mut self, past: usize, token: Token, condition: &Condition) -> Result<&[f32], String>;
+    fn read_one(&mut self, past: usize, token: Token, condition: &[f32; W]) -> Result<&[f32], String>;
 }
 
-pub struct Reader {
-    network: Box<dyn Network>,
+pub struct Reader<const W: usize = CONDITIONS> {
+    network: Box<dyn Network<W>>,
     /// What the network remembers.
-    read: Context,
+    read: Context<W>,
     /// How much of it was read in whole pieces.
     firm: usize,
     /// Whether the next reading is the first of an answer.
@@ -35,8 +35,8 @@ pub struct Reader {
     logits: Vec<f32>,
 }
 
-impl Reader {
-    pub fn new(network: Box<dyn Network>) -> Self {
+impl<const W: usize> Reader<W> {
+    pub fn new(network: Box<dyn Network<W>>) -> Self {
         Self { network, read: Context::default(), firm: 0, at_start: true, logits: Vec::new() }
     }
 
@@ -50,7 +50,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the network fails; it is then taken to remember nothing.
-    pub fn read(&mut self, context: &Context) -> Result<&[f32], String> {
+    pub fn read(&mut self, context: &Context<W>) -> Result<&[f32], String> {
         let done = if self.at_start { self.read_pieces(context) } else { self.read_rest(context) };
         if done.is_err() {
             self.read.truncate(0);
@@ -60,7 +60,7 @@ impl Reader {
         done.map(|()| self.logits.as_slice())
     }
 
-    fn read_pieces(&mut self, context: &Context) -> Result<(), String> {
+    fn read_pieces(&mut self, context: &Context<W>) -> Result<(), String> {
         // The last piece is read in any case: its logits are wanted.
         let last = (context.len() - 1) / AT_ONCE;
         let first = (self.read.common_start(context) / AT_ONCE).min(last);
@@ -76,7 +76,7 @@ impl Reader {
         Ok(())
     }
 
-    fn read_rest(&mut self, context: &Context) -> Result<(), String> {
+    fn read_rest(&mut self, context: &Context<W>) -> Result<(), String> {
         for index in self.read.len()..context.len() {
             let logits = self.network.read_one(index, context.tokens[index], &context.conditions[index])?;
             self.logits.clear();
