@@ -47,7 +47,7 @@ METRES = {(4, 4): 0, (2, 2): 0, (3, 4): 1, (6, 8): 2}
 FEWEST_BARS = 2
 REST_BARS = 2
 """So many empty bars divide a take."""
-VALIDATION, TEST = 12, 8
+VALIDATION, TEST = 15, 10
 """Per cent of Freedoom's pieces; Groove brings its own split."""
 BAND_ROLES = ("CHORDS", "PAD", "RIFF", "MID")
 

@@ -155,7 +155,7 @@ class Windows:
         wanted = Wanted(score, gain, rng)
         ids, conds, touch_weight = [np.array([e.START])], [], TOUCH_WEIGHT if take.timed else TIMED_ONLY
         length = 1
-        while bar < len(score.bars) and length < room:
+        while not conds or (bar < len(score.bars) and length < room):
             segments = score.bars[bar]
             if take.metre == 0 and take.timed and score.phrase_bar(bar) == PHRASE_BARS - 1 and rng.random() < SPLICED:
                 segments = self.spliced(segments, main_style(take), rng)
