@@ -1,94 +1,125 @@
-"""The measures on cases worked out by hand."""
+"""Which songs are scored, tables of scores, and .mid files."""
 
 import numpy as np
 import pytest
+from made_up import every, song
 
 from obbligato_models import encoding as e
-from obbligato_models import evaluate as ev
-from obbligato_models.dataset import Run
 from obbligato_models.encoding import Bar, Note
+from obbligato_models.evaluate import answers, excerpts, midi, scores
+from obbligato_models.evaluate.measures import MEASURES, Scores
 
 
-def song(melody: list[Note], bass=(), chords=(), bars=1, metre=0, labels=0) -> Run:
-    found = np.full((bars, len(e.SEGMENTS[metre])), labels)
-    parts = tuple(p for p, row in enumerate((bass, chords)) if row)
-    return Run(
-        "x/y", "pop909", metre, bars, 90.0, parts, (list(bass), list(chords), [], melody), found, np.zeros((bars, 7))
-    )
+def test_the_excerpt_is_where_the_melody_is_and_begins_with_a_phrase():
+    melody = [Note(48 * bar, 12, 60) for bar in range(10, 30)]
+    part = excerpts.excerpt(song(melody, [Note(0, 12, 40)], bars=40), 20)
+    assert part.bars == 20 and part.melody[0].start == 2 * 48 and len(part.melody) == 18 and part.parts == ()
 
 
-def test_fit_counts_melody_time_in_the_segment():
-    melody = [Note(0, 12, 72), Note(12, 12, 74), Note(24, 24, 76)]
-    answer = [Note(18, 6, 48), Note(24, 1, 64)]
-    fits, clashes, heard = ev.fit_and_clash(melody, answer, 0, 1)
-    assert (fits, clashes, heard) == (12 + 24, 0, 48)
+def test_songs_are_chosen_by_length_and_count():
+    runs = []
+    for i in range(9):
+        bars = 40 if i % 3 else 12
+        runs.append(song(every(12, 4 * bars, 60), every(48, bars, 40), bars=bars, song=f"pop909/{i}"))
+    chosen = excerpts.choose(runs, {"pop909": excerpts.Wanted(4, 32), "lieder": excerpts.Wanted(3)}, 32)
+    assert len(chosen) == 4 and len({r.song for r in chosen}) == 4
+    assert all(r.bars == 32 and int(r.song[-1]) % 3 for r in chosen)
+    assert [r.song for r in excerpts.choose(runs, {"pop909": excerpts.Wanted(4, 32)}, 32)] == [r.song for r in chosen]
 
 
-def test_clash_is_a_semitone_sounding_together():
-    melody = [Note(0, 24, 64)]
-    assert ev.fit_and_clash(melody, [Note(12, 6, 65)], 0, 1)[1] == 6
-    assert ev.fit_and_clash(melody, [Note(0, 24, 63)], 0, 1)[1] == 24
-    assert ev.fit_and_clash(melody, [Note(0, 24, 77), Note(24, 24, 65)], 0, 1)[1] == 0
+def test_the_beginning_of_an_excerpt():
+    run = excerpts.beginning(song(every(24, 16, 60), every(48, 8, 40), bars=8), 3)
+    assert (run.bars, len(run.melody), len(run.notes[0]), run.chords.shape) == (3, 6, 3, (3, 2))
+
+
+def a_song(labels: int = 0):
+    """C major under C E G E, eight bars."""
+    melody = [Note(24 * i, 24, 72 + (0, 4, 7, 4)[i % 4]) for i in range(16)]
+    return song(melody, every(48, 8, 36), every(24, 16, 52, 55, 60), bars=8, labels=labels)
 
 
 def test_a_song_scored_against_itself():
-    melody = [Note(24 * i, 24, 72 + (0, 4, 7, 4)[i % 4]) for i in range(16)]
-    bass = [Note(48 * i, 48, 36) for i in range(8)]
-    chords = [Note(24 * i, 24, k) for i in range(16) for k in (52, 55, 60)]
-    run = song(melody, bass, chords, bars=8)
-    scores = ev.score([run], [ev.human(run)])
-    assert scores["fit"] == scores["in scale"] == scores["chords agree"] == 1
-    assert scores["density overlap"] == scores["pitch overlap"] == scores["duration overlap"] == 1
-    assert (scores["empty bars"], scores["clash"], scores["notes a bar"]) == (0, 0, 7)
-    silent = ev.score([run], [ev.Answer([[], [], []])])
-    assert (silent["fit"], silent["empty bars"], silent["chords agree"], silent["pitch overlap"]) == (0, 1, 0, 0)
+    run = a_song()
+    found = Scores([run], [[answers.human(run)]]).values()
+    perfect = ("fit", "in scale", "chords agree", "roots agree", "plan agrees")
+    overlaps = ("density overlap", "pitch overlap", "duration overlap", "groove overlap")
+    assert [found[name] for name in (*perfect, *overlaps)] == [1] * 9
+    assert (found["empty bars"], found["clash"], found["notes a bar"]) == (0, 0, 7)
+    # The melody is C E G E over C E G: of three chord tones under C two are consonant and G a fourth, and so on.
+    assert found["consonance"] == pytest.approx((3 / 4 + 4 / 4 + 4 / 4 + 4 / 4) / 4, abs=1e-4)
+
+
+def test_silence_scores_nothing():
+    run = a_song()
+    found = Scores([run], [[answers.Answer([[], [], []])]]).values()
+    assert (found["fit"], found["empty bars"], found["chords agree"], found["pitch overlap"]) == (0, 1, 0, 0)
+    assert np.isnan(found["consonance"]) and np.isnan(found["in scale"])
 
 
 def test_another_key_agrees_with_nothing():
-    melody = [Note(24 * i, 24, 72) for i in range(16)]
-    chords = [Note(24 * i, 24, k) for i in range(16) for k in (48, 52, 55)]
-    run = song(melody, (), chords, bars=8)
-    up = ev.Answer([[], [n._replace(key=n.key + 6) for n in chords], []])
-    scores = ev.score([run], [up])
-    assert scores["fit"] == 0 and scores["chords agree"] == 0 and scores["density overlap"] == 1
+    run = a_song()
+    up = answers.Answer([[], [n._replace(key=n.key + 6) for n in run.notes[1]], []])
+    found = Scores([run], [[up]]).values()
+    assert found["fit"] == 0 and found["chords agree"] == 0 and found["roots agree"] == 0
 
 
-def test_triads_hold_the_melody():
+def test_seeds_are_summed_within_their_song():
+    run = a_song()
+    both = Scores([run], [[answers.human(run)], [answers.Answer([[], [], []])]])
+    assert both.value("fit") == 0.5 and both.value("empty bars") == 0.5
+    two = Scores([run, run], [[answers.human(run), answers.Answer([[], [], []])]])
+    assert (two.value("fit"), two.value("fit", [0]), two.value("fit", [1, 1])) == (0.5, 1, 0)
+
+
+def test_rule_triads_hold_the_melody():
     run = song([Note(0, 24, 65), Note(24, 12, 67), Note(36, 12, 71)])
-    fits, _, heard = ev.fit_and_clash(run.melody, ev.rule_triads(run).notes, 0, 1)
-    assert fits == heard == 48
+    answer = answers.rule_triads(run)
+    found = Scores([run], [[answer]], first=0).values()
+    assert found["fit"] == 1
+    # F is the root of its triad; G and B are held by G major.
+    assert answer.plan.tolist() == [[e.chord_class("F maj"), e.chord_class("G maj")]]
 
 
-def test_the_excerpt_is_where_the_melody_is():
-    melody = [Note(48 * bar, 12, 60) for bar in range(10, 30)]
-    part = ev.excerpt(song(melody, [Note(0, 12, 40)], bars=40), 20)
-    assert part.bars == 20 and part.melody[0].start == 0 and len(part.melody) == 20 and part.parts == ()
-
-
-def test_copies_are_found_in_any_key():
-    line = [60, 62, 65, 64, 69, 67, 71, 65, 62]
-    notes = [Note(12 * i, 12, key) for i, key in enumerate(line)]
-    training = [song(notes, bars=3)]
-    up = [n._replace(key=n.key + 4) for n in notes]
-    other = [n._replace(key=n.key + i % 3) for i, n in enumerate(notes)]
-    answers = {"copy": [ev.Answer([[], [], up])], "own": [ev.Answer([[], [], other])]}
-    assert ev.copied(training, answers) == {"copy": 1, "own": 0}
+def test_another_song_is_moved_into_the_key():
+    scale = [0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0, 0]
+    melody = [Note(12 * i, 12, 72 + s) for i, s in enumerate(scale)]
+    one = song(melody, every(48, 3, 36), every(48, 3, 52, 55, 60), bars=3, labels=e.chord_class("C maj"))
+    up = [[n._replace(key=n.key + 2) for n in row] for row in one.notes]
+    other = song(up[3], up[0], up[1], bars=3, labels=e.chord_class("D maj"))
+    answer = answers.another_song([one, other], 0)
+    assert answer.rows[:2] == list(one.notes[:2])
+    assert (answer.plan == one.chords).all()
 
 
 @pytest.mark.parametrize("metre", range(4))
 def test_midi_files_come_back(tmp_path, metre):
     line = e.BAR_TICKS[metre]
-    run = song([Note(i * 6, 6, 60 + i) for i in range(line // 6)], metre=metre)
-    answers = [Bar(metre, parts={e.BASS: [Note(0, 12, 40)], e.COUNTER: [Note(3, 1, 80)]})]
-    ev.write_midi(tmp_path / "one.mid", run, answers)
-    back = ev.read_melody(tmp_path / "one.mid")
+    run = song([Note(i * 6, 6, 60 + i, 70) for i in range(line // 6)], metre=metre)
+    written = [Bar(metre, parts={e.BASS: [Note(0, 12, 40, 99)], e.COUNTER: [Note(3, 1, 80)]})]
+    midi.write_midi(tmp_path / "one.mid", run, written)
+    back = midi.read_melody(tmp_path / "one.mid")
     assert (back.melody, back.metre, round(back.tempo)) == (run.melody, metre, 90)
-    assert back.notes[:3] == ([Note(0, 12, 40)], [], [Note(3, 1, 80)])
-    result = ev.score_folder(tmp_path, None, [])
+    assert back.notes[:3] == ([Note(0, 12, 40, 99)], [], [Note(3, 1, 80, midi.VELOCITY)])
+    result = scores.score_folder(tmp_path, None, [])
     assert result["files"] == 1 and list(result["all"]) == [tmp_path.name]
+    assert result["all"][tmp_path.name]["pitch overlap"] is None
+
+
+def test_a_folder_is_compared_with_the_human(tmp_path):
+    run = a_song()
+    midi.write_rows(tmp_path / f"{midi.file_name(run)}.mid", run, run.notes[:3])
+    result = scores.score_folder(tmp_path, None, [run])
+    ours, people = result["all"][tmp_path.name], result["all"]["human"]
+    del ours["plan agrees"], people["plan agrees"]  # A file does not say which chords it was made from.
+    assert ours == people
 
 
 def test_a_folder_without_songs_is_refused(tmp_path):
     (tmp_path / "bad.mid").write_bytes(b"nothing")
     with pytest.raises(SystemExit, match="bad.mid"):
-        ev.score_folder(tmp_path, None, [])
+        scores.score_folder(tmp_path, None, [])
+
+
+def test_what_could_not_be_measured_is_a_dash():
+    values = dict.fromkeys(MEASURES, 0.5) | {"fit": None}
+    assert scores.table({"one": values}, ["fit", "clash"]).splitlines()[-1] == "| one | – | 0.500 |"
