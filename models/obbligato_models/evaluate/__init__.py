@@ -1,0 +1,22 @@
+"""Scores accompaniments by what is heard, with the model running freely on songs it has not seen.
+
+Each file answers one question (models/evaluation.md says how to read the answers):
+
+excerpts     which songs, and which bars of them?
+answers      which accompaniments are compared, and how does the model make its own?
+harmony      does it sound right with the melody?
+texture      is it played as people play?
+form         do its bars hang together as those of a song?
+copies       has it been heard before?
+obedience    does it do as it is told: density, muted parts, styles?
+listening    does it listen to the melody?
+measures     the list of all that is measured on notes alone, with its value for many songs
+intervals    how sure is that value?
+midi         songs and answers from and to .mid files
+scores       a table of the modes (`model`), and of files of another program (`midi`)
+gates        the table of gates (`gates`), its pictures and its JSON
+"""
+
+from .midi import read_melody, write_midi
+
+__all__ = ["read_melody", "write_midi"]
