@@ -230,6 +230,7 @@ def bass_scores(network: Network, takes: Sequence[Take], everyone: Sequence[Take
     """`takes` with a recorded bass, unseen; `everyone` has the basses to compare with."""
     rock = np.eye(len(dataset.STYLES), dtype=np.float32)[dataset.ROCK]
     rows: dict[str, list[tuple[float, float]]] = {"people": [], "model": [], "model, asked for Rock": []}
+    rows["people, all songs"] = [(kick_share(t, t.bass), kick_share(t, other_song(t, everyone).bass)) for t in everyone]
     for i, take in enumerate(takes):
         other = [t for t in other_song(take, everyone).bass if t < len(take.bars) * take.ticks]
         rows["people"].append((kick_share(take, take.bass), kick_share(take, other)))
