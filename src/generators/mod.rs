@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod controls;
+pub mod drums;
 pub mod dynamics;
 pub mod encoding;
 pub mod grammar;
@@ -146,4 +147,25 @@ pub trait Generator: Send {
         request: &Request<'_>,
         write: &mut dyn FnMut(PartNote),
     ) -> Result<Vec<PlannedChord>, GeneratorError>;
+}
+
+/// Plays drums to what the others have written. Runs on the inference thread: may allocate, take its time and fail.
+pub trait Drummer: Send {
+    /// As shown to the user.
+    fn name(&self) -> &str;
+
+    /// Whether it plays to these answers of the asked segments, which are complete but for the drums; if not, the rules do:
+    /// in metres it was not made for, and while the band still waits for something to play with.
+    fn plays(&self, request: &Request<'_>, written: &[SegmentAnswer]) -> bool;
+
+    /// Writes the drums of the asked segments, handing out each stroke as soon as it is decided.
+    ///
+    /// # Errors
+    /// When the model fails; strokes already handed out stay.
+    fn play(
+        &mut self,
+        request: &Request<'_>,
+        written: &[SegmentAnswer],
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<(), GeneratorError>;
 }

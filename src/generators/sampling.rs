@@ -13,7 +13,7 @@ impl Dice {
     }
 
     /// 0 ≤ share < 1, in steps of 2⁻²⁴, all of which single precision holds.
-    fn roll(&mut self) -> f32 {
+    pub fn roll(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
     }
 }

@@ -15,6 +15,7 @@ mod rhythm;
 mod voicing;
 
 pub use harmonise::{harmonise_bar, tonality_of};
+pub use rhythm::phrase_bar;
 
 use super::{Ask, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
 use crate::music::{
@@ -23,7 +24,7 @@ use crate::music::{
 use harmonise::{Context, Evidence, Slot, evidence_between, evidence_of};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rhythm::{Needs, Place, Rank, Texture, phrase_bar, places};
+use rhythm::{Needs, Place, Rank, Texture, places};
 
 /// Writes by rule. It has no state.
 #[derive(Debug, Clone, Copy, Default)]
