@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Version of `docs/encoding.md` that this build reads and writes.
-pub const ENCODING: u32 = 1;
+pub const ENCODING: u32 = 2;
 pub const ENGINE: &str = "transformer";
 /// Metres by their index in `BAR` and `JAM` tokens.
 pub const METRES: [&str; 4] = ["4/4", "3/4", "2/4", "6/8"];
@@ -22,11 +22,15 @@ pub const PARTS: [&str; 3] = ["bass", "chords", "counter"];
 /// Number of tokens.
 pub const VOCABULARY: usize = 1505;
 /// Length of the condition vector.
-pub const CONDITIONS: usize = 32;
+pub const CONDITIONS: usize = 41;
+/// Classes of a note's velocity.
+pub const LOUDNESS_CLASSES: usize = 12;
+/// What the graph says after each token, by name and size.
+pub const OUTPUTS: [(&str, usize); 3] = [("logits", VOCABULARY), ("loudness", LOUDNESS_CLASSES), ("coming", 12)];
 /// Tokens that a model reads in one run, when it does not read one.
 pub const AT_ONCE: usize = 32;
 /// Places for style weights in the condition vector.
-pub const MOST_STYLES: usize = 8;
+pub const MOST_STYLES: usize = 12;
 
 const WINDOW: RangeInclusive<usize> = 256..=8192;
 const LAYERS: RangeInclusive<usize> = 1..=64;
@@ -45,6 +49,8 @@ pub trait Engine: DeserializeOwned {
     const PARTS: &'static [&'static str];
     /// Number of tokens.
     const VOCABULARY: usize;
+    /// What the graph says after each token, by name and size: the logits of the next token first.
+    const OUTPUTS: &'static [(&'static str, usize)];
     /// Length of the condition vector.
     const CONDITIONS: usize;
     /// Places for style weights in the condition vector.
@@ -56,6 +62,7 @@ impl Engine for Controls {
     const ENCODING: u32 = ENCODING;
     const PARTS: &'static [&'static str] = &PARTS;
     const VOCABULARY: usize = VOCABULARY;
+    const OUTPUTS: &'static [(&'static str, usize)] = &OUTPUTS;
     const CONDITIONS: usize = CONDITIONS;
     const MOST_STYLES: usize = MOST_STYLES;
 }
@@ -247,7 +254,7 @@ pub mod tests {
         );
         [
             ("engine", "transformer"),
-            ("encoding", "1"),
+            ("encoding", "2"),
             ("grid", "12"),
             ("metres", "4/4 3/4 2/4 6/8"),
             ("parts", "bass chords counter"),
@@ -279,10 +286,10 @@ pub mod tests {
     fn what_does_not_fit_is_said_in_words() {
         for (key, value, words) in [
             ("engine", "gan", "says `obbligato.engine` = `gan`, this build reads `transformer`"),
-            ("encoding", "3", "was exported for encoding 3, this build reads 1: export it again or update"),
+            ("encoding", "3", "was exported for encoding 3, this build reads 2: export it again or update"),
             ("metres", "4/4", "this build reads `4/4 3/4 2/4 6/8`"),
-            ("styles", "a|b|c|d|e|f|g|h|i", "1 to 8 names"),
-            ("styles", "a||b", "1 to 8 names"),
+            ("styles", "a|b|c|d|e|f|g|h|i|j|k|l|m", "1 to 12 names"),
+            ("styles", "a||b", "1 to 12 names"),
             ("controls", "{", "not a table"),
             ("controls", r#"{"bass":{}}"#, "missing field"),
             ("window", "lots", "`lots`, which is not a number from 256 to 8192"),

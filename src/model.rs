@@ -8,7 +8,7 @@ mod installed;
 pub use file::FileError;
 pub use installed::{InstalledModel, ModelSource, find_model, installed_models, open_model};
 
-use crate::contract::{AT_ONCE, CONDITIONS, Contract, VOCABULARY};
+use crate::contract::{AT_ONCE, CONDITIONS, Contract, OUTPUTS};
 use crate::runtime::{Backend, Runtime, RuntimeError};
 use file::ModelFile;
 use ort::memory::Allocator;
@@ -60,7 +60,8 @@ pub struct Memory {
     conditions: Vec<f32>,
     positions: Vec<i64>,
     mask: Vec<f32>,
-    logits: Vec<f32>,
+    /// What the last token read was followed by.
+    outputs: Vec<f32>,
 }
 
 impl Model {
@@ -107,12 +108,12 @@ impl Model {
             conditions: Vec::new(),
             positions: Vec::new(),
             mask: Vec::new(),
-            logits: Vec::new(),
+            outputs: Vec::new(),
         })
     }
 
     /// Reads tokens that follow the first `past` of what is remembered, and forgets what was there from that place on.
-    /// Returns the [`VOCABULARY`] logits after the last one.
+    /// Returns the [`OUTPUTS`] after the last one, joined.
     ///
     /// What a token adds to the memory in a [`Run::Piece`] depends on the tokens before it and its place in the piece
     /// alone, to the last bit; a [`Run::One`] may round otherwise.
@@ -139,7 +140,7 @@ impl Model {
         let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
         let done = self.run(&mut session, memory, past, tokens.len(), length);
         done.map_err(|error| self.failed(&error))?;
-        Ok(&memory.logits)
+        Ok(&memory.outputs)
     }
 
     fn run(
@@ -164,9 +165,10 @@ impl Model {
             let error = || ort::Error::new(format!("`{name}` has {} numbers instead of {size}", numbers.len()));
             if numbers.len() == size { Ok(numbers) } else { Err(error()) }
         };
-        let logits = output("logits", length * VOCABULARY)?;
-        memory.logits.clear();
-        memory.logits.extend_from_slice(&logits[(tokens - 1) * VOCABULARY..tokens * VOCABULARY]);
+        memory.outputs.clear();
+        for (name, size) in OUTPUTS {
+            memory.outputs.extend_from_slice(&output(name, length * size)?[(tokens - 1) * size..tokens * size]);
+        }
         let size = self.contract.cache_size() / window * length;
         for (name, cache) in [("new_k", &mut memory.keys), ("new_v", &mut memory.values)] {
             let (_, places) = cache.try_extract_tensor_mut::<f32>()?;

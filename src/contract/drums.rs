@@ -22,6 +22,7 @@ impl Engine for DrumControls {
     const ENCODING: u32 = 1;
     const PARTS: &'static [&'static str] = &["drums"];
     const VOCABULARY: usize = VOCABULARY;
+    const OUTPUTS: &'static [(&'static str, usize)] = &[("logits", VOCABULARY)];
     const CONDITIONS: usize = CONDITIONS;
     const MOST_STYLES: usize = MOST_STYLES;
 }
@@ -46,6 +47,7 @@ pub mod tests {
         let controls = r#"{"density":[0,0.4,0.8,1.2,1.6,2,2.4,2.8,3.2,3.6,4],"level":[0,1],"styles":{}}"#;
         let own = [
             ("engine", "drums"),
+            ("encoding", "1"),
             ("parts", "drums"),
             ("styles", &STYLES.join("|")),
             ("controls", controls),

@@ -135,7 +135,7 @@ impl Shown<'_> {
 
     fn condition_asked(&self) -> Condition {
         let request = self.request;
-        condition(self.contract, request.settings, &request.parts, request.quarters_per_minute)
+        condition(self.contract, request.settings, &request.parts, request.quarters_per_minute, request.ask.bar().index)
     }
 
     /// A whole bar of the past, in the layout that this request asks for.
@@ -178,7 +178,7 @@ impl Shown<'_> {
     }
 
     fn condition_of(&self, answer: &SegmentAnswer, asked: &PerPart<bool>) -> Condition {
-        condition(self.contract, &answer.settings, asked, answer.quarters_per_minute)
+        condition(self.contract, &answer.settings, asked, answer.quarters_per_minute, answer.segment.bar.index)
     }
 
     /// The margin at which hearing stopped for the segment that begins here.

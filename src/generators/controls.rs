@@ -2,8 +2,9 @@
 
 use super::encoding::PARTS;
 use crate::contract::{CONDITIONS, Contract, MOST_STYLES};
-use crate::music::{PerPart, Style};
+use crate::music::{BarIndex, PerPart, Style};
 use crate::settings::Settings;
+use std::f32::consts::TAU;
 
 pub type Condition = [f32; CONDITIONS];
 
@@ -13,17 +14,21 @@ const DENSEST: f32 = 0.95;
 
 const ATTRIBUTES: usize = MOST_STYLES;
 const ATTRIBUTES_A_PART: usize = 6;
-const ASKED: usize = 28;
-const TEMPO: usize = 31;
+const ASKED: usize = 32;
+const TEMPO: usize = 35;
+const PHRASE: usize = 36;
 /// Octaves of tempo around 120 that the model knows.
 const TEMPO_RANGE: f32 = 1.5;
 
-/// Style, density and tempo as asked; register and length are left to the model.
+/// Style, density and tempo as asked, and the bar's place in its phrase; register and length are left to the model.
+///
+/// Phrases are counted from the first bar of the song, as they were in training.
 pub fn condition(
     contract: &Contract,
     settings: &Settings,
     asked: &PerPart<bool>,
     quarters_per_minute: f32,
+    bar: BarIndex,
 ) -> Condition {
     let mut condition = [0.0; CONDITIONS];
     let styles = style_weights(settings.style, contract.styles.len());
@@ -36,6 +41,12 @@ pub fn condition(
     }
     let octaves = (quarters_per_minute / 120.0).log2();
     condition[TEMPO] = if octaves.is_finite() { octaves.clamp(-TEMPO_RANGE, TEMPO_RANGE) } else { 0.0 };
+    condition[PHRASE] = 1.0;
+    for (index, bars) in [4, 8].into_iter().enumerate() {
+        let (sine, cosine) = (TAU * bar.0.rem_euclid(bars) as f32 / bars as f32).sin_cos();
+        condition[PHRASE + 1 + 2 * index] = sine;
+        condition[PHRASE + 2 + 2 * index] = cosine;
+    }
     condition
 }
 
@@ -83,15 +94,26 @@ mod tests {
     }
 
     fn with(settings: Settings) -> Condition {
-        condition(&contract(), &settings, &bass_only(), 60.0)
+        condition(&contract(), &settings, &bass_only(), 60.0, BarIndex(8))
     }
 
     #[test]
     fn the_vector_says_what_was_asked() {
         let condition = with(Settings { style: 0.0, density: 0.5, ..Settings::default() });
         let mut expected = [0.0; CONDITIONS];
-        (expected[0], expected[8], expected[9], expected[28], expected[31]) = (1.0, 0.25, 1.0, 1.0, -1.0);
+        (expected[0], expected[12], expected[13], expected[32], expected[35]) = (1.0, 0.25, 1.0, 1.0, -1.0);
+        (expected[36], expected[38], expected[40]) = (1.0, 1.0, 1.0);
         assert_eq!(condition, expected);
+    }
+
+    #[test]
+    fn bars_are_counted_by_fours_and_eights() {
+        let phrase = |bar| {
+            let condition = condition(&contract(), &Settings::default(), &bass_only(), 60.0, BarIndex(bar));
+            condition[36..].iter().map(|value| (value * 100.0).round()).collect::<Vec<_>>()
+        };
+        assert_eq!(phrase(10), [100.0, 0.0, -100.0, 100.0, 0.0]);
+        assert_eq!(phrase(-6), phrase(10));
     }
 
     #[test]
@@ -106,7 +128,7 @@ mod tests {
     fn more_density_never_asks_for_less() {
         for style in [0.0, 3.0, 6.0] {
             let densities =
-                (0..=20).map(|step| with(Settings { style, density: step as f32 / 20.0, ..Settings::default() })[8]);
+                (0..=20).map(|step| with(Settings { style, density: step as f32 / 20.0, ..Settings::default() })[12]);
             let densities: Vec<f32> = densities.collect();
             assert!(densities.is_sorted(), "{densities:?}");
             assert_eq!([densities[0], densities[20]], [0.5 / 4.0, 9.5 / 4.0]);
@@ -115,8 +137,9 @@ mod tests {
 
     #[test]
     fn tempo_stays_in_what_the_model_knows() {
-        let tempo =
-            |quarters_per_minute| condition(&contract(), &Settings::default(), &bass_only(), quarters_per_minute)[31];
+        let tempo = |quarters_per_minute| {
+            condition(&contract(), &Settings::default(), &bass_only(), quarters_per_minute, BarIndex(0))[35]
+        };
         assert_eq!([0.0, -5.0, 1e9, 120.0, f32::NAN].map(tempo), [0.0, 0.0, 1.5, 0.0, 0.0]);
         assert_eq!(tempo(1.0), -1.5);
     }

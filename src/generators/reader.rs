@@ -11,7 +11,8 @@ use crate::contract::{AT_ONCE, CONDITIONS};
 /// What computes the next token's likelihoods from tokens with conditions of `W` numbers. It remembers what it has read, by
 /// the place in the window.
 pub trait Network<const W: usize = CONDITIONS>: Send {
-    /// Reads up to [`AT_ONCE`] tokens that follow the first `past`; returns the logits after the last.
+    /// Reads up to [`AT_ONCE`] tokens that follow the first `past`; returns what is said after the last: the
+    /// outputs of its engine, joined.
     ///
     /// # Errors
     /// In words, when the model cannot be run.
@@ -32,12 +33,12 @@ pub struct Reader<const W: usize = CONDITIONS> {
     firm: usize,
     /// Whether the next reading is the first of an answer.
     at_start: bool,
-    logits: Vec<f32>,
+    outputs: Vec<f32>,
 }
 
 impl<const W: usize> Reader<W> {
     pub fn new(network: Box<dyn Network<W>>) -> Self {
-        Self { network, read: Context::default(), firm: 0, at_start: true, logits: Vec::new() }
+        Self { network, read: Context::default(), firm: 0, at_start: true, outputs: Vec::new() }
     }
 
     /// A new answer begins: what was written one by one is no longer relied on.
@@ -46,7 +47,7 @@ impl<const W: usize> Reader<W> {
         self.read.truncate(self.firm);
     }
 
-    /// Logits after the last token of a context that is not empty. Within an answer it only grows.
+    /// What is said after the last token of a context that is not empty. Within an answer it only grows.
     ///
     /// # Errors
     /// When the network fails; it is then taken to remember nothing.
@@ -57,19 +58,19 @@ impl<const W: usize> Reader<W> {
             self.firm = 0;
         }
         self.at_start = false;
-        done.map(|()| self.logits.as_slice())
+        done.map(|()| self.outputs.as_slice())
     }
 
     fn read_pieces(&mut self, context: &Context<W>) -> Result<(), String> {
-        // The last piece is read in any case: its logits are wanted.
+        // The last piece is read in any case: its outputs are wanted.
         let last = (context.len() - 1) / AT_ONCE;
         let first = (self.read.common_start(context) / AT_ONCE).min(last);
         for piece in first..=last {
             let (from, to) = (piece * AT_ONCE, context.len().min((piece + 1) * AT_ONCE));
             self.read.truncate(from);
-            let logits = self.network.read_piece(from, &context.tokens[from..to], &context.conditions[from..to])?;
-            self.logits.clear();
-            self.logits.extend_from_slice(logits);
+            let outputs = self.network.read_piece(from, &context.tokens[from..to], &context.conditions[from..to])?;
+            self.outputs.clear();
+            self.outputs.extend_from_slice(outputs);
             self.read.extend_from(context, to);
             self.firm = to;
         }
@@ -78,9 +79,9 @@ impl<const W: usize> Reader<W> {
 
     fn read_rest(&mut self, context: &Context<W>) -> Result<(), String> {
         for index in self.read.len()..context.len() {
-            let logits = self.network.read_one(index, context.tokens[index], &context.conditions[index])?;
-            self.logits.clear();
-            self.logits.extend_from_slice(logits);
+            let outputs = self.network.read_one(index, context.tokens[index], &context.conditions[index])?;
+            self.outputs.clear();
+            self.outputs.extend_from_slice(outputs);
             self.read.extend_from(context, index + 1);
         }
         Ok(())

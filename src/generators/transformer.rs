@@ -9,13 +9,17 @@ use super::reader::{Network, Reader};
 use super::rules::{RuleGenerator, tonality_of};
 use super::sampling::{Boldness, Dice, pick};
 use super::{Ask, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
-use crate::contract::{Contract, VOCABULARY};
-use crate::music::{Bar, Chord, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks, Tonality};
+use crate::contract::{Contract, LOUDNESS_CLASSES, VOCABULARY};
+use crate::music::{
+    Bar, Chord, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks, Tonality, Velocity,
+};
 
 /// As `models/obbligato_models/transformer/sample.py` has them, with which the model was judged.
 const CHORD_TEMPERATURE: f32 = 0.5;
 const NOTE_TEMPERATURE: f32 = 1.0;
 const TOP_P: f32 = 0.95;
+/// Nats for a chord that has all of the melody expected in a segment that is not heard yet.
+const FORESIGHT: f32 = 6.0;
 /// With fewer places left in the window, parts are brought to an end.
 const LAST_TOKENS: usize = 8;
 
@@ -82,13 +86,16 @@ struct Pen<'a> {
     asked: Vec<Part>,
     dice: Dice,
     dynamics: Dynamics,
+    /// What the model said last of the loudness of the note it had just read.
+    loudness: Option<[f32; LOUDNESS_CLASSES]>,
     lean: Lean,
 }
 
 /// What is known about the harmony of a segment whose melody is not heard yet.
 ///
-/// Ahead of the melody the model's own chords fit it no better than another song's would (`models/README.md`), so they
-/// are drawn towards the key that was heard and towards the chord the rules expect, which follows phrases and repeats.
+/// Ahead of the melody the model's own chords fit it hardly better than another song's would (`models/README.md`), so
+/// they are drawn towards the melody that the model itself expects, towards the key that was heard, and towards the chord
+/// the rules expect, which follows phrases and repeats.
 #[derive(Debug, Clone, Copy)]
 enum Lean {
     /// The melody is known and says it better.
@@ -118,8 +125,8 @@ impl Lean {
         }
     }
 
-    /// To be added to the logit of a chord.
-    fn towards(self, chord: Option<Chord>) -> f32 {
+    /// To be added to the logit of a chord; `coming` is what the model says of the melody ahead.
+    fn towards(self, chord: Option<Chord>, coming: &Coming) -> f32 {
         match (self, chord) {
             (Self::Nowhere, _) => 0.0,
             // A band that jams plays: silence breeds silence in what it reads of itself.
@@ -127,7 +134,8 @@ impl Lean {
             (Self::Towards { tonality, expected }, Some(chord)) => {
                 let scale = tonality.scale();
                 let outside = chord.classes().filter(|class| !scale.contains(*class)).count() as f32;
-                expected.map_or(0.0, |expected| Self::likeness(chord, expected)) - Self::OUTSIDE * outside
+                let alike = expected.map_or(0.0, |expected| Self::likeness(chord, expected));
+                FORESIGHT * coming.share_in(chord) + alike - Self::OUTSIDE * outside
             }
         }
     }
@@ -136,6 +144,24 @@ impl Lean {
         let members = expected.class_set();
         let shared = chord.classes().filter(|class| members.contains(*class)).count() as f32;
         Self::SHARED * shared + if chord.root == expected.root { Self::ROOT } else { 0.0 }
+    }
+}
+
+/// The melody that the model expects in the coming segment: how likely it is to have each pitch class.
+struct Coming([f32; 12]);
+
+impl Coming {
+    fn of(said: &[f32]) -> Self {
+        let mut chances = [0.0; 12];
+        chances.iter_mut().zip(said).for_each(|(chance, logit)| *chance = 1.0 / (1.0 + (-logit).exp()));
+        Self(chances)
+    }
+
+    /// The share of it that lies on the chord.
+    fn share_in(&self, chord: Chord) -> f32 {
+        const LEAST: f32 = 1e-6;
+        let inside: f32 = chord.classes().map(|class| self.0[class.semitones() as usize]).sum();
+        inside / self.0.iter().sum::<f32>().max(LEAST)
     }
 }
 
@@ -151,10 +177,17 @@ impl<'a> Pen<'a> {
             reader,
             window: contract.window,
             context: Context::of(request, contract),
-            condition: condition(contract, request.settings, &request.parts, request.quarters_per_minute),
+            condition: condition(
+                contract,
+                request.settings,
+                &request.parts,
+                request.quarters_per_minute,
+                request.ask.bar().index,
+            ),
             asked: PARTS.into_iter().filter(|part| request.parts[*part]).collect(),
             dice: Dice::new(request.seed),
-            dynamics: Dynamics::following(request.melody, known_until, request.seed),
+            dynamics: Dynamics::following(request.melody, known_until),
+            loudness: None,
             lean: Lean::of(request),
         }
     }
@@ -196,8 +229,8 @@ impl<'a> Pen<'a> {
         // Half of the knob's way, as the ear measures it: harmony that wanders sounds wrong sooner than a melody that does.
         let temperature = CHORD_TEMPERATURE * self.request.settings.temperature.max(0.0).sqrt();
         let lean = self.lean;
-        let token = self.choose(temperature, |token| match meaning(token) {
-            Some(Meaning::Chord(chord)) => Some(lean.towards(chord)),
+        let token = self.choose(temperature, |token, coming| match meaning(token) {
+            Some(Meaning::Chord(chord)) => Some(lean.towards(chord, coming)),
             _ => None,
         })?;
         self.push(token);
@@ -229,16 +262,27 @@ impl<'a> Pen<'a> {
         write: &mut dyn FnMut(PartNote),
     ) -> Result<(), GeneratorError> {
         let mut urge = self.urge(grammar.part());
-        while let Some(token) = self.next_in(&grammar, std::mem::take(&mut urge))? {
-            self.push(token);
-            if let Some((at, key, duration)) = grammar.take(token) {
-                let (part, start) = (grammar.part(), bar.start + at);
+        let mut chosen: Option<(Ticks, Key, Ticks)> = None;
+        loop {
+            self.loudness = None;
+            let next = self.next_in(&grammar, std::mem::take(&mut urge))?;
+            // Only now has the model said how loud the note before is.
+            if let Some((at, key, duration)) = chosen.take() {
                 let duration = duration.min(silence_after(at, stretches) - at);
-                let velocity = self.dynamics.velocity(part, bar, start, key);
-                write(PartNote::on_grid(part, Note { start, key, duration, velocity }));
+                let note = Note { start: bar.start + at, key, duration, velocity: self.velocity() };
+                write(PartNote::on_grid(grammar.part(), note));
             }
+            let Some(token) = next else { return Ok(()) };
+            self.push(token);
+            chosen = grammar.take(token);
         }
-        Ok(())
+    }
+
+    fn velocity(&mut self) -> Velocity {
+        match self.loudness.take() {
+            Some(loudness) => self.dynamics.velocity(&loudness, &mut self.dice),
+            None => self.dynamics.usual(),
+        }
     }
 
     /// Nats for beginning to play, where a part that was asked for has rested for a while.
@@ -260,7 +304,7 @@ impl<'a> Pen<'a> {
             return Ok(None);
         }
         let temperature = NOTE_TEMPERATURE * self.request.settings.temperature;
-        let token = self.choose(temperature, |token| {
+        let token = self.choose(temperature, |token, _| {
             let begins = matches!(meaning(token), Some(Meaning::Position(_)));
             grammar.allows(token).then_some(if begins { urge } else { 0.0 })
         })?;
@@ -268,11 +312,19 @@ impl<'a> Pen<'a> {
     }
 
     /// `lean` is added to the logit of a token; one without is not allowed here.
-    fn choose(&mut self, temperature: f32, lean: impl Fn(Token) -> Option<f32>) -> Result<Token, GeneratorError> {
-        let logits = self.reader.read(&self.context).map_err(GeneratorError)?;
+    fn choose(
+        &mut self,
+        temperature: f32,
+        lean: impl Fn(Token, &Coming) -> Option<f32>,
+    ) -> Result<Token, GeneratorError> {
+        let said = self.reader.read(&self.context).map_err(GeneratorError)?;
+        let (logits, said) = said.split_at(VOCABULARY);
+        let (loudness, coming) = said.split_at(LOUDNESS_CLASSES);
+        self.loudness = loudness.try_into().ok();
+        let coming = Coming::of(coming);
         let tokens = (0..VOCABULARY as Token).zip(logits);
         let choices: Vec<(Token, f32)> =
-            tokens.filter_map(|(token, logit)| Some((token, logit + lean(token)?))).collect();
+            tokens.filter_map(|(token, logit)| Some((token, logit + lean(token, &coming)?))).collect();
         let chosen = pick(&choices, Boldness { temperature, top_p: TOP_P }, &mut self.dice);
         chosen.ok_or_else(|| GeneratorError("what it computed is not a number".into()))
     }
@@ -307,12 +359,13 @@ fn silence_after(at: Ticks, stretches: &[Stretch]) -> Ticks {
 mod tests {
     use super::*;
     use crate::contract::tests::contract;
-    use crate::music::{Key, PitchClass, Velocity};
+    use crate::music::PitchClass;
     use crate::settings::Settings;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Logits that depend on every token and condition read so far, and on their places, as a real model's do.
+    /// Outputs that depend on every token and condition read so far, and on their places, as a real model's do; loudness
+    /// and the coming melody stand after the tokens.
     ///
     /// What was read piece by piece is remembered with another rounding than what was read one by one.
     struct Hashing {
@@ -340,10 +393,14 @@ mod tests {
         fn logits(&mut self) -> &[f32] {
             let seed = *self.remembered.last().expect("something was read");
             let logit = |token: Token| (mixed(seed ^ u64::from(token)) % 1000) as f32 / 200.0;
-            self.logits = (0..VOCABULARY as Token).map(|token| (self.shape)(token, logit(token))).collect();
+            self.logits = (0..OUTPUTS as Token).map(|token| (self.shape)(token, logit(token))).collect();
             &self.logits
         }
     }
+
+    const LOUDNESS: Token = VOCABULARY as Token;
+    const COMING: Token = LOUDNESS + LOUDNESS_CLASSES as Token;
+    const OUTPUTS: usize = COMING as usize + 12;
 
     fn mixed(number: u64) -> u64 {
         let number = (number ^ (number >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -536,6 +593,86 @@ mod tests {
         }
         // A network that knows nothing would stay inside with about one chord in five.
         assert!(inside > 45, "{inside} of 60 chords are in C major");
+    }
+
+    #[test]
+    fn proposed_chords_have_the_melody_that_is_expected() {
+        let (melody, settings) = (song(8), Settings::default());
+        let share = |shape: fn(Token, f32) -> f32| {
+            let segments = (8..28).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments());
+            let fits = segments.filter(|segment| {
+                let request = request(Ask::Jam(*segment), &melody, &[], &[None], &settings);
+                let chord = answers(&mut transformer(shape), &request)[0].chord.chord.expect("a band that jams plays");
+                chord.class_set().contains(PitchClass::new(8))
+            });
+            fits.count()
+        };
+        // Nobody knows the melody, and everybody expects an A flat.
+        let (blind, foreseeing) = (
+            share(|token, logit| if token >= COMING { -4.0 } else { logit }),
+            share(|token, logit| match token {
+                0..COMING => logit,
+                _ => {
+                    if token == COMING + 8 {
+                        4.0
+                    } else {
+                        -6.0
+                    }
+                }
+            }),
+        );
+        assert!(foreseeing > 30 && foreseeing > blind + 10, "{foreseeing} of 40 chords have it, {blind} by chance");
+    }
+
+    #[test]
+    fn notes_are_as_loud_as_the_model_says() {
+        let (melody, settings) = (song(2), Settings::default());
+        let mean = |shape: fn(Token, f32) -> f32| {
+            let ask = Ask::Arrange(Bar::of_constant_meter(1, Meter::COMMON));
+            let answers = answers(&mut transformer(shape), &request(ask, &melody, &[], &[None, None], &settings));
+            let notes: Vec<f32> = answers
+                .iter()
+                .flat_map(|answer| &answer.notes)
+                .map(|note| f32::from(note.note.velocity.get()))
+                .collect();
+            assert!(notes.len() > 3);
+            notes.iter().sum::<f32>() / notes.len() as f32
+        };
+        let soft = mean(|token, logit| match token {
+            0..LOUDNESS => {
+                if token < 16 {
+                    logit + 2.0
+                } else {
+                    logit
+                }
+            }
+            LOUDNESS..COMING => {
+                if token == LOUDNESS + 3 {
+                    9.0
+                } else {
+                    -9.0
+                }
+            }
+            _ => logit,
+        });
+        let loud = mean(|token, logit| match token {
+            0..LOUDNESS => {
+                if token < 16 {
+                    logit + 2.0
+                } else {
+                    logit
+                }
+            }
+            LOUDNESS..COMING => {
+                if token == LOUDNESS + 9 {
+                    9.0
+                } else {
+                    -9.0
+                }
+            }
+            _ => logit,
+        });
+        assert!((30.0..42.0).contains(&(loud - soft)), "{soft} {loud}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The ONNX file of a model: checked before any backend sees it, and given a fixed length. Pure.
 
-use crate::contract::{AT_ONCE, CONDITIONS, Contract, ContractError, VOCABULARY};
+use crate::contract::{AT_ONCE, CONDITIONS, Contract, ContractError, OUTPUTS};
 use prost::Message;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -113,11 +113,13 @@ fn inputs(contract: &Contract) -> Vec<Port> {
 fn outputs(contract: &Contract) -> Vec<Port> {
     let tokens = Size::AndTokens(0);
     let new = cache_shape(contract, tokens);
-    vec![
-        Port { name: "logits", data: DataType::Float, shape: vec![Size::Fixed(1), tokens, Size::Fixed(VOCABULARY)] },
-        Port { name: "new_k", data: DataType::Float, shape: new.clone() },
-        Port { name: "new_v", data: DataType::Float, shape: new },
-    ]
+    let said = OUTPUTS.map(|(name, size)| Port {
+        name,
+        data: DataType::Float,
+        shape: vec![Size::Fixed(1), tokens, Size::Fixed(size)],
+    });
+    let caches = ["new_k", "new_v"].map(|name| Port { name, data: DataType::Float, shape: new.clone() });
+    said.into_iter().chain(caches).collect()
 }
 
 fn cache_shape(contract: &Contract, places: Size) -> Vec<Size> {
@@ -244,7 +246,7 @@ mod tests {
             let of_length = |length: usize| sizes.iter().filter(|size| **size == length as i64).count();
             assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
             assert_eq!(of_length(file.contract.window + tokens), 1, "the mask");
-            assert!(of_length(tokens) >= 7, "{sizes:?}");
+            assert!(of_length(tokens) >= 9, "{sizes:?}");
         }
     }
 
@@ -277,7 +279,7 @@ mod tests {
                 entry.expect("the key is there").value = value.to_owned();
             })
         };
-        assert!(error(&set("encoding", "7")).contains("was exported for encoding 7, this build reads 1"));
+        assert!(error(&set("encoding", "7")).contains("was exported for encoding 7, this build reads 2"));
         assert!(error(&set("head_size", "31")).contains("has no input `past_k` of type float ["));
         assert!(error(&changed(|proto| proto.metadata_props.clear())).contains("was not made for Obbligato"));
         let renamed = changed(|proto| graph(proto).input[0].name = "tokens".into());

@@ -8,19 +8,21 @@ pub struct Style(u8);
 
 impl Style {
     /// In palette order. The embedded model's contract is tested against this.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 9] = [
         "Chorale",
         "Hymn",
+        "Quartet",
         "Romantic song",
         "Arpeggio ballad",
         "Broken-chord ballad",
         "Block-chord ballad",
         "Driving pop",
+        "Rock band",
     ];
     pub const COUNT: usize = Self::NAMES.len();
     /// The knob's end: positions run from 0 to this.
     pub const LAST_POSITION: f32 = (Self::COUNT - 1) as f32;
-    pub const DEFAULT_POSITION: f32 = 3.0;
+    pub const DEFAULT_POSITION: f32 = 4.0;
 
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT as u8).map(Self)
@@ -66,7 +68,7 @@ impl StyleWeights {
     }
 }
 
-/// What the knob shows: `Hymn`, or `Hymn 70 % + Romantic song 30 %`.
+/// What the knob shows: `Hymn`, or `Hymn 70 % + Quartet 30 %`.
 pub fn position_text(position: f32) -> String {
     let weights = StyleWeights::at(position).0;
     let mut shares = Style::all().zip(weights).filter_map(|(style, weight)| {
@@ -109,13 +111,13 @@ mod tests {
 
     #[test]
     fn knob_text_reads_back() {
-        for step in 0..=600 {
+        for step in 0..=100 * (Style::COUNT - 1) {
             let position = step as f32 / 100.0;
             let text = position_text(position);
             let back = position_from_text(&text).unwrap_or_else(|| panic!("{text}"));
             assert!((back - position).abs() < 0.006, "{position} -> {text} -> {back}");
         }
-        assert_eq!(position_from_text("romantic"), Some(2.0));
+        assert_eq!(position_from_text("romantic"), Some(3.0));
         assert_eq!(position_from_text("b"), None, "two styles begin with b");
     }
 }

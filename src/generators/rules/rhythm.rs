@@ -208,6 +208,8 @@ impl Texture {
             chords: needs(0.45, 0.95, NEVER), bass: needs(0.45, 0.85, NEVER), gate: 1.0, touch: 0.92, stay: 0.0 },
         Self { figure: Figure::Choral, bass_figure: BassFigure::Held, groove: Groove::Soft, voices: 3,
             chords: needs(0.6, 0.95, NEVER), bass: needs(0.7, NEVER, NEVER), gate: 1.0, touch: 0.95, stay: 0.1 },
+        Self { figure: Figure::Choral, bass_figure: BassFigure::Walk, groove: Groove::Soft, voices: 3,
+            chords: needs(0.3, 0.6, NEVER), bass: needs(0.4, 0.8, NEVER), gate: 0.9, touch: 0.95, stay: 0.2 },
         Self { figure: Figure::AfterBeat, bass_figure: BassFigure::RootFifth, groove: Groove::Soft, voices: 3,
             chords: needs(0.2, 0.42, 0.97), bass: needs(0.75, NEVER, NEVER), gate: 0.75, touch: 0.9, stay: 0.3 },
         Self { figure: Figure::Arpeggio, bass_figure: BassFigure::Held, groove: Groove::SideStick, voices: 4,
@@ -218,6 +220,8 @@ impl Texture {
             chords: needs(0.35, 0.8, NEVER), bass: needs(0.75, 0.45, NEVER), gate: 0.92, touch: 1.0, stay: 0.35 },
         Self { figure: Figure::Block, bass_figure: BassFigure::Pump, groove: Groove::Backbeat, voices: 3,
             chords: needs(0.1, 0.45, NEVER), bass: needs(0.1, 0.35, NEVER), gate: 0.6, touch: 1.1, stay: 0.45 },
+        Self { figure: Figure::Block, bass_figure: BassFigure::Pump, groove: Groove::Backbeat, voices: 3,
+            chords: needs(0.1, 0.3, 0.9), bass: needs(0.05, 0.2, 0.95), gate: 0.45, touch: 1.2, stay: 0.55 },
     ];
 
     /// Neighbouring styles blend: what is a number lies between theirs, and the figures take turns by bars, the later
@@ -303,10 +307,10 @@ mod tests {
     fn the_style_knob_blends_its_neighbours() {
         let figures = |position| (0..4).map(|bar| Texture::at(position, bar).figure).collect::<Vec<_>>();
         use Figure::{Arpeggio, Rocking};
-        assert_eq!(figures(3.0), [Arpeggio; 4]);
-        assert_eq!(figures(3.25), [Arpeggio, Arpeggio, Arpeggio, Rocking]);
-        assert_eq!(figures(3.5), [Arpeggio, Rocking, Arpeggio, Rocking]);
-        let between = Texture::at(5.5, 0).touch;
+        assert_eq!(figures(4.0), [Arpeggio; 4]);
+        assert_eq!(figures(4.25), [Arpeggio, Arpeggio, Arpeggio, Rocking]);
+        assert_eq!(figures(4.5), [Arpeggio, Rocking, Arpeggio, Rocking]);
+        let between = Texture::at(6.5, 0).touch;
         assert!((between - 1.05).abs() < 1e-6, "{between}");
     }
 }

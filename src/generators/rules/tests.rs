@@ -511,7 +511,7 @@ prop_compose! {
         meter in any_meter(),
         playing in proptest::sample::select(vec![Playing::Jam, Playing::Arrange]),
         plan in proptest::collection::vec(proptest::collection::vec(any_chord(), 1..=2), 0..4),
-        (style, density, temperature) in (0.0f32..6.0, 0.0f32..=1.0, 0.1f32..=2.0),
+        (style, density, temperature) in (0.0f32..8.0, 0.0f32..=1.0, 0.1f32..=2.0),
         quarters_per_minute in 40.0f32..240.0,
         seed in 0..u64::MAX / 2,
     ) -> Session {
