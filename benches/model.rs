@@ -1,6 +1,7 @@
 //! How fast the model inside the plugin answers: `cargo bench --bench model`, with `OBBLIGATO_BACKEND` and
 //! `OBBLIGATO_ONNXRUNTIME` to choose the backend.
 
+use obbligato::contract::CONDITIONS;
 use obbligato::generators::library::{self, GeneratorChoice};
 use obbligato::generators::{Ask, Request, SegmentAnswer};
 use obbligato::model::{ModelSource, Run, open_model};
@@ -29,7 +30,7 @@ fn main() {
     let mut memory = model.memory().expect("there is room");
     for (run, tokens, name) in [(Run::One, 1, "token"), (Run::Piece, 32, "piece of 32")] {
         for past in [32, 256, 448] {
-            let (ids, conditions) = (vec![100; tokens], vec![[0.1; 32]; tokens]);
+            let (ids, conditions) = (vec![100; tokens], vec![[0.1; CONDITIONS]; tokens]);
             let time = median((0..60).map(|_| {
                 let begun = Instant::now();
                 model.read(&mut memory, run, past, &ids, &conditions).expect("it fits the window");

@@ -4,6 +4,8 @@
 //! in a process of their own, with ONNX Runtime.
 #![cfg(feature = "inference")]
 
+use obbligato::contract::{CONDITIONS, VOCABULARY};
+use obbligato::generators::controls::Condition;
 use obbligato::generators::library::{self, GeneratorChoice};
 use obbligato::generators::{Ask, PartNote, Request, SegmentAnswer};
 use obbligato::model::{Memory, Model, ModelSource, Run, installed_models, open_model};
@@ -23,12 +25,14 @@ struct Reference {
     values: Vec<Vec<f32>>,
     mean: Vec<f32>,
     logsumexp: Vec<f32>,
+    loudness: Vec<Vec<f32>>,
+    coming: Vec<Vec<f32>>,
 }
 
 #[derive(Deserialize)]
 struct Stretch {
     tokens: usize,
-    cond: [f32; 32],
+    cond: Vec<f32>,
 }
 
 impl Reference {
@@ -36,17 +40,22 @@ impl Reference {
         serde_json::from_str(include_str!("../models/parity/accompanist.json")).expect("the reference is well formed")
     }
 
-    fn conditions(&self) -> Vec<[f32; 32]> {
-        self.cond.iter().flat_map(|stretch| vec![stretch.cond; stretch.tokens]).collect()
+    fn conditions(&self) -> Vec<Condition> {
+        let condition = |stretch: &Stretch| Condition::try_from(stretch.cond.as_slice()).expect("the right length");
+        self.cond.iter().flat_map(|stretch| vec![condition(stretch); stretch.tokens]).collect()
     }
 
-    /// The largest difference of any number that is kept of these logits, which follow token `index`.
-    fn difference(&self, index: usize, logits: &[f32]) -> f32 {
+    /// The largest difference of any number that is kept of these outputs, which follow token `index`.
+    fn difference(&self, index: usize, outputs: &[f32]) -> f32 {
+        let (logits, beside) = outputs.split_at(VOCABULARY);
+        let expected = self.loudness[index].iter().chain(&self.coming[index]);
+        assert_eq!(beside.len(), expected.clone().count());
+        let beside = beside.iter().zip(expected).map(|(value, expected)| value - expected);
         let best = self.best[index].iter().zip(&self.values[index]).map(|(token, value)| logits[*token] - value);
         let mean = logits.iter().sum::<f32>() / logits.len() as f32 - self.mean[index];
         let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
         let sum = sum.ln() as f32 - self.logsumexp[index];
-        best.chain([mean, sum]).map(f32::abs).fold(0.0, |largest, difference| {
+        best.chain(beside).chain([mean, sum]).map(f32::abs).fold(0.0, |largest, difference| {
             if difference > largest || difference.is_nan() { difference } else { largest }
         })
     }
@@ -63,8 +72,8 @@ fn model() -> Arc<Model> {
     open_model(&ModelSource::Embedded, Runtime::get(&choice())).expect("the embedded model can be played")
 }
 
-/// Logits after the last token, read in pieces.
-fn read_pieces(model: &Model, memory: &mut Memory, ids: &[u16], conditions: &[[f32; 32]]) -> Vec<f32> {
+/// What is said after the last token, read in pieces.
+fn read_pieces(model: &Model, memory: &mut Memory, ids: &[u16], conditions: &[Condition]) -> Vec<f32> {
     let mut logits = Vec::new();
     for (piece, tokens) in ids.chunks(32).enumerate() {
         let past = 32 * piece;
@@ -86,7 +95,7 @@ fn the_backend_is_the_one_that_is_tested() {
 }
 
 #[test]
-fn logits_are_those_of_the_reference_token_by_token() {
+fn outputs_are_those_of_the_reference_token_by_token() {
     let (reference, model) = (Reference::read(), model());
     let (mut memory, conditions) = (model.memory().expect("there is room"), reference.conditions());
     assert_eq!(conditions.len(), reference.ids.len());
@@ -98,7 +107,7 @@ fn logits_are_those_of_the_reference_token_by_token() {
 }
 
 #[test]
-fn logits_are_those_of_the_reference_in_pieces() {
+fn outputs_are_those_of_the_reference_in_pieces() {
     let (reference, model) = (Reference::read(), model());
     let (mut memory, conditions) = (model.memory().expect("there is room"), reference.conditions());
     for end in 1..=reference.ids.len() {
@@ -128,7 +137,7 @@ fn what_was_read_before_does_not_change_a_bit() {
 fn what_does_not_fit_the_window_is_an_error() {
     let model = model();
     let mut memory = model.memory().expect("there is room");
-    let (window, condition) = (model.contract().window, [[0.0; 32]; 33]);
+    let (window, condition) = (model.contract().window, [[0.0; CONDITIONS]; 33]);
     for (run, past, tokens) in
         [(Run::One, window, 1), (Run::Piece, window - 3, 4), (Run::Piece, 0, 33), (Run::One, 0, 2)]
     {
