@@ -1,15 +1,26 @@
-"""What the network is shown and what it is asked."""
+"""What the network is shown and what it is asked, and that runs go on, stop and divide as they should."""
 
+import csv
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
+import mido
 import numpy as np
+import pytest
 import torch
 
+from obbligato_models import dataset
 from obbligato_models import encoding as e
 from obbligato_models.dataset import Run
 from obbligato_models.encoding import Bar, Note
-from obbligato_models.transformer import train
-from obbligato_models.transformer.train import Windows
+from obbligato_models.transformer import report, train
+from obbligato_models.transformer.model import Shape
+from obbligato_models.transformer.train import Plan, Windows
+
+TINY = Shape(32, 1, 2)
 
 
 def runs() -> list[Run]:
@@ -31,7 +42,7 @@ def test_weights_name_what_the_model_chooses():
     kinds = train.token_kinds()
     #                 BAR POS  NOTE  CHORD  CHORD  PART POS NOTE PART END
     assert train.target_weights(e.encode(bar), kinds, False) == [0, low, low, chord, chord, 0, 1, 1, 1, 1]
-    assert train.target_weights(e.encode(bar), kinds, True) == [0, low, low] + [0] * 7
+    assert train.target_weights(e.encode(bar), kinds, True) == [0, low, low, chord, chord, 0, 0, 0, 0, 0]
 
 
 def test_the_same_seed_gives_the_same_window():
@@ -72,22 +83,125 @@ def test_hidden_tokens_are_seen_in_their_own_bar_only():
 
 
 def test_rates_rise_stay_and_fall():
-    assert train.rate(0, 100, 0) < 0.05
-    assert train.rate(20, 100, 500) == 1
-    assert train.FLOOR <= train.rate(99, 100, 500) < 0.05
+    assert train.rate(0, 0) < 0.05
+    assert train.rate(0.2, 500) == 1
+    assert train.FLOOR <= train.rate(0.99, 500) < 0.05
 
 
-def test_a_small_network_learns_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    from obbligato_models.transformer.model import Shape
+def test_processes_share_the_windows_of_a_step():
+    windows = Windows(runs())
+    whole = windows.batch(3, size=4)
+    shares = [windows.batch(3, size=4, share=(rank, 2)) for rank in range(2)]
+    assert (whole["ids"][0::2] == shares[0]["ids"]).all() and (whole["ids"][1::2] == shares[1]["ids"]).all()
 
-    monkeypatch.setattr(train, "BATCH", 2)
-    monkeypatch.setattr(train, "VALIDATE_STEPS", 10**9)
+
+def divided() -> list[Run]:
     music = runs()
     music[3].split = "validation"
-    train.train(music, tmp_path, 0.03, Shape(32, 1, 2), compiled=False)
+    return music
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_learns_goes_on_where_it_stopped_and_leaves_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "VALIDATE_STEPS", 20)
+    monkeypatch.setattr(train, "SAMPLE_STEPS", 30)
+    monkeypatch.setattr(train, "SAMPLED_BARS", 4)
+    monkeypatch.setattr(train, "COLLECTED", 2)
+    train.train(divided(), tmp_path, Plan(1, steps=20, batch=2), TINY)
     first = torch.load(tmp_path / "last.pt", weights_only=True)
-    train.train(music, tmp_path, 0.06, Shape(32, 1, 2), compiled=False)
+    train.train(divided(), tmp_path, Plan(1, steps=40, batch=2), TINY)
     second = torch.load(tmp_path / "last.pt", weights_only=True)
-    assert second["step"] > first["step"] > 0
-    assert second["elapsed"] >= 3.5 > first["elapsed"]
+    assert (first["step"], second["step"]) == (20, 40) and second["elapsed"] > first["elapsed"] > 0
     assert set(second["controls"]) == {"bass", "chords", "counter", "styles"}
+    moments = second["optimisers"][1]["state"][0]["step"]
+    assert int(moments) == 40
+    lines = logged(tmp_path)
+    assert [line["step"] for line in lines] == ["20", "40"]
+    assert float(lines[1]["loss"]) < float(lines[0]["loss"]) - 0.5
+    assert "jam coming" in lines[0]["validation"]
+    samples = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert samples == ["step000030-pop909-jam.mid", "step000030-pop909-known.mid"]
+    tracks = [track.name for track in mido.MidiFile(tmp_path / "samples" / samples[0]).tracks]
+    assert tracks[1:3] == ["Melody", "Bass"]
+
+
+def test_time_is_a_budget_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "COLLECTED", 2)
+    train.train(divided(), tmp_path, Plan(minutes=0.01, batch=2), TINY)
+    first = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert first["step"] > 0 and first["elapsed"] >= 0.6
+
+
+def test_a_loss_that_is_no_number_stops_and_the_last_good_weights_stay(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="step 0: the loss is nan.*nothing was saved"):
+        spoilt_at(0, tmp_path, monkeypatch)
+    with pytest.raises(SystemExit, match="step 3: the loss is nan.*last.pt holds the last good weights"):
+        spoilt_at(3, tmp_path, monkeypatch)
+    kept = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert kept["step"] == 2 and all(value.isfinite().all() for value in kept["model"].values())
+
+
+def spoilt_at(step: int, folder: Path, monkeypatch) -> None:
+    """Saves after each step that is good."""
+    drawn = Windows.batch
+
+    def batch(self, at, *rest, **named):
+        found = drawn(self, at, *rest, **named)
+        if at == step:
+            found["cond"][0, 0] = float("nan")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Windows, "batch", batch)
+        patch.setattr(train, "SAVE_MINUTES", 0)
+        train.train(divided(), folder, Plan(1, steps=20, batch=2), TINY)
+
+
+TRAINING = """
+from obbligato_models.transformer import train
+
+train.COLLECTED = 0  # What a process plays along with is its own, so that windows would differ.
+train.main()
+"""
+
+
+def test_two_processes_learn_as_one_does(tmp_path):
+    dataset.save(tmp_path / "songs.npz", divided(), {})
+    (tmp_path / "training.py").write_text(TRAINING)
+    models = str(Path(train.__file__).parents[2])
+    options = ["--dataset", str(tmp_path / "songs.npz"), "--tiny", "--no-compile", "--steps", "40", "--batch", "4"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    losses = {}
+    for name, starter in (("one", []), ("two", torchrun)):
+        command = [sys.executable, *starter, str(tmp_path / "training.py"), *options, "--threads", "1"]
+        command += ["--run-folder", str(tmp_path / name)]
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": models}, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        losses[name] = [float(line["loss"]) for line in logged(tmp_path / name)]
+    assert len(losses["one"]) == 2 and losses["one"][1] < losses["one"][0] - 0.5
+    assert np.allclose(losses["two"], losses["one"], rtol=0.02)
+    weights = [torch.load(tmp_path / name / "last.pt", weights_only=True)["model"] for name in losses]
+    apart = torch.cat([(weights[0][key] - weights[1][key]).flatten() for key in weights[0]]).norm()
+    size = torch.cat([value.flatten() for value in weights[0].values()]).norm()
+    assert apart < 0.1 * size
+
+
+def test_the_report_draws_a_log(tmp_path, monkeypatch, capsys):
+    log = "step,seconds,tokens a second,rate,loss,chords,parts,loudness,coming,validation\n"
+    log += "20,30.5,7000,0.3,8.2,5.5,nan,2.4,5.2,\n"
+    log += "40,60.1,7100,1.0,5.6,4.1,5.1,2.1,2.8,known chords=2.5 jam coming=2.0\n"
+    (tmp_path / "log.csv").write_text(log)
+    columns, checked = report.read_log(tmp_path / "log.csv")
+    assert columns["loss"].tolist() == [8.2, 5.6] and sorted(checked) == ["jam coming", "known chords"]
+    assert checked["known chords"].tolist() == [[60.1 / 60, 2.5]]
+    assert report.smooth(np.array([1.0, 3.0, 5.0]), 2).tolist() == [1, 2, 4]
+    monkeypatch.setattr("sys.argv", ["report", "--run", str(tmp_path), "--out", str(tmp_path / "p" / "log.png")])
+    report.main()
+    assert (tmp_path / "p" / "log.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "log.csv").write_text("")
+    with pytest.raises(SystemExit, match="has no lines of training"):
+        report.main()

@@ -1,32 +1,39 @@
 """Trains the accompaniment transformer for a given time in all, going on from the run's checkpoint where there is one.
 
 python -m obbligato_models.transformer.train --dataset data/songs.npz --run runs/accompanist --minutes 30
+torchrun --nproc_per_node 4 -m obbligato_models.transformer.train --dataset data/songs.npz --run-folder runs/accompanist
+
+The run's folder gets `last.pt`, `log.csv` and `samples/`; docs/training.md says what the numbers mean.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import dataset, styles
 from .. import encoding as e
 from ..dataset import Run
 from ..encoding import Bar, Note
+from . import device
+from .device import Process
 from .model import Shape, Transformer
 
 SEED = 7
 BATCH = 8
+"""Windows a step, of all processes together."""
 LENGTH = 512
 MUON_RATE = 3e-3
 ADAM_RATE = 3e-3
@@ -37,7 +44,10 @@ COOL_DOWN = 0.45
 FLOOR = 0.03
 CLIP = 1.0
 SAVE_MINUTES = 3
+LOG_STEPS = 20
 VALIDATE_STEPS = 200
+SAMPLE_STEPS = 2000
+SAMPLED_BARS = 16
 
 SOURCES = {
     "pop909": 0.5,
@@ -90,11 +100,11 @@ class SelfMade:
 
 
 class Windows:
-    """Draws training windows from runs. The same seed and number give the same window."""
+    """Draws training windows from runs, each source by its share. The same seed and number give the same window."""
 
-    def __init__(self, runs: list[Run]):
-        self.sources = [s for s in SOURCES if any(r.source == s for r in runs)]
-        self.shares = np.array([SOURCES[s] for s in self.sources])
+    def __init__(self, runs: Sequence[Run], shares: Mapping[str, float] = SOURCES):
+        self.sources = [s for s in shares if any(r.source == s for r in runs)]
+        self.shares = np.array([shares[s] for s in self.sources])
         self.shares /= self.shares.sum()
         self.runs = {s: [r for r in runs if r.source == s] for s in self.sources}
         self.bars = {s: np.cumsum([r.bars for r in self.runs[s]]) for s in self.sources}
@@ -181,8 +191,11 @@ class Windows:
     def with_parts(self) -> list[Run]:
         return [r for s in self.sources for r in self.runs[s] if r.parts]
 
-    def batch(self, step: int, size: int = BATCH, seed: int = SEED, known: bool | None = None) -> dict[str, Tensor]:
-        windows = [self.draw((seed, step, i), known) for i in range(size)]
+    def batch(
+        self, step: int, size: int = BATCH, seed: int = SEED, known: bool | None = None, share: tuple[int, int] = (0, 1)
+    ) -> dict[str, Tensor]:
+        """The windows of a step. `share` is a process's rank and their count: it has every count-th window."""
+        windows = [self.draw((seed, step, i), known) for i in range(share[0], size, share[1])]
         return {key: torch.from_numpy(np.stack([w[key] for w in windows])) for key in windows[0]}
 
 
@@ -314,7 +327,7 @@ def moved(note: Note, rng: random.Random) -> Note:
 def may_look(batch: dict[str, Tensor]) -> Tensor:
     """bool [B, 1, T, T]: causal, within the excerpt, and hidden tokens only within their own bar."""
     excerpt, bar, hidden = (batch[key][:, :-1] for key in ("excerpt", "bar", "hidden"))
-    causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
+    causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool, device=bar.device).tril()
     same_excerpt = excerpt[:, :, None] == excerpt[:, None, :]
     same_bar = bar[:, :, None] == bar[:, None, :]
     return (causal & same_excerpt & (same_bar | ~hidden[:, None, :])).unsqueeze(1)
@@ -322,8 +335,10 @@ def may_look(batch: dict[str, Tensor]) -> Tensor:
 
 def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Weighted mean loss, and the plain means over chord tokens, part tokens, loudness and the coming melody."""
+    where = device.device_of(model)
+    batch = device.on_device(batch, where)
     ids, weight = batch["ids"], batch["weight"][:, 1:].flatten()
-    with torch.autocast("cpu", torch.bfloat16):
+    with device.autocast(where):
         outputs = model(ids[:, :-1], batch["cond"][:, :-1], may_look(batch))
     target = batch["target"][:, 1:].flatten()
     each = F.cross_entropy(outputs.logits.flatten(0, 1).float(), target, reduction="none")
@@ -348,10 +363,9 @@ def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     return loss + LOUDNESS_WEIGHT * loudness + COMING_WEIGHT * coming, found
 
 
-def rate(elapsed: float, budget: float, step: int) -> float:
-    """Trapezoid by time: warm-up by steps, flat, then down to FLOOR."""
-    left = 1 - elapsed / budget
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * max(FLOOR, min(1.0, left / COOL_DOWN))
+def rate(done: float, step: int) -> float:
+    """Trapezoid: warm-up by steps, flat, then down to FLOOR. `done` is the share of the time or of the steps."""
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * max(FLOOR, min(1.0, (1 - done) / COOL_DOWN))
 
 
 def optimisers(model: Transformer) -> list[torch.optim.Optimizer]:
@@ -375,13 +389,13 @@ def validate(model: Transformer, windows: Windows, batches: int = 4) -> dict[str
     return results
 
 
-def collect(model: Transformer, runs: Sequence[Run], seed: int) -> list[SelfMade]:
+def collect(model: Transformer, runs: Sequence[Run], seed: int, count: int = COLLECTED) -> list[SelfMade]:
     """Lets the model jam along with excerpts of training songs, so that it learns to go on from its own playing."""
     from .. import export
     from . import sample
 
     rng = random.Random(seed)
-    chosen = [r for r in rng.choices(runs, [r.bars for r in runs], k=COLLECTED) if r.parts and r.bars >= 4]
+    chosen = [r for r in rng.choices(runs, [r.bars for r in runs], k=count) if r.parts and r.bars >= 4]
     firsts = [rng.randrange(max(1, r.bars - COLLECTED_BARS)) for r in chosen]
     requests = []
     for number, (run, first) in enumerate(zip(chosen, firsts, strict=True)):
@@ -393,106 +407,237 @@ def collect(model: Transformer, runs: Sequence[Run], seed: int) -> list[SelfMade
                 bars, [cond] * len(bars), [run.parts] * len(bars), seed=seed + number, lead=rng.choice(LEADS)
             )
         )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # Steps of sampling are small: two threads mostly wait for each other.
-    answers = sample.play(export.stepper(model), requests)
-    torch.set_num_threads(threads)
+    answers = one_thread(lambda: sample.play(export.stepper(copy.deepcopy(model).cpu()), requests))
     return [SelfMade(*made) for made in zip(chosen, firsts, answers, strict=True)]
 
 
-def save(path: Path, model: Transformer, opts: list, step: int, elapsed: float, controls: dict) -> None:
-    state = {
-        "shape": asdict(model.shape),
-        "model": model.state_dict(),
-        "optimisers": [o.state_dict() for o in opts],
-        "step": step,
-        "elapsed": elapsed,
-        "controls": controls,
-    }
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+def one_thread(play: Callable[[], list[list[Bar]]]) -> list[list[Bar]]:
+    """Steps of sampling are small: two threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return play()
+    finally:
+        torch.set_num_threads(threads)
 
 
-def train(runs: list[Run], folder: Path, minutes: float, shape: Shape, compiled: bool) -> None:
-    torch.manual_seed(SEED)
+class Spoilt(Exception):
+    """The loss is not a number any more."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, in all."""
+
+    minutes: float
+    steps: int | None = None
+    """Instead of minutes, where runs are to be compared."""
+    batch: int = BATCH
+
+    def done(self, step: int, seconds: float) -> float:
+        """The share that is behind, 0..1 and more."""
+        return step / self.steps if self.steps else seconds / (60 * self.minutes)
+
+
+class Log:
+    """log.csv: a line every LOG_STEPS, means since the line before. The processes' means; written by the first."""
+
+    def __init__(self, path: Path, process: Process):
+        self.path, self.process = path, process
+        self.recent: list[list[float]] = []
+        if process.first and not path.exists():
+            self.write(["step", "seconds", "tokens a second", "rate", "loss", *PARTS_OF_LOSS, "validation"])
+
+    def write(self, row: list) -> None:
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerow(row)
+
+    def add(self, loss: float, parts: dict[str, float]) -> None:
+        self.recent.append([loss, *(parts[kind] for kind in PARTS_OF_LOSS)])
+
+    def line(self, step: int, seconds: float, speed: float, factor: float, checked: dict[str, float]) -> None:
+        means = [round(x, 4) for x in self.process.mean(np.nanmean(self.recent, 0).tolist())]
+        self.recent = []
+        if self.process.first:
+            row = [step, round(seconds, 1), round(speed), round(factor, 4), *means]
+            self.write([*row, " ".join(f"{k}={v:.3f}" for k, v in checked.items())])
+            print(*row, checked or "", flush=True)
+
+
+class Trainer:
+    """A run: the network, its optimisers and where it stands."""
+
+    def __init__(self, runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape, process: Process, compiled: bool):
+        torch.manual_seed(SEED)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.plan, self.process, self.last = folder, plan, process, folder / "last.pt"
+        training = [r for r in runs if r.split == "train"]
+        self.held_out_runs = [r for r in runs if r.split == "validation"]
+        self.windows, self.held_out = Windows(training), Windows(self.held_out_runs)
+        self.controls = styles.controls(training)
+        self.model = Transformer(shape).to(process.device)
+        self.optimisers = optimisers(self.model)
+        self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
+        self.step, self.before, self.collected = 0, 0.0, 0
+        if self.last.exists():
+            self.resume()
+        joined = process.joined(self.model)
+        self.forward = torch.compile(joined) if compiled else joined
+        self.log = Log(folder / "log.csv", process)
+
+    def resume(self) -> None:
+        saved = torch.load(self.last, map_location=self.process.device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.step, self.before = saved["step"], saved["elapsed"]
+        if self.process.first:
+            print(f"goes on from step {self.step}, {self.before / 60:.1f} min")
+
+    def run(self) -> None:
+        """To the plan's end. Raises Spoilt; the checkpoint then has the last weights whose loss was a number."""
+        self.batch_loss()[0].backward()  # Compiles before the clock starts.
+        self.model.zero_grad()
+        first_step, self.saved_at = self.step, time.monotonic()
+        self.started = self.saved_at - self.before
+        while True:
+            seconds = self.process.from_first(self.seconds())
+            done = self.plan.done(self.step, seconds)
+            if done >= 1:
+                break
+            self.play_along(done)
+            factor = rate(done, self.step)
+            self.learn(factor)
+            if self.step % LOG_STEPS == 0:
+                speed = (self.step - first_step) * self.plan.batch * LENGTH / max(1e-3, seconds - self.before)
+                checked = self.check() if self.step % VALIDATE_STEPS == 0 else {}
+                self.log.line(self.step, seconds, speed, factor, checked)
+            if self.step % SAMPLE_STEPS == 0 and self.process.first:
+                self.play_samples()
+        self.save()
+
+    def seconds(self) -> float:
+        """Of training, in all."""
+        return time.monotonic() - self.started
+
+    def batch_loss(self) -> tuple[Tensor, dict[str, float]]:
+        share = self.process.rank, self.process.count
+        return losses(self.forward, self.windows.batch(self.step, self.plan.batch, share=share))
+
+    def learn(self, factor: float) -> None:
+        for optimiser, rates in zip(self.optimisers, self.rates, strict=True):
+            for group, value in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = value * factor
+        loss, parts = self.batch_loss()
+        loss.backward()
+        size = float(nn.utils.clip_grad_norm_(self.model.parameters(), CLIP))
+        # Of all processes' gradients, so that they agree; a loss that is no number has such gradients.
+        if not math.isfinite(size):
+            raise Spoilt(f"step {self.step}: the loss is {loss.item()}, the gradient {size}")
+        if time.monotonic() - self.saved_at > SAVE_MINUTES * 60:
+            self.save()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.model.zero_grad(set_to_none=True)
+        self.step += 1
+        self.log.add(loss.item(), parts)
+
+    def play_along(self, done: float) -> None:
+        due = sum(done >= share for share in COLLECT_AT)
+        if due > self.collected:
+            self.collected = due
+            count = COLLECTED // self.process.count
+            self.windows.self_made = collect(
+                self.model, self.windows.with_parts(), SEED + due + 1000 * self.process.rank, count
+            )
+            if self.process.first:
+                print(f"{len(self.windows.self_made)} songs played along with", flush=True)
+
+    def check(self) -> dict[str, float]:
+        return validate(self.model, self.held_out) if self.process.first else {}
+
+    def play_samples(self) -> None:
+        try:
+            paths = sample_files(self.model, self.held_out_runs, self.folder / "samples", f"step{self.step:06d}")
+            print(*(path.name for path in paths), flush=True)
+        except Exception as problem:  # Hours of training do not end for want of something to listen to.
+            print(f"no samples: {type(problem).__name__}: {problem}", flush=True)
+
+    def save(self) -> None:
+        """By the first process, unless a weight is no number."""
+        self.saved_at = time.monotonic()
+        if not self.process.first or not all(value.isfinite().all() for value in self.model.parameters()):
+            return
+        state = {
+            "shape": asdict(self.model.shape),
+            "model": self.model.state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "step": self.step,
+            "elapsed": self.seconds(),
+            "controls": self.controls,
+        }
+        part = self.last.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.last)
+
+
+def sample_files(model: Transformer, runs: Sequence[Run], folder: Path, name: str) -> list[Path]:
+    """The longest held-out song of each source, played with the melody known and as a jam: .mid files with melody and
+    answer."""
+    from .. import export
+    from ..evaluate import answers, excerpts, midi
+    from . import sample
+
+    longest: dict[str, Run] = {}
+    for run in runs:
+        if run.parts and (run.source not in longest or run.bars > longest[run.source].bars):
+            longest[run.source] = run
+    ways = [(excerpts.excerpt(run, SAMPLED_BARS), jam) for run in longest.values() for jam in (False, True)]
+    requests = [answers.request(run, jam) for run, jam in ways]
+    played = one_thread(lambda: sample.play(export.stepper(copy.deepcopy(model).cpu()), requests))
     folder.mkdir(parents=True, exist_ok=True)
-    windows = Windows([r for r in runs if r.split == "train"])
-    held_out = Windows([r for r in runs if r.split == "validation"])
-    controls = styles.controls([r for r in runs if r.split == "train"])
-    model = Transformer(shape)
-    opts = optimisers(model)
-    base = [[g["lr"] for g in o.param_groups] for o in opts]
-    last = folder / "last.pt"
-    step, before = 0, 0.0
-    if last.exists():
-        saved = torch.load(last, map_location="cpu", weights_only=True)
-        model.load_state_dict(saved["model"])
-        for opt, state in zip(opts, saved["optimisers"], strict=True):
-            opt.load_state_dict(state)
-        step, before = saved["step"], saved["elapsed"]
-        print(f"goes on from step {step}, {before / 60:.1f} min")
-    forward = torch.compile(model) if compiled else model
-    losses(forward, windows.batch(step))[0].backward()
-    model.zero_grad()
-    budget, tokens, recent, collected = minutes * 60, 0, [], 0
-    saved_at = time.monotonic()
-    started = saved_at - before
-    log_path = folder / "log.csv"
-    is_new = not log_path.exists()
-    with log_path.open("a", newline="") as file:
-        log = csv.writer(file)
-        if is_new:
-            log.writerow(["step", "seconds", "tokens a second", "rate", "loss", *PARTS_OF_LOSS, "validation"])
-        while (elapsed := time.monotonic() - started) < budget:
-            due = sum(elapsed >= share * budget for share in COLLECT_AT)
-            if due > collected:
-                collected = due
-                windows.self_made = collect(model, windows.with_parts(), SEED + due)
-                print(f"{len(windows.self_made)} songs played along with", flush=True)
-            factor = rate(elapsed, budget, step)
-            for opt, rates in zip(opts, base, strict=True):
-                for group, value in zip(opt.param_groups, rates, strict=True):
-                    group["lr"] = value * factor
-            loss, parts = losses(forward, windows.batch(step))
-            loss.backward()
-            size = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            if not math.isfinite(loss.item()) or not math.isfinite(size.item()):
-                raise SystemExit(f"step {step}: the loss is {loss.item()}; {last} holds the last good weights")
-            for opt in opts:
-                opt.step()
-            model.zero_grad(set_to_none=True)
-            step, tokens = step + 1, tokens + BATCH * LENGTH
-            recent.append((loss.item(), *(parts[kind] for kind in PARTS_OF_LOSS)))
-            if step % 20 == 0:
-                means = np.nanmean(recent, 0).round(4).tolist()
-                recent = []
-                seconds = time.monotonic() - started
-                checked = validate(model, held_out) if step % VALIDATE_STEPS == 0 else {}
-                row = [step, round(seconds, 1), round(tokens / (seconds - before)), round(factor, 4), *means]
-                log.writerow([*row, " ".join(f"{k}={v:.3f}" for k, v in checked.items())])
-                file.flush()
-                print(*row, checked or "", flush=True)
-            if time.monotonic() - saved_at > SAVE_MINUTES * 60:
-                save(last, model, opts, step, elapsed, controls)
-                saved_at = time.monotonic()
-    seconds = time.monotonic() - started
-    save(last, model, opts, step, seconds, controls)
-    print(f"{step} steps, {tokens:,} tokens now, {tokens / max(1, seconds - before):.0f} a second")
+    paths = [folder / f"{name}-{run.source}-{'jam' if jam else 'known'}.mid" for run, jam in ways]
+    for path, (run, _), answer in zip(paths, ways, played, strict=True):
+        midi.write_midi(path, run, answer)
+    return paths
+
+
+def train(
+    runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape, compiled: bool = False, process: Process | None = None
+) -> None:
+    process = process or device.join()
+    trainer = Trainer(runs, folder, plan, shape, process, compiled)
+    try:
+        trainer.run()
+    except Spoilt as problem:
+        kept = f"{trainer.last} holds the last good weights" if trainer.last.exists() else "nothing was saved before"
+        raise SystemExit(f"{problem}; {kept}") from None
+    if process.first:
+        print(f"{trainer.step} steps, {trainer.step * plan.batch * LENGTH:,} tokens, {trainer.seconds() / 60:.1f} min")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, required=True)
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoint and log")
+    # torchrun takes `--run` for an option of its own.
+    parser.add_argument("--run", "--run-folder", type=Path, required=True, help="for checkpoint, log and samples")
     parser.add_argument("--minutes", type=float, default=30, help="in all, with what the checkpoint has behind it")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, help="instead of minutes, in all")
+    parser.add_argument("--batch", type=int, default=BATCH, help="windows a step, of all processes together")
+    parser.add_argument("--threads", type=int, help="processor cores of each process [default: its share of all]")
     parser.add_argument("--tiny", action="store_true", help="a small network, to try the pipeline")
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads or device.usual_threads())
+    process = device.join()
+    if arguments.batch % process.count:
+        parser.error(f"--batch {arguments.batch} cannot be divided among {process.count} processes")
     shape = Shape(64, 2, 2) if arguments.tiny else Shape()
-    train(dataset.load(arguments.dataset), arguments.run, arguments.minutes, shape, not arguments.no_compile)
+    plan = Plan(arguments.minutes, arguments.steps, arguments.batch)
+    try:
+        train(dataset.load(arguments.dataset), arguments.run, plan, shape, not arguments.no_compile, process)
+    finally:
+        device.leave(process)
 
 
 if __name__ == "__main__":
