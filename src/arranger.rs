@@ -3,47 +3,39 @@
 //! Given the same melody, settings and seed it writes the same music wherever it runs.
 
 use crate::channels::{Cut, Heard, SHORTEST_MARGIN, TakeId};
-use crate::generators::rules::{RuleGenerator, harmonise_bar, tonality_of};
-use crate::generators::{Ask, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
+use crate::generators::band::Band;
+use crate::generators::rules::{harmonise_bar, tonality_of};
+use crate::generators::{Ask, Drummer, Generator, PartNote, Request, SegmentAnswer};
 use crate::hearing::{HeardBar, Hearing};
 use crate::ledger::Ledger;
 use crate::music::{Bar, ChordPlan, Note, PerPart, PlanSource, PlannedChord, Segment, Song, TICKS_PER_QUARTER, Ticks};
 use crate::settings::{Follow, Settings};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How many bars back a generator may look.
 const MEMORY_BARS: usize = 24;
 
 /// Hears a song and answers it.
 pub struct Arranger {
-    generator: Box<dyn Generator>,
-    rules: RuleGenerator,
+    band: Band,
     plan: ChordPlan,
     hearing: Hearing,
     ledger: Ledger,
     last_cut: Option<Cut>,
-    problem: Option<String>,
     /// How much music has been written so far.
     written: Ticks,
 }
 
 impl Arranger {
-    /// `generator` writes what it can; the rest is written by rule.
-    pub fn new(generator: Box<dyn Generator>) -> Self {
+    /// `generator` writes what it can, and `drummer` the drums; the rest is written by rule.
+    pub fn new(generator: Box<dyn Generator>, drummer: Option<Box<dyn Drummer>>) -> Self {
         Self {
-            generator,
-            rules: RuleGenerator,
+            band: Band::new(generator, drummer),
             plan: ChordPlan::default(),
             hearing: Hearing::default(),
             ledger: Ledger::default(),
             last_cut: None,
-            problem: None,
             written: 0,
         }
-    }
-
-    pub fn generator(&self) -> &dyn Generator {
-        &*self.generator
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -57,7 +49,7 @@ impl Arranger {
 
     /// What went wrong last, in words for the user.
     pub fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+        self.band.problem()
     }
 
     /// The user's chords; an empty plan leaves the choice to the engine. What is arranged already is written anew.
@@ -104,8 +96,7 @@ impl Arranger {
     /// Writes a segment by rule alone, at once: played if the answer should come late.
     pub fn reserve(&mut self, segment: Segment, cut: &Cut, write: &mut dyn FnMut(PartNote)) {
         let question = self.question_in_jam(segment, cut);
-        // The rules cannot fail: whatever they are asked, they have an answer.
-        let _ = self.rules.answer(&question.request(), write);
+        self.band.answer_by_rule(&question.request(), write);
     }
 
     /// The chords that are settled for the eight bars from `segment` on, up to where the generator will choose.
@@ -229,8 +220,7 @@ impl Arranger {
 
     fn write(&mut self, question: &Question, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
         self.written = self.written.wrapping_add(question.ask.end() - question.ask.start());
-        let generator = &mut *self.generator;
-        write_answer(generator, &mut self.rules, &question.request(), &mut self.problem, write)
+        self.band.answer(&question.request(), write)
     }
 
     fn question_in_jam(&self, segment: Segment, cut: &Cut) -> Question {
@@ -312,82 +302,6 @@ impl Question {
 
 fn heard(chord: PlannedChord) -> PlannedChord {
     PlannedChord { source: chord.source.min(PlanSource::Heard), ..chord }
-}
-
-/// Asks the generator for what it can write and the rules for the rest, and sorts the notes into segments.
-fn write_answer(
-    generator: &mut dyn Generator,
-    rules: &mut RuleGenerator,
-    request: &Request<'_>,
-    problem: &mut Option<String>,
-    write: &mut dyn FnMut(PartNote),
-) -> Vec<SegmentAnswer> {
-    let mut notes = Vec::new();
-    let mut collect = |note: PartNote| {
-        notes.push(note);
-        write(note);
-    };
-    let own = generator.parts();
-    let by_model = PerPart::from_fn(|part| request.parts[part] && own[part]);
-    let chords = if generator.plays(request.ask.bar().meter) {
-        match guarded(generator, &Request { parts: by_model, ..*request }, &mut collect) {
-            Ok(chords) => Some(chords),
-            Err(error) => {
-                *problem = Some(format!("{} failed, so the rules play: {error}", generator.name()));
-                None
-            }
-        }
-    } else {
-        None
-    };
-    // What a failed generator has handed out already may be sounding; its parts keep that and the rules do the others.
-    let begun = PerPart::from_fn(|part| notes.iter().any(|note: &PartNote| note.part == part));
-    let done = PerPart::from_fn(|part| if chords.is_some() { by_model[part] } else { begun[part] });
-    let given: Vec<_> = match &chords {
-        Some(chords) => chords.iter().copied().map(Some).collect(),
-        None => request.chords.to_vec(),
-    };
-    let rest = PerPart::from_fn(|part| request.parts[part] && !done[part]);
-    let mut collect = |note: PartNote| {
-        notes.push(note);
-        write(note);
-    };
-    let by_rule = rules.answer(&Request { parts: rest, chords: &given, ..*request }, &mut collect);
-    let chords = chords.or(by_rule.ok()).unwrap_or_default();
-    into_segments(request, &chords, notes)
-}
-
-/// A generator's panic is its own affair.
-fn guarded(
-    generator: &mut dyn Generator,
-    request: &Request<'_>,
-    write: &mut dyn FnMut(PartNote),
-) -> Result<Vec<PlannedChord>, GeneratorError> {
-    catch_unwind(AssertUnwindSafe(|| generator.answer(request, write))).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(GeneratorError(words.unwrap_or_else(|| "it panicked".into())))
-    })
-}
-
-fn into_segments(request: &Request<'_>, chords: &[PlannedChord], mut notes: Vec<PartNote>) -> Vec<SegmentAnswer> {
-    const NO_CHORD: PlannedChord = PlannedChord { chord: None, source: PlanSource::Rule };
-    notes.sort();
-    let segments = request.ask.segments().enumerate();
-    segments
-        .map(|(index, segment)| SegmentAnswer {
-            segment,
-            chord: chords.get(index).copied().unwrap_or(NO_CHORD),
-            notes: notes
-                .iter()
-                .filter(|note| segment.start() <= note.note.start && note.note.start < segment.end())
-                .copied()
-                .collect(),
-            settings: *request.settings,
-            quarters_per_minute: request.quarters_per_minute,
-            margin: request.margin,
-        })
-        .collect()
 }
 
 /// Random numbers of an answer: by the user's seed and the place in the song, so that a bar can be written alone.

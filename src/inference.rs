@@ -7,7 +7,7 @@ use crate::channels::{
 };
 use crate::generators::PartNote;
 use crate::generators::library::Loaded;
-use crate::music::{PerPart, Segment, TICKS_PER_QUARTER, Ticks};
+use crate::music::{Segment, TICKS_PER_QUARTER, Ticks};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,16 +36,15 @@ impl InferenceWorker {
         loaded: Loaded,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let own = loaded.generator.parts();
         let status = EngineStatus {
+            generator: loaded.generator.name().to_owned(),
+            by_rule: loaded.by_rule(),
             backend: loaded.backend,
             device: loaded.device,
-            generator: loaded.generator.name().to_owned(),
-            by_rule: PerPart::from_fn(|part| !own[part]),
             problem: loaded.problem,
             ..EngineStatus::default()
         };
-        let arranger = Arranger::new(loaded.generator);
+        let arranger = Arranger::new(loaded.generator, loaded.drummer);
         let worker = Self {
             end,
             commands,

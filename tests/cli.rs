@@ -136,7 +136,7 @@ fn the_engine_behind_it_is_the_plugins() {
         let melody = read(folder.join("in.mid"));
         let song = melody.song(melody.melody_line(&TrackChoice::Automatic).expect("a melody"));
         let settings = Settings { follow, style: 2.5, temperature: 1.3, density: 0.7, seed: 9, ..Settings::default() };
-        let answers = Arranger::new(Box::new(RuleGenerator)).perform(&song, &settings, &mut |_| {});
+        let answers = Arranger::new(Box::new(RuleGenerator), None).perform(&song, &settings, &mut |_| {});
         let out = read(folder.join("out.mid"));
         for (line, part) in out.lines[1..].iter().zip([Part::Bass, Part::Chords]) {
             let written: Vec<Note> = line.notes.iter().map(PlayedNote::on_grid).collect();
@@ -274,7 +274,7 @@ fn flags_out_of_range_name_the_range() {
         ("--temperature", "3", "0.1 to 2"),
         ("--temperature", "NaN", "0.1 to 2"),
         ("--density", "-0.5", "0 to 1"),
-        ("--style", "7", "0 to 6"),
+        ("--style", "9", "0 to 8"),
         ("--style", "polka", "Chorale"),
         ("--parts", "bass,tuba", "counter"),
         ("--seed", "-1", "is not in 0.."),

@@ -123,7 +123,8 @@ type Onset = (i32, u8, Key);
 
 /// What the engine writes. Nothing is struck before the song begins.
 fn written(load: fn() -> Loaded, song: &Song, settings: &Settings) -> Vec<Onset> {
-    let mut arranger = Arranger::new(load().generator);
+    let loaded = load();
+    let mut arranger = Arranger::new(loaded.generator, loaded.drummer);
     let answers = arranger.perform(song, settings, &mut |_| {});
     let notes = answers.iter().flat_map(|answer| &answer.notes).filter(|note| note.released_at() > 0.0);
     let onset = |note: &PartNote| {

@@ -1,7 +1,8 @@
 //! Finds a generator by name and loads it.
 
-use super::Generator;
 use super::rules::RuleGenerator;
+use super::{Drummer, Generator};
+use crate::music::{Part, PerPart};
 
 /// Which generator is wanted, and how it is to be run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,9 +13,11 @@ pub struct GeneratorChoice {
     pub runtime: crate::runtime::RuntimeChoice,
 }
 
-/// A generator ready to play, and how it came about.
+/// Generators ready to play, and how they came about.
 pub struct Loaded {
     pub generator: Box<dyn Generator>,
+    /// `None` where the generator, or else the rules, play the drums.
+    pub drummer: Option<Box<dyn Drummer>>,
     /// Inference backend with its version; empty for the rules.
     pub backend: String,
     /// Where the model runs; empty for the rules.
@@ -25,7 +28,19 @@ pub struct Loaded {
 
 impl Loaded {
     pub fn rules() -> Self {
-        Self { generator: Box::new(RuleGenerator), backend: String::new(), device: String::new(), problem: None }
+        Self {
+            generator: Box::new(RuleGenerator),
+            drummer: None,
+            backend: String::new(),
+            device: String::new(),
+            problem: None,
+        }
+    }
+
+    /// The parts that are written by rule.
+    pub fn by_rule(&self) -> PerPart<bool> {
+        let own = self.generator.parts();
+        PerPart::from_fn(|part| !own[part] && !(part == Part::Drums && self.drummer.is_some()))
     }
 }
 
@@ -52,6 +67,7 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
     match super::onnx::load(choice.name.as_deref(), runtime) {
         Ok(generator) => Loaded {
             generator: Box::new(generator),
+            drummer: None,
             backend: runtime.backend().to_string(),
             device: runtime.device().to_string(),
             problem: runtime.problem_for(&choice.runtime),

@@ -1,5 +1,6 @@
 //! What writes an accompaniment. One file per engine; all answer the same [`Request`].
 
+pub mod band;
 pub mod context;
 pub mod controls;
 pub mod drums;

@@ -82,7 +82,7 @@ impl Order {
         let song = file.song(line);
         let loaded = library::load(&self.generator);
         let mut report = Report::new(&file, &line.name, &loaded, &self.settings);
-        let mut arranger = Arranger::new(loaded.generator);
+        let mut arranger = Arranger::new(loaded.generator, loaded.drummer);
         arranger.set_plan(self.plan.clone());
         let answers = self.perform(&mut arranger, &song, &mut report, show_progress);
         report.warnings.extend(arranger.problem().map(str::to_owned));

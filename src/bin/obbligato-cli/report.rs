@@ -33,7 +33,7 @@ impl Report {
         } else {
             format!(" on {} ({})", loaded.backend, loaded.device)
         };
-        let own = loaded.generator.parts();
+        let by_rule = loaded.by_rule();
         Self {
             warnings: file.warnings.clone(),
             chords: ChordPlan::default(),
@@ -43,7 +43,7 @@ impl Report {
             bars: Vec::new(),
             generator: loaded.generator.name().to_owned(),
             backend,
-            by_rule: PerPart::from_fn(|part| settings.part_is_on(part) && !own[part]),
+            by_rule: PerPart::from_fn(|part| settings.part_is_on(part) && by_rule[part]),
         }
     }
 
