@@ -16,8 +16,8 @@ from pathlib import Path
 from .. import dataset
 from ..transformer import sample
 from . import gates, midi, scores, trials
-from .answers import MODES
 from .excerpts import BARS, choose
+from .playing import MODES
 
 
 def parser() -> argparse.ArgumentParser:

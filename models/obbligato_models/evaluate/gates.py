@@ -11,13 +11,12 @@ import numpy as np
 from .. import dataset
 from ..transformer import sample
 from . import listening, obedience, report, style
-from .answers import Player
-from .intervals import Estimate, estimate
+from .excerpts import JUDGED
+from .intervals import Estimate, estimate, known_mean
 from .measures import ratio
+from .playing import Player
 from .scores import HUMAN, OTHER, RULE
 from .trials import GIVEN, JAM, JAM_GIVEN, KNOWN, LISTENED, Size, Trials, hold
-
-NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -136,25 +135,22 @@ def rows(trials: Trials) -> list[Row]:
 
 
 def measured(trials: Trials, metric: str, mode: str, name: str, bound: Bound) -> Row:
+    return of_songs(trials, metric, mode, name, bound, trials.of(JUDGED))
+
+
+def of_songs(trials: Trials, metric: str, mode: str, name: str, bound: Bound, among: np.ndarray) -> Row:
     model, people = trials.scores[mode], trials.scores[HUMAN]
-    found = model.estimate(name)
-    judged = found
+    found = judged = model.estimate(name, among)
     if bound.beside_human:
-        judged = estimate(lambda songs: model.value(name, songs) - people.value(name, songs), model.songs)
-    sides = (trials.scores[side].value(name) for side in (HUMAN, RULE, OTHER))
+        judged = estimate(lambda drawn: model.value(name, among[drawn]) - people.value(name, among[drawn]), len(among))
+    sides = (trials.scores[side].value(name, among) for side in (HUMAN, RULE, OTHER))
     return Row(metric, bound, *sides, found, judged)
 
 
 def pop_scale(trials: Trials) -> Row:
     """The scale's gates were set where people keep to it: art songs modulate."""
-    pop = np.array([i for i, run in enumerate(trials.runs) if run.source == "pop909"], int)
-
-    def value(side: str, songs: np.ndarray) -> float:
-        return trials.scores[side].value("in scale", songs)
-
-    found = estimate(lambda songs: value(KNOWN, pop[songs]), len(pop)) if len(pop) else NOTHING
-    sides = (value(side, pop) for side in (HUMAN, RULE, OTHER))
-    return Row("in scale, pop songs", least(0.965, 0.975), *sides, found, found)
+    pop = trials.of(("pop909",))
+    return of_songs(trials, "in scale, pop songs", KNOWN, "in scale", least(0.965, 0.975), pop)
 
 
 def alone(
@@ -166,7 +162,7 @@ def alone(
 
 
 def listening_row(trials: Trials) -> Row:
-    loss = trials.loss
+    loss = trials.loss[trials.of(JUDGED)]
     parts = listening.rise(loss, "parts")
     return alone(
         "melody moved three bars: loss of the chord tokens rises, nats",
@@ -194,8 +190,7 @@ def density_row(trials: Trials) -> Row:
 
 
 def muted_row(trials: Trials) -> Row:
-    silent = alone("muted part silent", least(1, 1), lambda s: ratio(trials.muted[s].sum(0)), len(trials.muted), 1.0)
-    return silent
+    return alone("muted part silent", least(1, 1), lambda s: ratio(trials.muted[s].sum(0)), len(trials.muted), 1.0)
 
 
 def grammar_row(trials: Trials) -> Row:
@@ -286,7 +281,7 @@ def blend_row(trials: Trials) -> Row:
     return alone(
         "blend of two neighbouring styles moves the features, rank correlation",
         least(0.9, 0.95),
-        lambda chosen: float(np.nanmean(orders(chosen))),
+        lambda chosen: known_mean(orders(chosen)),
         songs,
         remark="; ".join(f"{name} {order:.2f}" for name, order in each.items()),
     )

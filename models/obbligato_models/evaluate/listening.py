@@ -11,7 +11,7 @@ from .. import encoding as e
 from ..dataset import MELODY_ROW, Run
 from ..transformer import train
 from ..transformer.model import Transformer
-from .answers import condition_of
+from .playing import condition_of
 
 SHIFT = 3
 """Bars by which the melody is moved: too many for the same chord, and no usual length of a phrase."""

@@ -105,8 +105,9 @@ class Scores:
         chosen = self.sums[name] if songs is None else self.sums[name][songs]
         return MEASURES[name].value(chosen.sum(0))
 
-    def estimate(self, name: str) -> Estimate:
-        return estimate(lambda songs: self.value(name, songs), self.songs)
+    def estimate(self, name: str, among: np.ndarray) -> Estimate:
+        """Of the songs with these numbers."""
+        return estimate(lambda drawn: self.value(name, among[drawn]), len(among))
 
     def values(self, songs: Sequence[int] | None = None) -> dict[str, float]:
         return {name: round(self.value(name, songs), 4) for name in MEASURES}

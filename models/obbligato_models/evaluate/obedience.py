@@ -10,9 +10,9 @@ from .. import encoding as e
 from ..dataset import Run
 from ..encoding import Attributes, Bar
 from ..styles import STRETCH
-from .answers import Player, request
 from .excerpts import beginning
-from .intervals import rank_correlation
+from .intervals import known_mean, rank_correlation
+from .playing import Player, request
 
 LEVELS = (1, 3, 5, 7, 9)
 """Of the eleven training quantiles 0, .1, ... 1 of a part's density."""
@@ -47,7 +47,7 @@ def density_obeyed(rows: np.ndarray, songs: np.ndarray) -> float:
     """Rank correlation of asked and got over songs and levels, mean over the parts."""
     drawn = np.concatenate([rows[rows[:, 0] == song] for song in songs])
     parts = [drawn[drawn[:, 1] == part] for part in np.unique(rows[:, 1])]
-    return float(np.nanmean([rank_correlation(p[:, 2], p[:, 3]) if len(p) else np.nan for p in parts]))
+    return known_mean(rank_correlation(p[:, 2], p[:, 3]) for p in parts)
 
 
 # Muted parts

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import form
+from .excerpts import JUDGED
 from .measures import MEASURES
 from .midi import file_name, write_rows
 from .scores import HUMAN, summary, table, tidy
@@ -19,7 +20,9 @@ from .trials import JAM, KNOWN, Trials
 if TYPE_CHECKING:
     from .gates import Row
 
-LATENCY = "bar on one thread, p99: measured by `cargo xtask bench`"
+LATENCY = "a bar on one thread, p99: ONNX Runtime int8 / tract, ms"
+LATENCY_LIMITS = ("≤ 45 / ≤ 250", "≤ 25 / ≤ 120")
+MEASURED_BY = "`cargo xtask bench`"
 HEARD = (HUMAN, KNOWN, JAM)
 EXAMPLES = 10
 """Songs written as .mid files."""
@@ -51,9 +54,14 @@ def as_markdown(trials: Trials, rows: Sequence[Row], seeds: int, result: dict) -
         gate_table(rows),
         "",
         *(f"- {row.metric}: {row.remark}" for row in rows if row.remark),
-        f"- {LATENCY}",
+        "",
+        f"By mode, the {result['judged songs']} songs of {', '.join(JUDGED)}:",
         "",
         table(result["all"], list(MEASURES)),
+        "",
+        "By set:",
+        "",
+        table({f"{s}, {n}": v[n] for s, v in result["by set"].items() for n in (HUMAN, KNOWN, JAM)}, list(MEASURES)),
         "",
         "Styles: recognised in people / in the model, of stretches of eight bars",
         "",
@@ -72,6 +80,7 @@ def gate_table(rows: Sequence[Row]) -> str:
         sides = (number(v) for v in (row.human, row.rule, row.other))
         model = f"{number(row.model.value)} [{number(row.model.low)}, {number(row.model.high)}]"
         lines.append("| " + " | ".join([row.metric, *limits, *sides, model, row.verdict]) + " |")
+    lines.append("| " + " | ".join([LATENCY, *LATENCY_LIMITS, *"––––", MEASURED_BY]) + " |")
     return "\n".join(lines)
 
 
@@ -88,9 +97,11 @@ def plain(value):
 
 def as_json(trials: Trials, rows: Sequence[Row], sampling: dict, split: str, seeds: int) -> dict:
     sources = sorted({run.source for run in trials.runs})
-    members = {s: [i for i, run in enumerate(trials.runs) if run.source == s] for s in sources}
+    members = {s: trials.of((s,)) for s in sources}
+    judged = trials.of(JUDGED)
     result = {
         "songs": len(trials.runs),
+        "judged songs": len(judged),
         "songs by set": {s: len(found) for s, found in members.items()},
         "bars": int(sum(run.bars for run in trials.runs)),
         "split": split,
@@ -112,7 +123,7 @@ def as_json(trials: Trials, rows: Sequence[Row], sampling: dict, split: str, see
             }
             for row in rows
         ],
-        "all": {name: tidy(s.values()) for name, s in trials.scores.items()},
+        "all": {name: tidy(s.values(judged)) for name, s in trials.scores.items()},
         "by set": {s: {n: tidy(x.values(found)) for n, x in trials.scores.items()} for s, found in members.items()},
         "alike by lag": {name: lags(trials, name).tolist() for name in HEARD},
         "styles": style_table(trials),
@@ -133,7 +144,7 @@ def style_table(trials: Trials) -> dict[str, dict]:
 
 
 def lags(trials: Trials, system: str) -> np.ndarray:
-    sums = trials.scores[system].sums["alike at 4 bars"].sum(0)
+    sums = trials.scores[system].sums["alike at 4 bars"][trials.of(JUDGED)].sum(0)
     return np.divide(sums[0], sums[1], out=np.full(form.LAGS, np.nan), where=sums[1] > 0)
 
 

@@ -13,10 +13,11 @@ from .. import encoding as e
 from ..dataset import MELODY_ROW, Run
 from ..transformer import sample
 from . import copies, listening
-from .answers import MODES, Answer, Player, another_song, human, model_answers, rule_triads
+from .answers import Answer, another_song, human, rule_triads
 from .excerpts import SONGS, choose
 from .measures import Scores
 from .midi import file_name, read_melody
+from .playing import MODES, Player, model_answers
 
 COLUMNS = (
     "fit",

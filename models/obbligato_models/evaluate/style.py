@@ -12,9 +12,9 @@ from .. import encoding as e
 from .. import styles
 from ..dataset import Run
 from ..encoding import Bar, Note
-from .answers import Player, request
 from .excerpts import beginning
 from .intervals import rank_correlation
+from .playing import Player, request
 
 STRETCH = 8
 """Bars that are judged together."""

@@ -12,9 +12,10 @@ import numpy as np
 from .. import export, styles
 from ..dataset import Run
 from . import copies, form, listening, obedience, style
-from .answers import MODES, Answer, Player, human, model_answers
+from .answers import Answer, human
 from .excerpts import FIRST_SCORED, GATE_BARS, GATE_SONGS, LONG_BARS, LONG_SONGS, Wanted, choose
 from .measures import Scores
+from .playing import MODES, Player, model_answers
 from .scores import HUMAN, baselines
 
 KNOWN = "model, melody known"
@@ -95,8 +96,13 @@ class Trials:
     errors: list[str] = field(default_factory=list)
     """Where the grammar was broken."""
     bars_read: int = 0
+    """By the grammar."""
     examples: dict[str, list[Answer]] = field(default_factory=dict)
     """The first seed's answers of each mode."""
+
+    def of(self, sources: Sequence[str]) -> np.ndarray:
+        """Numbers of the songs of some sets."""
+        return np.array([i for i, run in enumerate(self.runs) if run.source in sources], int)
 
 
 class Stage:

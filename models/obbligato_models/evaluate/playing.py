@@ -1,0 +1,95 @@
+"""How does the model make its own answers?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import encoding as e
+from ..dataset import Run
+from ..encoding import Attributes, Bar
+from ..transformer import sample
+from .answers import Answer, from_bars
+from .excerpts import FIRST_SCORED
+
+
+def condition_of(
+    run: Run,
+    asked: Sequence[int],
+    bar: int,
+    styles: Sequence[float] | None = None,
+    attributes: dict[int, Attributes] | None = None,
+) -> np.ndarray:
+    """What the model is told: style (the song's own unless said otherwise), parts, tempo, place in the phrase, and the
+    attributes that are given."""
+    return e.condition(run.styles.mean(0) if styles is None else styles, attributes or {}, asked, run.tempo, bar)
+
+
+def request(
+    run: Run,
+    jam: bool = False,
+    given_chords: bool = False,
+    given_bars: int = 0,
+    listening: int = 0,
+    seed: int = 0,
+    parts: Sequence[int] | None = None,
+    **told,
+) -> sample.Request:
+    """The first `given_bars` are the human's; in the first `listening` bars the melody is known and nobody plays.
+    `told`: see `condition_of`."""
+    wanted = tuple(run.parts if parts is None else parts)
+    asked = [() if i < listening else wanted for i in range(run.bars)]
+    bars = [run.bar(i, asked[i], jam and i >= listening) for i in range(run.bars)]
+    conds = [condition_of(run, asked[i], i, **told) for i in range(run.bars)]
+    return sample.Request(bars, conds, asked, given_chords, given_bars, seed=seed)
+
+
+MODES = {
+    "model, melody known": {},
+    "model, melody known, chords given": {"given_chords": True},
+    "model, jam": {"jam": True},
+    "model, jam, four bars of listening first": {"jam": True, "listening": FIRST_SCORED},
+    "model, jam, four human bars first": {"jam": True, "given_bars": FIRST_SCORED},
+    "model, jam, chords given": {"jam": True, "given_chords": True},
+}
+
+AT_ONCE = 64
+"""Songs side by side: each has a cache of some megabytes."""
+
+
+class Player:
+    """Answers requests with the model of a checkpoint, in one process or several."""
+
+    def __init__(self, checkpoint: Path, choice: sample.Choice, processes: int = 1):
+        self.checkpoint, self.choice, self.processes = checkpoint, choice, processes
+        self.step = None
+
+    def play(self, requests: Sequence[sample.Request]) -> list[list[Bar]]:
+        chunks = [list(requests[i : i + AT_ONCE]) for i in range(0, len(requests), AT_ONCE)]
+        if self.processes == 1:
+            answers = map(self.play_some, chunks)
+            return [bars for chunk in answers for bars in chunk]
+        with ProcessPoolExecutor(self.processes, get_context("spawn")) as pool:
+            return [bars for chunk in pool.map(self.play_some, chunks) for bars in chunk]
+
+    def play_some(self, requests: Sequence[sample.Request]) -> list[list[Bar]]:
+        from .. import export
+
+        torch.set_num_threads(1)  # Steps are small: two threads mostly wait for each other.
+        if self.step is None:
+            self.step = export.stepper(export.load(self.checkpoint)[0])
+        return sample.play(self.step, requests, self.choice)
+
+    def __getstate__(self) -> dict:
+        """Each process loads the model itself."""
+        return {**vars(self), "step": None}
+
+
+def model_answers(player: Player, runs: Sequence[Run], seed: int = 0, **mode) -> list[Answer]:
+    requests = [request(run, seed=1000 * seed + index, **mode) for index, run in enumerate(runs)]
+    return [from_bars(run, bars) for run, bars in zip(runs, player.play(requests), strict=True)]
