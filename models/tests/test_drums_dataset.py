@@ -79,8 +79,8 @@ def test_fills_stand_out():
         (1.5, 42),
         *((2 + i / 4, 38 if i < 4 else 45) for i in range(8)),
     ]
-    hits = [hit for bar in range(16) for hit in ((4 * bar + t, k) for t, k in (fill if bar % 8 == 7 else BEAT))]
-    assert np.argwhere(made(hits).fills).tolist() == [[7, 1], [15, 1]]
+    hits = [hit for bar in range(16) for hit in ((4 * bar + t, k) for t, k in (fill if bar % 4 == 3 else BEAT))]
+    assert np.argwhere(made(hits).fills).tolist() == [[3, 1], [7, 1], [11, 1], [15, 1]]
     assert not made(loop(16)).fills.any()
 
 

@@ -227,8 +227,6 @@ def in_six_eight(take: Take) -> Take | None:
 FAMILIES = np.array([0, 1, 1, 2, 2, 3, 4, 4, 4, 5, 2])
 """Which instruments do the same in a groove: kick, snares, cymbals that keep time, pedal, toms, crash."""
 AROUND_BARS = 8
-ALIKE = 4
-"""A segment is compared with so many of its likest neighbours."""
 STRANGE = 0.22
 """A fill is less like its neighbours than the take's segments usually are, by so much of full likeness."""
 BUSIER = 2
@@ -252,12 +250,12 @@ def find_fills(take: Take) -> np.ndarray:
 
 
 def likeness_around(table: np.ndarray, i: int) -> float:
-    """Mean likeness (shared strokes, twice, of all) to the likest rows around."""
+    """The middle likeness (shared strokes, twice, of all) to the rows around: fills are often like each other."""
     near = [j for j in range(max(0, i - AROUND_BARS), min(len(table), i + AROUND_BARS + 1)) if j != i]
     shared = (table[near] & table[i]).sum(1)
     total = table[near].sum(1) + table[i].sum()
     likeness = np.divide(2 * shared, total, out=np.zeros(len(near)), where=total > 0)
-    return float(np.sort(likeness)[-ALIKE:].mean()) if near else 1.0
+    return float(np.median(likeness)) if near else 1.0
 
 
 # The sets
@@ -352,8 +350,8 @@ def read_freedoom(folder: Path, broken: list[str]) -> Iterator[Take]:
                 for at, message in note_ons(track, midi.ticks_per_beat):
                     role = "DRUMS" if message.channel == 9 else roles[song].get(i, "")
                     heard[role].append((at, message.note, message.velocity))
-            bass = [t for t, *_ in heard["BASS"]]
-            band = [t for role in BAND_ROLES for t, *_ in heard[role]]
+            bass = [t for t, *_ in heard["BASS"]] or None
+            band = [t for role in BAND_ROLES for t, *_ in heard[role]] or None
             tempo = float(row["tempo_qpm"] or 120)
             split = side_of(song)
             found = takes_of(f"freedoom/{song}", "freedoom", split, metre, tempo, style, heard["DRUMS"], bass, band)
