@@ -301,7 +301,7 @@ def export(model: Transformer, controls: dict, scores: dict, weights: Path, pari
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, help="of train.py; without it the weights are random")
-    parser.add_argument("--scores", type=Path, help="JSON of evaluate.py")
+    parser.add_argument("--scores", type=Path, help="scores.json or gates.json of the evaluation")
     parser.add_argument("--weights", type=Path, default=MODELS / "weights" / "accompanist.onnx")
     parser.add_argument("--parity", type=Path, default=MODELS / "parity" / "accompanist.json")
     arguments = parser.parse_args()
