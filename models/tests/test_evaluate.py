@@ -6,7 +6,7 @@ from made_up import every, song
 
 from obbligato_models import encoding as e
 from obbligato_models.encoding import Bar, Note
-from obbligato_models.evaluate import answers, excerpts, midi, scores
+from obbligato_models.evaluate import answers, excerpts, midi, playing, scores
 from obbligato_models.evaluate.measures import MEASURES, Scores
 
 
@@ -123,3 +123,19 @@ def test_a_folder_without_songs_is_refused(tmp_path):
 def test_what_could_not_be_measured_is_a_dash():
     values = dict.fromkeys(MEASURES, 0.5) | {"fit": None}
     assert scores.table({"one": values}, ["fit", "clash"]).splitlines()[-1] == "| one | – | 0.500 |"
+
+
+@pytest.mark.parametrize(("processes", "count"), [(1, 7), (1, 5), (2, 7), (2, 1), (1, 0)])
+def test_requests_are_shared_out_and_come_back_in_order(monkeypatch, processes, count):
+    at_once = []
+
+    def play_some(checkpoint, requests, choice):
+        at_once.append(len(requests))
+        return [f"{checkpoint} {request}" for request in requests]
+
+    monkeypatch.setattr(playing, "play_some", play_some)
+    monkeypatch.setattr(playing, "AT_ONCE", 3)
+    player = playing.Player("model", None)
+    player.processes = processes  # Shared out as for so many, but played here.
+    assert player.play(list(range(count))) == [f"model {i}" for i in range(count)]
+    assert max(at_once, default=0) <= 3 and sum(at_once) == count

@@ -157,3 +157,8 @@ def test_silence_passes_no_gate_of_music(checkpoint):
         "melody moved three bars: loss of the chord tokens rises, nats",
     }
     assert held.bars_read > 1000 and not held.errors
+
+
+def test_a_side_without_songs_is_refused(checkpoint):
+    with pytest.raises(SystemExit, match="no songs of the test side"):
+        trials.hold(checkpoint, everything(), "test", SIZE, Copyist())

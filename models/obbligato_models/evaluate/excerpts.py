@@ -30,10 +30,8 @@ SONGS = {
     "lieder": Wanted(8),
     "open_hymnal": Wanted(5),
     "bach_chorales": Wanted(2),
-    "string_quartets": Wanted(2),
-    "freedoom": Wanted(2),
 }
-"""For a quick look."""
+"""For the table of the modes."""
 GATE_BARS = 32
 GATE_SONGS = {
     "pop909": Wanted(40, GATE_BARS),

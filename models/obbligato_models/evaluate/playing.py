@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from .. import encoding as e
 from ..dataset import Run
 from ..encoding import Attributes, Bar
 from ..transformer import sample
+from ..transformer.model import Stepper
 from .answers import Answer, from_bars
 from .excerpts import FIRST_SCORED
 
@@ -59,35 +62,34 @@ MODES = {
 }
 
 AT_ONCE = 64
-"""Songs side by side: each has a cache of some megabytes."""
+"""At most so many songs side by side: each has a cache of some megabytes."""
 
 
 class Player:
-    """Answers requests with the model of a checkpoint, in one process or several."""
+    """Answers requests with the model of a checkpoint, in this process or in several others."""
 
     def __init__(self, checkpoint: Path, choice: sample.Choice, processes: int = 1):
         self.checkpoint, self.choice, self.processes = checkpoint, choice, processes
-        self.step = None
+        self.pool = ProcessPoolExecutor(processes, get_context("spawn")) if processes > 1 else None
 
     def play(self, requests: Sequence[sample.Request]) -> list[list[Bar]]:
-        chunks = [list(requests[i : i + AT_ONCE]) for i in range(0, len(requests), AT_ONCE)]
-        if self.processes == 1:
-            answers = map(self.play_some, chunks)
-            return [bars for chunk in answers for bars in chunk]
-        with ProcessPoolExecutor(self.processes, get_context("spawn")) as pool:
-            return [bars for chunk in pool.map(self.play_some, chunks) for bars in chunk]
+        rounds = -(-len(requests) // (AT_ONCE * self.processes))
+        shares = [list(requests[i :: rounds * self.processes]) for i in range(rounds * self.processes)]
+        somewhere = self.pool.map if self.pool else map
+        played = list(somewhere(play_some, repeat(self.checkpoint), shares, repeat(self.choice)))
+        return [played[i % len(shares)][i // len(shares)] for i in range(len(requests))]
 
-    def play_some(self, requests: Sequence[sample.Request]) -> list[list[Bar]]:
-        from .. import export
 
-        torch.set_num_threads(1)  # Steps are small: two threads mostly wait for each other.
-        if self.step is None:
-            self.step = export.stepper(export.load(self.checkpoint)[0])
-        return sample.play(self.step, requests, self.choice)
+def play_some(checkpoint: Path, requests: list[sample.Request], choice: sample.Choice) -> list[list[Bar]]:
+    return sample.play(stepper_of(checkpoint), requests, choice) if requests else []
 
-    def __getstate__(self) -> dict:
-        """Each process loads the model itself."""
-        return {**vars(self), "step": None}
+
+@cache
+def stepper_of(checkpoint: Path) -> Stepper:
+    from .. import export
+
+    torch.set_num_threads(1)  # Steps are small: two threads mostly wait for each other.
+    return export.stepper(export.load(checkpoint)[0])
 
 
 def model_answers(player: Player, runs: Sequence[Run], seed: int = 0, **mode) -> list[Answer]:

@@ -139,6 +139,8 @@ def hold(checkpoint: Path, everything: list[Run], split: str, size: Size, player
     held_out = [r for r in everything if r.split == split]
     training = [r for r in everything if r.split == "train"]
     runs = choose(held_out, size.songs, size.bars)
+    if not runs:
+        raise SystemExit(f"the data set has no songs of the {split} side that are long enough to be judged")
     played = baselines_of(runs)
     for name in PLAYED:
         played[name] = [model_answers(checked, runs, seed, **MODES[name]) for seed in range(size.seeds)]
@@ -180,15 +182,14 @@ def search(training: Sequence[Run], runs: Sequence[Run], played: dict) -> dict[s
 
 
 def play_long(player: CheckedPlayer, runs: Sequence[Run]) -> tuple[dict, dict]:
+    """By system: drift, [songs, 2, 3], and looped bars, [songs, 2]."""
     played = {HUMAN: [human(r) for r in runs], **{m: model_answers(player, runs, 9000, **MODES[m]) for m in LONG_MODES}}
-    drifted = {
-        name: np.array([form.drift(r, a.notes) for r, a in zip(runs, given, strict=True)])
-        for name, given in played.items()
-    }
-    looped = {
-        name: np.array([form.loops(r, a.rows, slice(FIRST_SCORED, r.bars)) for r, a in zip(runs, given, strict=True)])
-        for name, given in played.items()
-    }
+    drifted, looped = {}, {}
+    for name, given in played.items():
+        pairs = list(zip(runs, given, strict=True))
+        drifted[name] = np.array([form.drift(r, a.notes) for r, a in pairs]).reshape(-1, 2, 3)
+        bars = slice(FIRST_SCORED, LONG_BARS)
+        looped[name] = np.array([form.loops(r, a.rows, bars) for r, a in pairs]).reshape(-1, 2)
     return drifted, looped
 
 
