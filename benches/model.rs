@@ -1,13 +1,14 @@
-//! How fast the model inside the plugin answers: `cargo bench --bench model`, with `OBBLIGATO_BACKEND` and
+//! How fast the models inside the plugin answer: `cargo bench --bench model`, with `OBBLIGATO_BACKEND` and
 //! `OBBLIGATO_ONNXRUNTIME` to choose the backend.
 
 use obbligato::contract::CONDITIONS;
 use obbligato::generators::library::{self, GeneratorChoice};
-use obbligato::generators::{Ask, Request, SegmentAnswer};
-use obbligato::model::{ModelSource, Run, open_model};
-use obbligato::music::{Bar, Key, Meter, Note, PerPart, Velocity};
+use obbligato::generators::{Ask, PartNote, Request, SegmentAnswer};
+use obbligato::model::{Model, ModelSource, Run, open_model};
+use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, PlannedChord, Segment, Velocity};
 use obbligato::runtime::{Runtime, RuntimeChoice};
 use obbligato::settings::Settings;
+use std::sync::Arc;
 use std::time::Instant;
 
 const BARS: i32 = 32;
@@ -25,7 +26,7 @@ fn main() {
     );
     runtime.attempts().iter().for_each(|attempt| println!("                   {attempt}"));
     let begun = Instant::now();
-    let model = open_model(&ModelSource::Embedded, runtime).expect("the embedded model can be played");
+    let model: Arc<Model> = open_model(&ModelSource::Embedded, runtime).expect("the embedded model can be played");
     println!("load               {:.0} ms, {:.0} MB", milliseconds(begun), resident_megabytes() - before);
     let mut memory = model.memory().expect("there is room");
     for (run, tokens, name) in [(Run::One, 1, "token"), (Run::Piece, 32, "piece of 32")] {
@@ -40,24 +41,39 @@ fn main() {
         }
     }
     for arrange in [true, false] {
-        let (times, first_notes, notes) = perform(arrange, &choice);
+        let Performance { times, first_notes, drums, notes } = perform(arrange, &choice);
         let worst = times.iter().copied().fold(0.0, f64::max);
         let name = if arrange { "bar, arranging" } else { "segment, jamming" };
         let (median_time, first) = (median(times.into_iter()), median(first_notes.into_iter()));
         println!(
             "{name:18} {median_time:.0} ms, worst {worst:.0} ms, first note after {first:.0} ms, {notes} notes in {BARS} bars"
         );
+        let worst = drums.iter().copied().fold(0.0, f64::max);
+        println!("{:18} {:.1} ms, worst {worst:.1} ms", "  its drums", median(drums.into_iter()));
     }
     println!("memory in all      {:.0} MB", resident_megabytes() - before);
 }
 
-/// Milliseconds of each answer, milliseconds to its first note, and how many notes there were.
-fn perform(arrange: bool, choice: &RuntimeChoice) -> (Vec<f64>, Vec<f64>, usize) {
+/// Times in milliseconds.
+#[derive(Default)]
+struct Performance {
+    /// Of each answer without drums, and to its first note.
+    times: Vec<f64>,
+    first_notes: Vec<f64>,
+    /// Of its drums.
+    drums: Vec<f64>,
+    /// How many there were, drums and all.
+    notes: usize,
+}
+
+fn perform(arrange: bool, choice: &RuntimeChoice) -> Performance {
     let melody: Vec<Note> = (0..4 * BARS).map(note).collect();
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    settings.parts[Part::Drums].on = true;
     let mut loaded = library::load(&GeneratorChoice { name: None, runtime: choice.clone() });
+    let mut drummer = loaded.drummer.expect("the embedded drummer can be played");
     let mut past: Vec<SegmentAnswer> = Vec::new();
-    let (mut times, mut first_notes, mut count) = (Vec::new(), Vec::new(), 0);
+    let mut performance = Performance::default();
     for bar in (0..BARS).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
         let asks: Vec<Ask> = if arrange { vec![Ask::Arrange(bar)] } else { bar.segments().map(Ask::Jam).collect() };
         for ask in asks {
@@ -79,20 +95,30 @@ fn perform(arrange: bool, choice: &RuntimeChoice) -> (Vec<f64>, Vec<f64>, usize)
                 first.get_or_insert_with(|| milliseconds(begun));
                 notes.push(note);
             });
-            times.push(milliseconds(begun));
-            first_notes.extend(first);
-            count += notes.len();
-            for (segment, chord) in ask.segments().zip(answered.expect("the model plays")) {
-                let within = |note: &&_| segment.start() <= start(note) && start(note) < segment.end();
-                let notes = notes.iter().filter(within).copied().collect();
-                past.push(SegmentAnswer { segment, chord, notes, settings, quarters_per_minute: 120.0, margin: 2 });
-            }
+            performance.times.push(milliseconds(begun));
+            performance.first_notes.extend(first);
+            let chords = answered.expect("the model plays");
+            let answers = |notes: &[PartNote]| -> Vec<SegmentAnswer> {
+                let answer = |(segment, chord): (Segment, &PlannedChord)| {
+                    let within = |note: &&PartNote| segment.start() <= start(note) && start(note) < segment.end();
+                    let (notes, chord) = (notes.iter().filter(within).copied().collect(), *chord);
+                    SegmentAnswer { segment, chord, notes, settings, quarters_per_minute: 120.0, margin: 2 }
+                };
+                ask.segments().zip(&chords).map(answer).collect()
+            };
+            let written = answers(&notes);
+            let begun = Instant::now();
+            drummer.play(&request, &written, &mut |note| notes.push(note)).expect("the drummer plays");
+            performance.drums.push(milliseconds(begun));
+            performance.notes += notes.len();
+            let answered = answers(&notes);
+            past.extend(answered);
         }
     }
-    (times, first_notes, count)
+    performance
 }
 
-fn start(note: &obbligato::generators::PartNote) -> i32 {
+fn start(note: &PartNote) -> i32 {
     note.note.start
 }
 

@@ -40,15 +40,13 @@ const HEAD_SIZE: RangeInclusive<usize> = 2..=512;
 const LARGEST_CACHE: usize = 1 << 26;
 
 /// What sets the models of one engine apart; a type for what their knobs read stands for it.
-pub trait Engine: DeserializeOwned {
+pub trait Engine: DeserializeOwned + Clone + Send + Sync + 'static {
     /// As in `obbligato.engine`.
     const ID: &'static str;
     /// Version of its page that this build reads and writes.
     const ENCODING: u32;
     /// Ids of the parts it writes, in the order in which it writes them.
     const PARTS: &'static [&'static str];
-    /// Number of tokens.
-    const VOCABULARY: usize;
     /// What the graph says after each token, by name and size: the logits of the next token first.
     const OUTPUTS: &'static [(&'static str, usize)];
     /// Length of the condition vector.
@@ -61,7 +59,6 @@ impl Engine for Controls {
     const ID: &'static str = ENGINE;
     const ENCODING: u32 = ENCODING;
     const PARTS: &'static [&'static str] = &PARTS;
-    const VOCABULARY: usize = VOCABULARY;
     const OUTPUTS: &'static [(&'static str, usize)] = &OUTPUTS;
     const CONDITIONS: usize = CONDITIONS;
     const MOST_STYLES: usize = MOST_STYLES;

@@ -6,9 +6,9 @@ mod file;
 mod installed;
 
 pub use file::FileError;
-pub use installed::{InstalledModel, ModelSource, find_model, installed_models, open_model};
+pub use installed::{InstalledModel, ModelSource, drummer, find_model, installed_models, open_model};
 
-use crate::contract::{AT_ONCE, CONDITIONS, Contract, OUTPUTS};
+use crate::contract::{AT_ONCE, Contract, Controls, Engine};
 use crate::runtime::{Backend, Runtime, RuntimeError};
 use file::ModelFile;
 use ort::memory::Allocator;
@@ -17,8 +17,9 @@ use ort::value::{Tensor, TensorRef};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// The model inside the plugin.
+/// The models inside the plugin.
 static EMBEDDED: &[u8] = include_bytes!("../models/weights/accompanist.onnx");
+static EMBEDDED_DRUMMER: &[u8] = include_bytes!("../models/weights/drums.onnx");
 
 /// Added to attention scores where a token must not look.
 const HIDDEN: f32 = -1e9;
@@ -46,8 +47,8 @@ pub enum Run {
 }
 
 /// A model in the backend, ready to run.
-pub struct Model {
-    contract: Contract,
+pub struct Model<E = Controls> {
+    contract: Contract<E>,
     one: Mutex<Session>,
     piece: Mutex<Session>,
 }
@@ -64,15 +65,16 @@ pub struct Memory {
     outputs: Vec<f32>,
 }
 
-impl Model {
+impl<E: Engine> Model<E> {
     /// `name` is the file's, for errors.
     ///
     /// # Errors
     /// When the file is damaged, for another version, or not for this backend.
     pub fn load(name: &str, bytes: &[u8], runtime: &Runtime) -> Result<Self, ModelError> {
-        let mut file = ModelFile::read(bytes).map_err(|error| ModelError::file(name, error))?;
-        // Ours has been tested with it.
-        if *runtime.backend() == Backend::Tract && bytes != EMBEDDED {
+        let mut file = ModelFile::<E>::read(bytes).map_err(|error| ModelError::file(name, error))?;
+        // Ours have been tested with it.
+        let ours = [EMBEDDED, EMBEDDED_DRUMMER].contains(&bytes);
+        if *runtime.backend() == Backend::Tract && !ours {
             file::check_plan(&file.with_length(1)).map_err(|error| ModelError::file(name, error))?;
         }
         let mut session = |tokens| {
@@ -83,7 +85,7 @@ impl Model {
         Ok(Self { contract: file.contract, one, piece })
     }
 
-    pub fn contract(&self) -> &Contract {
+    pub fn contract(&self) -> &Contract<E> {
         &self.contract
     }
 
@@ -113,20 +115,20 @@ impl Model {
     }
 
     /// Reads tokens that follow the first `past` of what is remembered, and forgets what was there from that place on.
-    /// Returns the [`OUTPUTS`] after the last one, joined.
+    /// Returns the [`Engine::OUTPUTS`] after the last one, joined.
     ///
     /// What a token adds to the memory in a [`Run::Piece`] depends on the tokens before it and its place in the piece
     /// alone, to the last bit; a [`Run::One`] may round otherwise.
     ///
     /// # Errors
     /// When there are more tokens than the run or the window holds, or the backend fails.
-    pub fn read<'m>(
+    pub fn read<'m, const W: usize>(
         &self,
         memory: &'m mut Memory,
         run: Run,
         past: usize,
         tokens: &[u16],
-        conditions: &[[f32; CONDITIONS]],
+        conditions: &[[f32; W]],
     ) -> Result<&'m [f32], ModelError> {
         let (session, length) = match run {
             Run::One => (&self.one, 1),
@@ -135,6 +137,9 @@ impl Model {
         let fits = (1..=length).contains(&tokens.len()) && tokens.len() == conditions.len();
         if !fits || past + tokens.len() > self.contract.window {
             return Err(self.failed(&format!("{} tokens after {past} do not fit its window", tokens.len())));
+        }
+        if W != E::CONDITIONS {
+            return Err(self.failed(&format!("it was given {W} conditions instead of {}", E::CONDITIONS)));
         }
         memory.prepare(past, tokens, conditions, length, self.contract.window);
         let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +159,7 @@ impl Model {
         let Contract { window, head_size, .. } = self.contract;
         let outputs = session.run(ort::inputs![
             "ids" => TensorRef::from_array_view(([1, length], memory.ids.as_slice()))?,
-            "cond" => TensorRef::from_array_view(([1, length, CONDITIONS], memory.conditions.as_slice()))?,
+            "cond" => TensorRef::from_array_view(([1, length, E::CONDITIONS], memory.conditions.as_slice()))?,
             "pos" => TensorRef::from_array_view(([1, length], memory.positions.as_slice()))?,
             "mask" => TensorRef::from_array_view(([1, 1, length, window + length], memory.mask.as_slice()))?,
             "past_k" => &memory.keys,
@@ -166,7 +171,7 @@ impl Model {
             if numbers.len() == size { Ok(numbers) } else { Err(error()) }
         };
         memory.outputs.clear();
-        for (name, size) in OUTPUTS {
+        for (name, size) in E::OUTPUTS.iter().copied() {
             memory.outputs.extend_from_slice(&output(name, length * size)?[(tokens - 1) * size..tokens * size]);
         }
         let size = self.contract.cache_size() / window * length;
@@ -187,14 +192,21 @@ impl Model {
 
 impl Memory {
     /// Fills in the inputs of a run; places after the tokens are filled up and hidden.
-    fn prepare(&mut self, past: usize, tokens: &[u16], conditions: &[[f32; CONDITIONS]], length: usize, window: usize) {
+    fn prepare<const W: usize>(
+        &mut self,
+        past: usize,
+        tokens: &[u16],
+        conditions: &[[f32; W]],
+        length: usize,
+        window: usize,
+    ) {
         const FILLER: i64 = 0;
         self.ids.clear();
         self.ids.extend(tokens.iter().map(|token| i64::from(*token)));
         self.ids.resize(length, FILLER);
         self.conditions.clear();
         self.conditions.extend(conditions.iter().flatten());
-        self.conditions.resize(length * CONDITIONS, 0.0);
+        self.conditions.resize(length * W, 0.0);
         self.positions.clear();
         self.positions.extend((past..past + length).map(|position| position as i64));
         self.mask.clear();

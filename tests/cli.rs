@@ -176,6 +176,20 @@ fn without_a_name_the_built_in_model_plays() {
 }
 
 #[test]
+fn the_built_in_drummer_plays_around_the_grid() {
+    let folder = folder("drummer");
+    fs::copy(example("frere_jacques"), folder.join("in.mid")).expect("the example can be copied");
+    let run = run(&folder, &["accompany", "in.mid", "-o", "out.mid", "--parts", "bass,chords,drums"]);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert!(!run.out.contains("by rule"), "{}", run.out);
+    let out = read(folder.join("out.mid"));
+    assert_eq!(line_names(&out), ["Melody", "Bass", "Chords", "Drums"]);
+    let off_grid = |note: &&PlayedNote| (note.start_quarters * 12.0).fract() != 0.0;
+    let [.., drums] = out.lines.as_slice() else { panic!("there are drums") };
+    assert!(drums.notes.len() > 16 && drums.notes.iter().filter(off_grid).count() > 4, "{:?}", drums.notes);
+}
+
+#[test]
 fn chords_as_text_or_file_are_the_ones_played() {
     let folder = folder("chords");
     assert_eq!(accompany(&folder, "text.mid", &["--chords", "| D | A/C♯ | Bm G |"]).code, 0);
@@ -353,4 +367,5 @@ fn the_list_of_models_has_the_rules() {
     let run = run(&folder("models"), &["models"]);
     assert_eq!(run.code, 0);
     assert!(run.out.lines().any(|line| line.starts_with("rules")), "{}", run.out);
+    assert!(run.out.lines().any(|line| line.contains("drums for all of these; built in")), "{}", run.out);
 }

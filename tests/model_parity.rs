@@ -1,21 +1,22 @@
-//! The model inside the plugin computes here what it computed where it was trained, with each backend.
+//! The models inside the plugin compute here what they computed where they were trained, with each backend.
 //!
 //! A process has one backend. The tests run with tract; where `OBBLIGATO_ONNXRUNTIME` names a library, they run once more
 //! in a process of their own, with ONNX Runtime.
 #![cfg(feature = "inference")]
 
-use obbligato::contract::{CONDITIONS, VOCABULARY};
-use obbligato::generators::controls::Condition;
+use obbligato::contract::drums::{self, DrumControls};
+use obbligato::contract::{CONDITIONS, Controls, Engine};
+use obbligato::generators::band::Band;
 use obbligato::generators::library::{self, GeneratorChoice};
-use obbligato::generators::{Ask, PartNote, Request, SegmentAnswer};
+use obbligato::generators::{Ask, Request, SegmentAnswer};
 use obbligato::model::{Memory, Model, ModelSource, Run, installed_models, open_model};
-use obbligato::music::{Bar, Key, Meter, Note, PerPart, PlannedChord, Style, Velocity};
+use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, Style, Velocity};
 use obbligato::runtime::{BACKEND_VARIABLE, Backend, BackendChoice, LIBRARY_VARIABLE, Runtime, RuntimeChoice};
 use obbligato::settings::Settings;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What PyTorch computed; the file describes its fields.
+/// What PyTorch computed; the files describe the fields.
 #[derive(Deserialize)]
 struct Reference {
     tolerance: f32,
@@ -25,7 +26,10 @@ struct Reference {
     values: Vec<Vec<f32>>,
     mean: Vec<f32>,
     logsumexp: Vec<f32>,
+    /// Outputs beside the logits; the drummer has none.
+    #[serde(default)]
     loudness: Vec<Vec<f32>>,
+    #[serde(default)]
     coming: Vec<Vec<f32>>,
 }
 
@@ -35,26 +39,94 @@ struct Stretch {
     cond: Vec<f32>,
 }
 
-impl Reference {
-    fn read() -> Self {
-        serde_json::from_str(include_str!("../models/parity/accompanist.json")).expect("the reference is well formed")
+/// A model inside the plugin with its reference; it reads conditions of `W` numbers.
+struct Tested<E, const W: usize> {
+    model: Arc<Model<E>>,
+    reference: Reference,
+    conditions: Vec<[f32; W]>,
+}
+
+fn accompanist() -> Tested<Controls, CONDITIONS> {
+    let reference = serde_json::from_str(include_str!("../models/parity/accompanist.json"));
+    Tested::new(&ModelSource::Embedded, reference.expect("the reference is well formed"))
+}
+
+fn drummer() -> Tested<DrumControls, { drums::CONDITIONS }> {
+    #[derive(Deserialize)]
+    struct File {
+        outputs: Reference,
+    }
+    let file = serde_json::from_str::<File>(include_str!("../models/parity/drums.json"));
+    Tested::new(&ModelSource::EmbeddedDrummer, file.expect("the reference is well formed").outputs)
+}
+
+impl<E: Engine, const W: usize> Tested<E, W> {
+    fn new(source: &ModelSource, reference: Reference) -> Self {
+        let model = open_model(source, Runtime::get(&choice())).expect("the embedded model can be played");
+        let condition = |stretch: &Stretch| <[f32; W]>::try_from(stretch.cond.as_slice()).expect("the right length");
+        let conditions: Vec<_> =
+            reference.cond.iter().flat_map(|stretch| vec![condition(stretch); stretch.tokens]).collect();
+        assert_eq!(conditions.len(), reference.ids.len());
+        Self { model, reference, conditions }
     }
 
-    fn conditions(&self) -> Vec<Condition> {
-        let condition = |stretch: &Stretch| Condition::try_from(stretch.cond.as_slice()).expect("the right length");
-        self.cond.iter().flat_map(|stretch| vec![condition(stretch); stretch.tokens]).collect()
+    fn memory(&self) -> Memory {
+        self.model.memory().expect("there is room")
+    }
+
+    /// That what is said after tokens `from..end`, which follow those before, is what it should be.
+    fn check(&self, memory: &mut Memory, run: Run, from: usize, end: usize) {
+        let (tokens, conditions) = (&self.reference.ids[from..end], &self.conditions[from..end]);
+        let outputs = self.model.read(memory, run, from, tokens, conditions).expect("it fits the window");
+        let difference = self.difference(end - 1, outputs);
+        assert!(difference <= self.reference.tolerance, "after token {}: {difference}", end - 1);
+    }
+
+    fn check_token_by_token(&self) {
+        let mut memory = self.memory();
+        (0..self.reference.ids.len()).for_each(|index| self.check(&mut memory, Run::One, index, index + 1));
+    }
+
+    fn check_in_pieces(&self) {
+        let mut memory = self.memory();
+        (1..=self.reference.ids.len()).for_each(|end| self.check(&mut memory, Run::Piece, (end - 1) / 32 * 32, end));
+    }
+
+    fn check_that_what_was_read_before_does_not_matter(&self) {
+        let expected = self.read_pieces(&mut self.memory(), &self.reference.ids);
+        let mut used = self.memory();
+        let other: Vec<u16> = self.reference.ids.iter().rev().copied().collect();
+        self.read_pieces(&mut used, &other);
+        for past in [40, 41, 90] {
+            self.model.read(&mut used, Run::One, past, &[600], &self.conditions[..1]).expect("it fits the window");
+        }
+        assert_eq!(self.read_pieces(&mut used, &self.reference.ids), expected);
+    }
+
+    /// What is said after the last token, read in pieces.
+    fn read_pieces(&self, memory: &mut Memory, ids: &[u16]) -> Vec<f32> {
+        let mut outputs = Vec::new();
+        for (piece, tokens) in ids.chunks(32).enumerate() {
+            let past = 32 * piece;
+            let conditions = &self.conditions[past..past + tokens.len()];
+            outputs =
+                self.model.read(memory, Run::Piece, past, tokens, conditions).expect("it fits the window").to_vec();
+        }
+        outputs
     }
 
     /// The largest difference of any number that is kept of these outputs, which follow token `index`.
     fn difference(&self, index: usize, outputs: &[f32]) -> f32 {
-        let (logits, beside) = outputs.split_at(VOCABULARY);
-        let expected = self.loudness[index].iter().chain(&self.coming[index]);
+        let reference = &self.reference;
+        let (logits, beside) = outputs.split_at(E::OUTPUTS[0].1);
+        let expected = reference.loudness.get(index).into_iter().chain(reference.coming.get(index)).flatten();
         assert_eq!(beside.len(), expected.clone().count());
         let beside = beside.iter().zip(expected).map(|(value, expected)| value - expected);
-        let best = self.best[index].iter().zip(&self.values[index]).map(|(token, value)| logits[*token] - value);
-        let mean = logits.iter().sum::<f32>() / logits.len() as f32 - self.mean[index];
+        let best =
+            reference.best[index].iter().zip(&reference.values[index]).map(|(token, value)| logits[*token] - value);
+        let mean = logits.iter().sum::<f32>() / logits.len() as f32 - reference.mean[index];
         let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
-        let sum = sum.ln() as f32 - self.logsumexp[index];
+        let sum = sum.ln() as f32 - reference.logsumexp[index];
         best.chain(beside).chain([mean, sum]).map(f32::abs).fold(0.0, |largest, difference| {
             if difference > largest || difference.is_nan() { difference } else { largest }
         })
@@ -66,21 +138,6 @@ fn choice() -> RuntimeChoice {
         choice @ RuntimeChoice { backend: BackendChoice::OnnxRuntime, .. } => choice,
         _ => RuntimeChoice { backend: BackendChoice::Tract, ..RuntimeChoice::default() },
     }
-}
-
-fn model() -> Arc<Model> {
-    open_model(&ModelSource::Embedded, Runtime::get(&choice())).expect("the embedded model can be played")
-}
-
-/// What is said after the last token, read in pieces.
-fn read_pieces(model: &Model, memory: &mut Memory, ids: &[u16], conditions: &[Condition]) -> Vec<f32> {
-    let mut logits = Vec::new();
-    for (piece, tokens) in ids.chunks(32).enumerate() {
-        let past = 32 * piece;
-        let conditions = &conditions[past..past + tokens.len()];
-        logits = model.read(memory, Run::Piece, past, tokens, conditions).expect("it fits the window").to_vec();
-    }
-    logits
 }
 
 #[test]
@@ -96,46 +153,25 @@ fn the_backend_is_the_one_that_is_tested() {
 
 #[test]
 fn outputs_are_those_of_the_reference_token_by_token() {
-    let (reference, model) = (Reference::read(), model());
-    let (mut memory, conditions) = (model.memory().expect("there is room"), reference.conditions());
-    assert_eq!(conditions.len(), reference.ids.len());
-    for (index, token) in reference.ids.iter().enumerate() {
-        let logits = model.read(&mut memory, Run::One, index, &[*token], &conditions[index..=index]);
-        let difference = reference.difference(index, logits.expect("it fits the window"));
-        assert!(difference <= reference.tolerance, "after token {index}: {difference}");
-    }
+    accompanist().check_token_by_token();
+    drummer().check_token_by_token();
 }
 
 #[test]
 fn outputs_are_those_of_the_reference_in_pieces() {
-    let (reference, model) = (Reference::read(), model());
-    let (mut memory, conditions) = (model.memory().expect("there is room"), reference.conditions());
-    for end in 1..=reference.ids.len() {
-        let from = (end - 1) / 32 * 32;
-        let logits = model.read(&mut memory, Run::Piece, from, &reference.ids[from..end], &conditions[from..end]);
-        let difference = reference.difference(end - 1, logits.expect("it fits the window"));
-        assert!(difference <= reference.tolerance, "after token {}: {difference}", end - 1);
-    }
+    accompanist().check_in_pieces();
+    drummer().check_in_pieces();
 }
 
 #[test]
 fn what_was_read_before_does_not_change_a_bit() {
-    let (reference, model) = (Reference::read(), model());
-    let conditions = reference.conditions();
-    let mut fresh = model.memory().expect("there is room");
-    let expected = read_pieces(&model, &mut fresh, &reference.ids, &conditions);
-    let mut used = model.memory().expect("there is room");
-    let other: Vec<u16> = reference.ids.iter().rev().copied().collect();
-    read_pieces(&model, &mut used, &other, &conditions);
-    for past in [40, 41, 90] {
-        model.read(&mut used, Run::One, past, &[1200], &conditions[..1]).expect("it fits the window");
-    }
-    assert_eq!(read_pieces(&model, &mut used, &reference.ids, &conditions), expected);
+    accompanist().check_that_what_was_read_before_does_not_matter();
+    drummer().check_that_what_was_read_before_does_not_matter();
 }
 
 #[test]
 fn what_does_not_fit_the_window_is_an_error() {
-    let model = model();
+    let Tested { model, .. } = accompanist();
     let mut memory = model.memory().expect("there is room");
     let (window, condition) = (model.contract().window, [[0.0; CONDITIONS]; 33]);
     for (run, past, tokens) in
@@ -146,6 +182,8 @@ fn what_does_not_fit_the_window_is_an_error() {
         assert!(error.contains(&format!("{tokens} tokens after {past} do not fit")), "{error}");
     }
     assert!(model.read(&mut memory, Run::Piece, window - 4, &[1; 4], &condition[..4]).is_ok());
+    let narrow = model.read(&mut memory, Run::One, 0, &[1], &[[0.0; 3]]).expect_err("too few").to_string();
+    assert!(narrow.contains(&format!("3 conditions instead of {CONDITIONS}")), "{narrow}");
 }
 
 #[test]
@@ -159,7 +197,7 @@ fn the_contract_is_what_the_knobs_expect() {
     }
 }
 
-/// Answers of eight bars: each by a generator that has played on, and by one that starts there.
+/// Answers of eight bars: each by a band that has played on, and by one that starts there.
 #[test]
 fn an_answer_depends_on_the_request_alone() {
     let melody: Vec<Note> = (0..32)
@@ -170,34 +208,35 @@ fn an_answer_depends_on_the_request_alone() {
             velocity: Velocity::default(),
         })
         .collect();
-    let load = || library::load(&GeneratorChoice { name: None, runtime: choice() });
-    let settings = Settings::default();
+    let load = || {
+        let loaded = library::load(&GeneratorChoice { name: None, runtime: choice() });
+        assert_eq!((loaded.problem, loaded.drummer.is_some()), (None, true));
+        Band::new(loaded.generator, loaded.drummer)
+    };
+    let mut settings = Settings::default();
+    settings.parts[Part::Drums].on = true;
     let mut playing = load();
-    assert_eq!(playing.problem, None);
     let mut past: Vec<SegmentAnswer> = Vec::new();
-    for bar in (0..8).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
-        for segment in bar.segments() {
-            let request = Request {
-                ask: Ask::Jam(segment),
-                melody: &melody,
-                past: &past,
-                chords: &[None],
-                parts: PerPart::from_fn(|part| settings.part_is_on(part)),
-                settings: &settings,
-                quarters_per_minute: 120.0,
-                margin: 2,
-                seed: u64::from(segment.start() as u32),
-            };
-            let answer = |loaded: &mut library::Loaded| -> (Vec<PlannedChord>, Vec<PartNote>) {
-                let mut notes = Vec::new();
-                let chords = loaded.generator.answer(&request, &mut |note| notes.push(note));
-                (chords.expect("the model plays"), notes)
-            };
-            let (chords, notes) = answer(&mut playing);
-            assert_eq!(answer(&mut load()), (chords.clone(), notes.clone()), "at {}", segment.start());
-            let chord = chords[0];
-            past.push(SegmentAnswer { segment, chord, notes, settings, quarters_per_minute: 120.0, margin: 2 });
-        }
+    for segment in (0..8).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments()) {
+        let request = Request {
+            ask: Ask::Jam(segment),
+            melody: &melody[..melody.partition_point(|note| note.start < segment.start())],
+            past: &past,
+            chords: &[None],
+            parts: PerPart::from_fn(|part| settings.part_is_on(part)),
+            settings: &settings,
+            quarters_per_minute: 120.0,
+            margin: 2,
+            seed: u64::from(segment.start() as u32),
+        };
+        let answer = playing.answer(&request, &mut |_| {});
+        assert_eq!(load().answer(&request, &mut |_| {}), answer, "at {}", segment.start());
+        past.extend(answer);
+    }
+    assert_eq!(playing.problem(), None);
+    for part in [Part::Bass, Part::Chords, Part::Drums] {
+        let notes = past.iter().flat_map(|answer| &answer.notes).filter(|note| note.part == part).count();
+        assert!(notes > 8, "{part:?}: {notes} notes are too few to tell");
     }
 }
 

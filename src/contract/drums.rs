@@ -21,7 +21,6 @@ impl Engine for DrumControls {
     const ID: &'static str = "drums";
     const ENCODING: u32 = 1;
     const PARTS: &'static [&'static str] = &["drums"];
-    const VOCABULARY: usize = VOCABULARY;
     const OUTPUTS: &'static [(&'static str, usize)] = &[("logits", VOCABULARY)];
     const CONDITIONS: usize = CONDITIONS;
     const MOST_STYLES: usize = MOST_STYLES;

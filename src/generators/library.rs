@@ -64,14 +64,19 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
 #[cfg(feature = "inference")]
 fn load_model(choice: &GeneratorChoice) -> Loaded {
     let runtime = crate::runtime::Runtime::get(&choice.runtime);
+    let mut loaded = Loaded {
+        backend: runtime.backend().to_string(),
+        device: runtime.device().to_string(),
+        problem: runtime.problem_for(&choice.runtime),
+        ..Loaded::rules()
+    };
     match super::onnx::load(choice.name.as_deref(), runtime) {
-        Ok(generator) => Loaded {
-            generator: Box::new(generator),
-            drummer: None,
-            backend: runtime.backend().to_string(),
-            device: runtime.device().to_string(),
-            problem: runtime.problem_for(&choice.runtime),
-        },
-        Err(error) => Loaded { problem: Some(format!("{error}; the rules play")), ..Loaded::rules() },
+        Ok(generator) => loaded.generator = Box::new(generator),
+        Err(error) => return Loaded { problem: Some(format!("{error}; the rules play")), ..Loaded::rules() },
     }
+    match super::onnx::load_drummer(runtime) {
+        Ok(drummer) => loaded.drummer = Some(Box::new(drummer)),
+        Err(error) => loaded.problem = Some(format!("{error}; the rules drum")),
+    }
+    loaded
 }

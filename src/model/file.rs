@@ -1,6 +1,6 @@
 //! The ONNX file of a model: checked before any backend sees it, and given a fixed length. Pure.
 
-use crate::contract::{AT_ONCE, CONDITIONS, Contract, ContractError, OUTPUTS};
+use crate::contract::{AT_ONCE, Contract, ContractError, Controls, Engine};
 use prost::Message;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -10,9 +10,9 @@ use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, TensorShapeProto, Type
 use tract_onnx::prelude::{Framework, InferenceModelExt};
 
 /// A file that this build can play.
-pub struct ModelFile {
+pub struct ModelFile<E = Controls> {
     proto: ModelProto,
-    pub contract: Contract,
+    pub contract: Contract<E>,
 }
 
 /// Why a file cannot be played. Each reads on from "model `x` …".
@@ -48,9 +48,9 @@ enum Size {
     AndTokens(usize),
 }
 
-impl ModelFile {
+impl<E: Engine> ModelFile<E> {
     /// # Errors
-    /// When the file is damaged, was not made for Obbligato, or for another version of it.
+    /// When the file is damaged, was not made for Obbligato, or for another engine or version of it.
     pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
         if bytes.is_empty() {
             return Err(FileError::Empty);
@@ -93,12 +93,12 @@ pub fn check_plan(mut bytes: &[u8]) -> Result<(), FileError> {
     }
 }
 
-fn inputs(contract: &Contract) -> Vec<Port> {
+fn inputs<E: Engine>(contract: &Contract<E>) -> Vec<Port> {
     let tokens = Size::AndTokens(0);
     let cache = cache_shape(contract, Size::Fixed(contract.window));
     vec![
         Port { name: "ids", data: DataType::Int64, shape: vec![Size::Fixed(1), tokens] },
-        Port { name: "cond", data: DataType::Float, shape: vec![Size::Fixed(1), tokens, Size::Fixed(CONDITIONS)] },
+        Port { name: "cond", data: DataType::Float, shape: vec![Size::Fixed(1), tokens, Size::Fixed(E::CONDITIONS)] },
         Port { name: "pos", data: DataType::Int64, shape: vec![Size::Fixed(1), tokens] },
         Port {
             name: "mask",
@@ -110,19 +110,19 @@ fn inputs(contract: &Contract) -> Vec<Port> {
     ]
 }
 
-fn outputs(contract: &Contract) -> Vec<Port> {
+fn outputs<E: Engine>(contract: &Contract<E>) -> Vec<Port> {
     let tokens = Size::AndTokens(0);
     let new = cache_shape(contract, tokens);
-    let said = OUTPUTS.map(|(name, size)| Port {
+    let said = E::OUTPUTS.iter().map(|&(name, size)| Port {
         name,
         data: DataType::Float,
         shape: vec![Size::Fixed(1), tokens, Size::Fixed(size)],
     });
     let caches = ["new_k", "new_v"].map(|name| Port { name, data: DataType::Float, shape: new.clone() });
-    said.into_iter().chain(caches).collect()
+    said.chain(caches).collect()
 }
 
-fn cache_shape(contract: &Contract, places: Size) -> Vec<Size> {
+fn cache_shape<E>(contract: &Contract<E>, places: Size) -> Vec<Size> {
     let Contract { layers, heads, head_size, .. } = *contract;
     vec![Size::Fixed(layers), Size::Fixed(1), Size::Fixed(heads), places, Size::Fixed(head_size)]
 }
@@ -208,8 +208,9 @@ fn check_complete(tensor: &TensorProto) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::EMBEDDED;
+    use super::super::{EMBEDDED, EMBEDDED_DRUMMER};
     use super::*;
+    use crate::contract::drums::DrumControls;
 
     fn embedded() -> ModelProto {
         ModelProto::decode(EMBEDDED).expect("the embedded model is an ONNX file")
@@ -227,18 +228,27 @@ mod tests {
     }
 
     fn error(bytes: &[u8]) -> String {
-        ModelFile::read(bytes).err().expect("the file is not playable").to_string()
+        ModelFile::<Controls>::read(bytes).err().expect("the file is not playable").to_string()
     }
 
     #[test]
     fn the_embedded_model_fits() {
-        let file = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
+        let file: ModelFile = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
         assert_eq!(file.contract.styles, crate::music::Style::NAMES);
     }
 
     #[test]
+    fn the_embedded_drummer_fits_and_is_no_accompanist() {
+        let mut file: ModelFile<DrumControls> =
+            ModelFile::read(EMBEDDED_DRUMMER).expect("the embedded drummer fits this build");
+        assert!(file.contract.controls.density.is_sorted());
+        assert_eq!(check_plan(&file.with_length(1)), Ok(()));
+        assert!(error(EMBEDDED_DRUMMER).contains("`obbligato.engine` = `drums`"));
+    }
+
+    #[test]
     fn a_fixed_length_is_written_everywhere_it_counts() {
-        let mut file = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
+        let mut file: ModelFile = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
         for tokens in [1, 32] {
             let fixed = ModelProto::decode(&*file.with_length(tokens)).expect("what was written can be read");
             let graph = fixed.graph.expect("a model has a graph");
@@ -291,12 +301,12 @@ mod tests {
     #[test]
     fn a_graph_that_lost_nodes_is_refused() {
         for kept in [3, 40, 400] {
-            let mut file =
+            let mut file: ModelFile =
                 ModelFile::read(&changed(|proto| graph(proto).node.truncate(kept))).expect("the ports are there");
             let error = check_plan(&file.with_length(1)).expect_err("the outputs come from nowhere").to_string();
             assert!(error.starts_with("is damaged: its graph"), "{error}");
         }
-        let mut file = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
+        let mut file: ModelFile = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
         assert_eq!(check_plan(&file.with_length(1)), Ok(()));
     }
 

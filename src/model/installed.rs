@@ -1,10 +1,12 @@
-//! The models there are: the one inside the plugin, and files in the user's models folder. Shared by all instances.
+//! The models there are: those inside the plugin, and files in the user's models folder. Shared by all instances.
 
 use super::file::ModelFile;
-use super::{EMBEDDED, Model, ModelError};
-use crate::contract::Contract;
+use super::{EMBEDDED, EMBEDDED_DRUMMER, Model, ModelError};
+use crate::contract::drums::DrumControls;
+use crate::contract::{Contract, Controls, Engine};
 use crate::runtime::Runtime;
 use crate::user_folder::models_folder;
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,26 +16,32 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ModelSource {
     Embedded,
+    EmbeddedDrummer,
     File(PathBuf),
 }
 
 /// A model for the user to choose, or a file that cannot be played and why.
 #[derive(Debug, Clone)]
-pub struct InstalledModel {
+pub struct InstalledModel<E = Controls> {
     /// The contract's name, or the file's where it has none.
     pub name: String,
     pub source: ModelSource,
-    pub contract: Result<Contract, ModelError>,
+    pub contract: Result<Contract<E>, ModelError>,
 }
 
-/// The embedded model first, then the user's by file name.
+/// Who plays the drums.
+pub fn drummer() -> InstalledModel<DrumControls> {
+    InstalledModel::of(ModelSource::EmbeddedDrummer)
+}
+
+/// The accompanists: the embedded one first, then the user's by file name.
 pub fn installed_models() -> Vec<InstalledModel> {
     let files = models_folder().map(|folder| files_in(&folder)).unwrap_or_default();
     let sources = [ModelSource::Embedded].into_iter().chain(files.into_iter().map(ModelSource::File));
     sources.map(InstalledModel::of).collect()
 }
 
-/// A model by its name, or by the path of its file; `None` is the embedded one.
+/// An accompanist by its name, or by the path of its file; `None` is the embedded one.
 ///
 /// # Errors
 /// When there is none: lists those there are.
@@ -46,16 +54,17 @@ pub fn find_model(name: Option<&str>) -> Result<ModelSource, ModelError> {
 ///
 /// # Errors
 /// When the file cannot be read or played.
-pub fn open_model(source: &ModelSource, runtime: &Runtime) -> Result<Arc<Model>, ModelError> {
-    static OPEN: Mutex<Option<HashMap<ModelSource, Weak<Model>>>> = Mutex::new(None);
+pub fn open_model<E: Engine>(source: &ModelSource, runtime: &Runtime) -> Result<Arc<Model<E>>, ModelError> {
+    static OPEN: Mutex<Option<HashMap<ModelSource, Weak<dyn Any + Send + Sync>>>> = Mutex::new(None);
     // Held while loading, so that two instances do not load the same file at once.
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let open = open.get_or_insert_default();
-    if let Some(model) = open.get(source).and_then(Weak::upgrade) {
+    if let Some(Ok(model)) = open.get(source).and_then(Weak::upgrade).map(Arc::downcast) {
         return Ok(model);
     }
     let model = Arc::new(Model::load(&source.file_name(), &source.bytes()?, runtime)?);
-    open.insert(source.clone(), Arc::downgrade(&model));
+    let shared: Arc<dyn Any + Send + Sync> = model.clone();
+    open.insert(source.clone(), Arc::downgrade(&shared));
     Ok(model)
 }
 
@@ -81,10 +90,11 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-impl InstalledModel {
+impl<E: Engine> InstalledModel<E> {
     fn of(source: ModelSource) -> Self {
         let file = source.file_name();
-        let read = |bytes: Cow<'static, [u8]>| ModelFile::read(&bytes).map_err(|error| ModelError::file(&file, error));
+        let read =
+            |bytes: Cow<'static, [u8]>| ModelFile::<E>::read(&bytes).map_err(|error| ModelError::file(&file, error));
         let contract = source.bytes().and_then(read).map(|file| file.contract);
         let name = contract.as_ref().map_or(file.clone(), |contract| contract.name.clone());
         Self { name, source, contract }
@@ -100,6 +110,7 @@ impl ModelSource {
     fn file_name(&self) -> String {
         match self {
             Self::Embedded => "built in".into(),
+            Self::EmbeddedDrummer => "built-in drummer".into(),
             Self::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         }
     }
@@ -107,7 +118,11 @@ impl ModelSource {
     fn bytes(&self) -> Result<Cow<'static, [u8]>, ModelError> {
         /// Larger than any model that could keep up with music on a computer.
         const LARGEST: u64 = 2 << 30;
-        let Self::File(path) = self else { return Ok(Cow::Borrowed(EMBEDDED)) };
+        let path = match self {
+            Self::Embedded => return Ok(Cow::Borrowed(EMBEDDED)),
+            Self::EmbeddedDrummer => return Ok(Cow::Borrowed(EMBEDDED_DRUMMER)),
+            Self::File(path) => path,
+        };
         let unreadable = |reason: String| ModelError::Unreadable { path: path.clone(), reason };
         let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
         if size > LARGEST {

@@ -245,7 +245,8 @@ fn instances_do_not_hear_each_other() {
 fn assert_same_as_command_line(song: &Song, follow: &str, flags: &[&str], set_up: impl Fn(&mut dyn HostedPlugin)) {
     let program = workspace().command_line();
     assert!(program.exists(), "there is no {}; `cargo xtask test` builds it", program.display());
-    let folder = std::env::temp_dir().join(format!("obbligato-host-{}-{follow}-{}", std::process::id(), flags.len()));
+    let folder =
+        std::env::temp_dir().join(format!("obbligato-host-{}-{follow}-{}", std::process::id(), flags.concat().len()));
     std::fs::create_dir_all(&folder).expect("a writable temporary folder");
     let (input, output) = (folder.join("in.mid"), folder.join("out.mid"));
     std::fs::write(&input, midi_file::write(song, &[], &[], "in")).expect("a writable temporary folder");
@@ -278,7 +279,11 @@ fn assert_same_as_command_line(song: &Song, follow: &str, flags: &[&str], set_up
         .map(|(channel, note)| (channel, Note { duration: note.duration.min(end - note.start), ..note }))
         .collect();
     expected.sort_unstable();
-    assert_eq!(on_grid(&recording, passes - 1), expected, "{follow} {flags:?}");
+    // What is early in the bar that does not come any more has been struck already.
+    let settled =
+        |notes: Vec<(u8, Note)>| notes.into_iter().filter(|(_, note)| note.start < end - 2).collect::<Vec<_>>();
+    let expected = settled(expected);
+    assert_eq!(settled(on_grid(&recording, passes - 1)), expected, "{follow} {flags:?}");
     assert!(expected.len() > 20, "there is something to compare");
 }
 
@@ -289,6 +294,17 @@ fn jams_like_the_command_line() {
         state.set_field("seed", &json!(7));
         plugin.load_state(&state).expect("it loads");
     });
+}
+
+#[test]
+fn drums_like_the_command_line() {
+    for follow in ["jam", "arrange"] {
+        assert_same_as_command_line(&tune(6), follow, &["--parts", "bass,chords,pad,drums"], |plugin| {
+            for part in [Part::Pad, Part::Drums] {
+                plugin.set_parameter(&format!("{}_on", part.id()), 1.0).expect("each part has a switch");
+            }
+        });
+    }
 }
 
 #[test]

@@ -5,10 +5,11 @@ use crate::failure::Failure;
 use crate::folder;
 use crate::report::{Report, progress_bar, say};
 use obbligato::arranger::Arranger;
+use obbligato::contract::drums::DrumControls;
 use obbligato::generators::library::{self, GeneratorChoice, RULES};
 use obbligato::generators::{PartNote, SegmentAnswer};
 use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice};
-use obbligato::model::{Model, ModelError, find_model, open_model};
+use obbligato::model::{Model, ModelError, ModelSource, find_model, open_model};
 use obbligato::music::{ChordPlan, Part, Song, Ticks};
 use obbligato::runtime::{Place, Runtime};
 use obbligato::settings::Settings;
@@ -52,8 +53,14 @@ pub struct Order {
     plan: ChordPlan,
     track: TrackChoice,
     generator: GeneratorChoice,
-    /// Held so that it is loaded once, however many files there are.
-    _model: Option<Arc<Model>>,
+    _models: Option<Models>,
+}
+
+/// Held so that they are loaded once, however many files there are.
+struct Models {
+    _accompanist: Arc<Model>,
+    /// `None` where it cannot be played: then the rules drum.
+    _drummer: Option<Arc<Model<DrumControls>>>,
 }
 
 impl Order {
@@ -61,12 +68,12 @@ impl Order {
         let plan = flags.chords.as_deref().map(chord_plan).transpose()?.unwrap_or_default();
         let generator = flags.generator().map_err(|error| Failure::Input(format!("--runtime: {error}")))?;
         check_runtime(flags, &generator)?;
-        let model = match model(&generator) {
+        let models = match models(&generator) {
             Err(error) if generator.name.is_some() => return Err(Failure::Input(format!("--generator: {error}"))),
             // The rules play in place of the built-in model.
             loaded => loaded.ok().flatten(),
         };
-        Ok(Self { settings: flags.settings(), plan, track: flags.track(), generator, _model: model })
+        Ok(Self { settings: flags.settings(), plan, track: flags.track(), generator, _models: models })
     }
 
     /// Reads a melody, lets it be accompanied, and writes the arrangement.
@@ -134,13 +141,16 @@ fn check_runtime(flags: &Accompany, choice: &GeneratorChoice) -> Result<(), Fail
     refused.map_or(Ok(()), |attempt| Err(Failure::Input(format!("--runtime: {attempt}"))))
 }
 
-/// The model of a generator; the rules have none.
-fn model(choice: &GeneratorChoice) -> Result<Option<Arc<Model>>, ModelError> {
+/// The models of a generator; the rules have none.
+fn models(choice: &GeneratorChoice) -> Result<Option<Models>, ModelError> {
     let name = choice.name.as_deref();
     if name.is_some_and(|name| name.eq_ignore_ascii_case(RULES)) {
         return Ok(None);
     }
-    open_model(&find_model(name)?, Runtime::get(&choice.runtime)).map(Some)
+    let runtime = Runtime::get(&choice.runtime);
+    let accompanist = open_model(&find_model(name)?, runtime)?;
+    let drummer = open_model(&ModelSource::EmbeddedDrummer, runtime).ok();
+    Ok(Some(Models { _accompanist: accompanist, _drummer: drummer }))
 }
 
 /// Chords from a text as people write it, from a text file, or from a MIDI file.

@@ -2,17 +2,19 @@
 
 use crate::report::say;
 use obbligato::generators::library::RULES;
-use obbligato::model::{InstalledModel, ModelSource, installed_models};
+use obbligato::model::{InstalledModel, ModelSource, drummer, installed_models};
 use obbligato::runtime::{Runtime, RuntimeChoice};
 use obbligato::user_folder::models_folder;
 
 pub fn run() {
-    let models = installed_models();
-    let width = models.iter().map(|model| model.name.chars().count()).chain([RULES.len()]).max().unwrap_or(0);
+    let (models, drummer) = (installed_models(), drummer());
+    let names = models.iter().map(|model| model.name.as_str()).chain([RULES, drummer.name.as_str()]);
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
     say(&format!("{RULES:width$}  built in; every part, style and metre, without a model"));
     for model in &models {
         say(&format!("{:width$}  {}", model.name, description(model)));
     }
+    say(&format!("{:width$}  drums for all of these; {}", drummer.name, description(&drummer)));
     if let Some(folder) = models_folder() {
         say(&format!("\nYour own models (.onnx) belong in {}", folder.display()));
     }
@@ -21,9 +23,9 @@ pub fn run() {
     runtime.attempts().iter().filter(|attempt| attempt.failure.is_some()).for_each(|attempt| say(&attempt.to_string()));
 }
 
-fn description(model: &InstalledModel) -> String {
+fn description<E>(model: &InstalledModel<E>) -> String {
     let place = match &model.source {
-        ModelSource::Embedded => "built in".to_owned(),
+        ModelSource::Embedded | ModelSource::EmbeddedDrummer => "built in".to_owned(),
         ModelSource::File(path) => path.display().to_string(),
     };
     match &model.contract {
