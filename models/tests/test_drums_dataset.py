@@ -49,7 +49,7 @@ def loop(bars: int, beat=BEAT) -> list[tuple[float, int]]:
 )
 def test_each_quarter_finds_its_division(inside, ticks, in_triplets):
     rng = random.Random(3)
-    times = np.array([12 * (q + t) + rng.gauss(0, 0.15) for q in range(8) for t in inside])
+    times = np.array([12 * (q + t) + rng.gauss(0, 0.03) for q in range(8) for t in inside])
     found, deviations, flags = dataset.place_strokes(times, 90.0)
     assert found.tolist() == [12 * q + t for q in range(8) for t in ticks]
     assert set(flags.values()) == {in_triplets}

@@ -107,7 +107,7 @@ DIVISIONS = (
 )
 SPREAD_SECONDS = 0.018
 """How far from its place a stroke is played, about."""
-EARLY = 1.2
+EARLY = 1.4
 """A stroke up to so many ticks before a quarter belongs to it."""
 OWN_HABIT = 1.5
 """How much the take's usual division counts."""
