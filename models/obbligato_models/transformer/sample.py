@@ -21,8 +21,11 @@ CHORD_TEMPERATURE = 0.5
 NOTE_TEMPERATURE = 1.0
 LOUDNESS_TEMPERATURE = 0.8
 TOP_P = 0.95
-FORESIGHT = 6.0
+FORESIGHT = 12.0
 """Nats for a chord that has all of the melody expected in a segment that is not heard yet."""
+HINDSIGHT = 4.0
+"""The same where the melody of the segment is known, which the model has read itself."""
+RUB = 0.5
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""
 KEEP_TOKENS, KEEP_BARS = 256, 4
@@ -40,6 +43,7 @@ class Choice:
     note_temperature: float = NOTE_TEMPERATURE
     top_p: float = TOP_P
     foresight: float = FORESIGHT
+    hindsight: float = HINDSIGHT
 
 
 @dataclass
@@ -95,10 +99,29 @@ def chord_classes() -> np.ndarray:
 CHORD_CLASSES = chord_classes()
 
 
+BESIDE = np.clip(np.roll(CHORD_CLASSES, 1, 1) + np.roll(CHORD_CLASSES, -1, 1), 0, 1) * (1 - CHORD_CLASSES)
+"""Which pitch classes lie a semitone beside a note of each chord and are none themselves."""
+
+
 def expected_fit(coming: np.ndarray) -> np.ndarray:
-    """Of each chord the share of the melody expected next that it has, [121], from the logits of its pitch classes."""
-    chances = 1 / (1 + np.exp(-coming.astype(np.float64)))
-    return CHORD_CLASSES @ chances / max(chances.sum(), 1e-6)
+    """Of each chord the share of the melody expected next that it has, less `RUB` times the share that would rub against
+    it, [121], from the logits of the melody's pitch classes."""
+    return fit(1 / (1 + np.exp(-coming.astype(np.float64))))
+
+
+def fit(melody: np.ndarray) -> np.ndarray:
+    """Of each chord the share of a melody that it has, less `RUB` times the share that rubs against it, [121], from how
+    long or how likely each pitch class sounds, [12]."""
+    return (CHORD_CLASSES - RUB * BESIDE) @ melody / max(melody.sum(), 1e-6)
+
+
+def sounding(bar: Bar, segment: int) -> np.ndarray:
+    """Ticks for which each pitch class sounds in the melody of a segment, [12]."""
+    start, end = e.SEGMENTS[bar.metre][segment]
+    ticks = np.zeros(12)
+    for note in bar.melody:
+        ticks[note.key % 12] += max(0, min(end, note.start + note.duration) - max(start, note.start))
+    return ticks
 
 
 class Song:
@@ -163,6 +186,8 @@ class Song:
             logits = outputs.logits.copy()
             if bar.jam:
                 logits[e.CHORD : e.NOTE] += self.choice.foresight * expected_fit(outputs.coming)
+            else:
+                logits[e.CHORD : e.NOTE] += self.choice.hindsight * fit(sounding(bar, segment))
             token = pick(logits, e.allowed_chords(), self.choice.chord_temperature, self.choice.top_p, self.random)
         self.read([token])
         answer.chords.append(token - e.CHORD)
