@@ -8,7 +8,7 @@ use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
 use xtask::test::{TestOptions, test};
-use xtask::train::{TrainOptions, train};
+use xtask::train::{Refused, TrainOptions, train};
 use xtask::validate::{ValidateOptions, validate};
 use xtask::workspace::Workspace;
 
@@ -32,7 +32,7 @@ enum Chore {
     Test(TestOptions),
     /// Measure how fast the model answers
     Bench,
-    /// Train the model anew and export it into the plugin's sources
+    /// Teach the model a style from a folder of MIDI files, or train it anew
     Train(TrainOptions),
     /// Run clap-validator on the bundle
     Validate(ValidateOptions),
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Refused>() { Refused::EXIT_CODE.into() } else { ExitCode::FAILURE }
         }
     }
 }

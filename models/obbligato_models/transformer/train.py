@@ -585,20 +585,25 @@ def sample_files(model: Transformer, runs: Sequence[Run], folder: Path, name: st
     """The longest held-out song of each source, played with the melody known and as a jam: .mid files with melody and
     answer."""
     from .. import export
-    from ..evaluate import answers, excerpts, midi
+    from ..evaluate.excerpts import excerpt
+    from ..evaluate.midi import write_midi
     from . import sample
 
     longest: dict[str, Run] = {}
     for run in runs:
         if run.parts and (run.source not in longest or run.bars > longest[run.source].bars):
             longest[run.source] = run
-    ways = [(excerpts.excerpt(run, SAMPLED_BARS), jam) for run in longest.values() for jam in (False, True)]
-    requests = [answers.request(run, jam) for run, jam in ways]
+    ways = [(excerpt(run, SAMPLED_BARS), jam) for run in longest.values() for jam in (False, True)]
+    requests = []
+    for run, jam in ways:
+        bars = [run.bar(i, (), jam) for i in range(run.bars)]
+        conds = [e.condition(run.styles.mean(0), {}, run.parts, run.tempo, i) for i in range(run.bars)]
+        requests.append(sample.Request(bars, conds, [run.parts] * run.bars))
     played = one_thread(lambda: sample.play(export.stepper(copy.deepcopy(model).cpu()), requests))
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}-{run.source}-{'jam' if jam else 'known'}.mid" for run, jam in ways]
     for path, (run, _), answer in zip(paths, ways, played, strict=True):
-        midi.write_midi(path, run, answer)
+        write_midi(path, run, answer)
     return paths
 
 
