@@ -39,8 +39,9 @@ impl Loaded {
 
     /// The parts that are written by rule.
     pub fn by_rule(&self) -> PerPart<bool> {
-        let own = self.generator.parts();
-        PerPart::from_fn(|part| !own[part] && !(part == Part::Drums && self.drummer.is_some()))
+        let mut played = self.generator.parts();
+        played[Part::Drums] |= self.drummer.is_some();
+        PerPart::from_fn(|part| !played[part])
     }
 }
 
