@@ -113,6 +113,8 @@ def test_a_run_learns_goes_on_where_it_stopped_and_leaves_samples(tmp_path, monk
     monkeypatch.setattr(train, "COLLECTED", 2)
     train.train(divided(), tmp_path, Plan(1, steps=20, batch=2), TINY)
     first = torch.load(tmp_path / "last.pt", weights_only=True)
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("40,1.0,1,1,1,1,1,1,1,\n")  # Of a run that was lost before it was saved.
     train.train(divided(), tmp_path, Plan(1, steps=40, batch=2), TINY)
     second = torch.load(tmp_path / "last.pt", weights_only=True)
     assert (first["step"], second["step"]) == (20, 40) and second["elapsed"] > first["elapsed"] > 0
@@ -193,6 +195,7 @@ def test_two_processes_learn_as_one_does(tmp_path):
 def test_the_report_draws_a_log(tmp_path, monkeypatch, capsys):
     log = "step,seconds,tokens a second,rate,loss,chords,parts,loudness,coming,validation\n"
     log += "20,30.5,7000,0.3,8.2,5.5,nan,2.4,5.2,\n"
+    log += "40,50.0,7000,0.3,9.9,9.9,nan,2.4,5.2,\n"
     log += "40,60.1,7100,1.0,5.6,4.1,5.1,2.1,2.8,known chords=2.5 jam coming=2.0\n"
     (tmp_path / "log.csv").write_text(log)
     columns, checked = report.read_log(tmp_path / "log.csv")

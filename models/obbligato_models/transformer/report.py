@@ -37,12 +37,23 @@ def read_log(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         rows = list(csv.DictReader(file))
     if not rows or "step" not in rows[0] or "validation" not in rows[0]:
         raise ValueError(f"{path} has no lines of training")
+    rows = without_lost(rows)
     columns = {name: np.array([float(r[name]) for r in rows]) for name in rows[0] if name != "validation"}
     checked: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         for name, value in measures(row["validation"]).items():
             checked.setdefault(name, []).append((float(row["seconds"]) / 60, value))
     return columns, {name: np.array(values) for name, values in checked.items()}
+
+
+def without_lost(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Without the lines of steps that a run stopped before saving, and that were done again."""
+    kept: list[dict[str, str]] = []
+    for row in rows:
+        while kept and int(kept[-1]["step"]) >= int(row["step"]):
+            kept.pop()
+        kept.append(row)
+    return kept
 
 
 def measures(text: str) -> dict[str, float]:

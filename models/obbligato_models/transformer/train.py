@@ -442,25 +442,38 @@ class Plan:
 class Log:
     """log.csv: a line every LOG_STEPS, means since the line before. The processes' means; written by the first."""
 
-    def __init__(self, path: Path, process: Process):
+    def __init__(self, path: Path, process: Process, step: int):
+        """What an earlier run wrote after `step`, and lost, is struck out."""
         self.path, self.process = path, process
         self.recent: list[list[float]] = []
-        if process.first and not path.exists():
-            self.write(["step", "seconds", "tokens a second", "rate", "loss", *PARTS_OF_LOSS, "validation"])
+        self.line_at = time.monotonic()
+        if process.first:
+            self.write(
+                ["step", "seconds", "tokens a second", "rate", "loss", *PARTS_OF_LOSS, "validation"], self.kept(step)
+            )
 
-    def write(self, row: list) -> None:
-        with self.path.open("a", newline="") as file:
-            csv.writer(file).writerow(row)
+    def kept(self, step: int) -> list[list[str]]:
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            return [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
+
+    def write(self, header: list[str], rows: list[list[str]]) -> None:
+        with self.path.open("w", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
 
     def add(self, loss: float, parts: dict[str, float]) -> None:
         self.recent.append([loss, *(parts[kind] for kind in PARTS_OF_LOSS)])
 
-    def line(self, step: int, seconds: float, speed: float, factor: float, checked: dict[str, float]) -> None:
+    def line(self, step: int, seconds: float, tokens: int, factor: float, checked: dict[str, float]) -> None:
+        """`tokens`: of one step."""
         means = [round(x, 4) for x in self.process.mean(np.nanmean(self.recent, 0).tolist())]
-        self.recent = []
+        speed = tokens * len(self.recent) / (time.monotonic() - self.line_at)
+        self.recent, self.line_at = [], time.monotonic()
         if self.process.first:
             row = [step, round(seconds, 1), round(speed), round(factor, 4), *means]
-            self.write([*row, " ".join(f"{k}={v:.3f}" for k, v in checked.items())])
+            with self.path.open("a", newline="") as file:
+                csv.writer(file).writerow([*row, " ".join(f"{k}={v:.3f}" for k, v in checked.items())])
             print(*row, checked or "", flush=True)
 
 
@@ -483,7 +496,7 @@ class Trainer:
             self.resume()
         joined = process.joined(self.model)
         self.forward = torch.compile(joined) if compiled else joined
-        self.log = Log(folder / "log.csv", process)
+        self.log = Log(folder / "log.csv", process, self.step)
 
     def resume(self) -> None:
         saved = torch.load(self.last, map_location=self.process.device, weights_only=True)
@@ -498,7 +511,7 @@ class Trainer:
         """To the plan's end. Raises Spoilt; the checkpoint then has the last weights whose loss was a number."""
         self.batch_loss()[0].backward()  # Compiles before the clock starts.
         self.model.zero_grad()
-        first_step, self.saved_at = self.step, time.monotonic()
+        self.saved_at = self.log.line_at = time.monotonic()
         self.started = self.saved_at - self.before
         while True:
             seconds = self.process.from_first(self.seconds())
@@ -509,9 +522,8 @@ class Trainer:
             factor = rate(done, self.step)
             self.learn(factor)
             if self.step % LOG_STEPS == 0:
-                speed = (self.step - first_step) * self.plan.batch * LENGTH / max(1e-3, seconds - self.before)
                 checked = self.check() if self.step % VALIDATE_STEPS == 0 else {}
-                self.log.line(self.step, seconds, speed, factor, checked)
+                self.log.line(self.step, seconds, self.plan.batch * LENGTH, factor, checked)
             if self.step % SAMPLE_STEPS == 0 and self.process.first:
                 self.play_samples()
         self.save()
