@@ -23,6 +23,11 @@ const TOP_P: f32 = 0.95;
 const FORESIGHT: f32 = 12.0;
 /// The same where the melody of the segment is known, which the model has read itself.
 const HINDSIGHT: f32 = 4.0;
+/// Nats for a note that the melody is sure to have in a segment that is not heard yet; [`RUB`] of them against its
+/// neighbours.
+const ALONG: f32 = 2.0;
+/// What a semitone beside the melody counts, compared with a note of it.
+const RUB: f32 = 0.5;
 /// With fewer places left in the window, parts are brought to an end.
 const LAST_TOKENS: usize = 8;
 
@@ -92,6 +97,8 @@ struct Pen<'a> {
     /// What the model said last of the loudness of the note it had just read.
     loudness: Option<[f32; LOUDNESS_CLASSES]>,
     lean: Lean,
+    /// The melody expected in the segment that is written, where it is not heard yet.
+    ahead: Option<Sung>,
 }
 
 /// What draws the chords that are chosen, besides what the model thinks of them.
@@ -148,6 +155,7 @@ impl Lean {
 }
 
 /// The melody of a segment: how long, or how likely, it has each pitch class.
+#[derive(Debug, Clone, Copy)]
 struct Sung([f32; 12]);
 
 impl Sung {
@@ -171,7 +179,6 @@ impl Sung {
     /// The share of it that lies on the chord, less half of the share that lies a semitone beside.
     fn fit(&self, chord: Chord) -> f32 {
         const LEAST: f32 = 1e-6;
-        const RUB: f32 = 0.5;
         let members = chord.class_set();
         let beside = |class: PitchClass| members.contains(class.up(1)) || members.contains(class.up(11));
         let worth = |class: PitchClass| match (members.contains(class), beside(class)) {
@@ -181,6 +188,12 @@ impl Sung {
         };
         let fit: f32 = PitchClass::all().zip(&self.0).map(|(class, weight)| weight * worth(class)).sum();
         fit / self.0.iter().sum::<f32>().max(LEAST)
+    }
+
+    /// To be added to the logit of a note.
+    fn along(&self, key: Key) -> f32 {
+        let weight = |semitones| self.0[key.pitch_class().up(semitones).semitones() as usize];
+        ALONG * (weight(0) - RUB * (weight(1) + weight(11)))
     }
 }
 
@@ -208,6 +221,7 @@ impl<'a> Pen<'a> {
             dynamics: Dynamics::following(request.melody, known_until),
             loudness: None,
             lean: Lean::of(request),
+            ahead: None,
         }
     }
 
@@ -241,6 +255,10 @@ impl<'a> Pen<'a> {
     }
 
     fn chord(&mut self, segment: &Segment, given: Option<PlannedChord>) -> Result<PlannedChord, GeneratorError> {
+        let melody = match self.lean {
+            Lean::Known => Sung::heard(self.request.melody, segment),
+            Lean::Ahead { .. } => self.foresee()?,
+        };
         if let Some(given) = given {
             self.push(chord_token(given.chord));
             return Ok(given);
@@ -248,14 +266,21 @@ impl<'a> Pen<'a> {
         // Half of the knob's way, as the ear measures it: harmony that wanders sounds wrong sooner than a melody that does.
         let temperature = CHORD_TEMPERATURE * self.request.settings.temperature.max(0.0).sqrt();
         let lean = self.lean;
-        let known = matches!(lean, Lean::Known).then(|| Sung::heard(self.request.melody, segment));
-        let token = self.choose(temperature, |token, expected| match meaning(token) {
-            Some(Meaning::Chord(chord)) => Some(lean.towards(chord, known.as_ref().unwrap_or(expected))),
+        let token = self.choose(temperature, |token| match meaning(token) {
+            Some(Meaning::Chord(chord)) => Some(lean.towards(chord, &melody)),
             _ => None,
         })?;
         self.push(token);
         let chord = proposed(token);
         Ok(PlannedChord { chord, source: PlanSource::Proposed })
+    }
+
+    /// The melody that the model expects in the segment that begins here.
+    fn foresee(&mut self) -> Result<Sung, GeneratorError> {
+        let said = self.reader.read(&self.context).map_err(GeneratorError)?;
+        let expected = Sung::expected(&said[VOCABULARY + LOUDNESS_CLASSES..]);
+        self.ahead = Some(expected);
+        Ok(expected)
     }
 
     fn parts(
@@ -324,27 +349,25 @@ impl<'a> Pen<'a> {
             return Ok(None);
         }
         let temperature = NOTE_TEMPERATURE * self.request.settings.temperature;
-        let token = self.choose(temperature, |token, _| {
-            let begins = matches!(meaning(token), Some(Meaning::Position(_)));
-            grammar.allows(token).then_some(if begins { urge } else { 0.0 })
+        let ahead = self.ahead;
+        let token = self.choose(temperature, |token| {
+            grammar.allows(token).then(|| match meaning(token) {
+                Some(Meaning::Position(_)) => urge,
+                Some(Meaning::Note(key, _)) => ahead.map_or(0.0, |melody| melody.along(key)),
+                _ => 0.0,
+            })
         })?;
         Ok((!grammar.ends_with(token)).then_some(token))
     }
 
     /// `lean` is added to the logit of a token; one without is not allowed here.
-    fn choose(
-        &mut self,
-        temperature: f32,
-        lean: impl Fn(Token, &Sung) -> Option<f32>,
-    ) -> Result<Token, GeneratorError> {
+    fn choose(&mut self, temperature: f32, lean: impl Fn(Token) -> Option<f32>) -> Result<Token, GeneratorError> {
         let said = self.reader.read(&self.context).map_err(GeneratorError)?;
         let (logits, said) = said.split_at(VOCABULARY);
-        let (loudness, coming) = said.split_at(LOUDNESS_CLASSES);
-        self.loudness = loudness.try_into().ok();
-        let expected = Sung::expected(coming);
+        self.loudness = said[..LOUDNESS_CLASSES].try_into().ok();
         let tokens = (0..VOCABULARY as Token).zip(logits);
         let choices: Vec<(Token, f32)> =
-            tokens.filter_map(|(token, logit)| Some((token, logit + lean(token, &expected)?))).collect();
+            tokens.filter_map(|(token, logit)| Some((token, logit + lean(token)?))).collect();
         let chosen = pick(&choices, Boldness { temperature, top_p: TOP_P }, &mut self.dice);
         chosen.ok_or_else(|| GeneratorError("what it computed is not a number".into()))
     }

@@ -26,6 +26,9 @@ FORESIGHT = 12.0
 HINDSIGHT = 4.0
 """The same where the melody of the segment is known, which the model has read itself."""
 RUB = 0.5
+ALONG = 2.0
+"""Nats for a note that the melody is sure to have in a segment that is not heard yet; `RUB` of them against its
+neighbours."""
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""
 KEEP_TOKENS, KEEP_BARS = 256, 4
@@ -44,6 +47,7 @@ class Choice:
     top_p: float = TOP_P
     foresight: float = FORESIGHT
     hindsight: float = HINDSIGHT
+    along: float = ALONG
 
 
 @dataclass
@@ -103,10 +107,18 @@ BESIDE = np.clip(np.roll(CHORD_CLASSES, 1, 1) + np.roll(CHORD_CLASSES, -1, 1), 0
 """Which pitch classes lie a semitone beside a note of each chord and are none themselves."""
 
 
+NOTE_CLASSES = np.array([e.token_key(token) % 12 for token in range(e.NOTE, e.VOCABULARY)])
+
+
+def chances(coming: np.ndarray) -> np.ndarray:
+    """How likely the melody has each pitch class, from the logits."""
+    return 1 / (1 + np.exp(-coming.astype(np.float64)))
+
+
 def expected_fit(coming: np.ndarray) -> np.ndarray:
     """Of each chord the share of the melody expected next that it has, less `RUB` times the share that would rub against
     it, [121], from the logits of the melody's pitch classes."""
-    return fit(1 / (1 + np.exp(-coming.astype(np.float64))))
+    return fit(chances(coming))
 
 
 def fit(melody: np.ndarray) -> np.ndarray:
@@ -135,6 +147,7 @@ class Song:
         self.answers: list[Bar] = []
         self.waiting: list[tuple[int, np.ndarray]] = []
         self.restart = True
+        self.expected: np.ndarray | None = None
 
     def run(self) -> Generator[Feed, Outputs, None]:
         for index, bar in enumerate(self.request.bars):
@@ -179,10 +192,12 @@ class Song:
         return round(USUAL_VELOCITY + e.LOUDNESS_STEP * (found - e.MEAN_LOUDNESS + within))
 
     def chord(self, bar: Bar, segment: int, answer: Bar) -> Generator[Feed, Outputs, None]:
+        if bar.jam or not self.request.given_chords:
+            outputs = yield from self.ask()
+            self.expected = chances(outputs.coming) if bar.jam else None
         if self.request.given_chords:
             token = e.CHORD + bar.chords[segment]
         else:
-            outputs = yield from self.ask()
             logits = outputs.logits.copy()
             if bar.jam:
                 logits[e.CHORD : e.NOTE] += self.choice.foresight * expected_fit(outputs.coming)
@@ -193,6 +208,10 @@ class Song:
         answer.chords.append(token - e.CHORD)
 
     def parts(self, asked: Sequence[int], line: tuple[int, int], answer: Bar) -> Generator[Feed, Outputs, None]:
+        with_melody = np.zeros(e.VOCABULARY)
+        if self.expected is not None:
+            beside = np.roll(self.expected, 1) + np.roll(self.expected, -1)
+            with_melody[e.NOTE :] = (self.expected - RUB * beside)[NOTE_CLASSES]
         for i, part in enumerate(asked):
             if i == 0:
                 self.read([e.PART + part])
@@ -207,7 +226,8 @@ class Song:
                     outputs = yield from self.ask()
                     if written and written[-1] >= e.NOTE:
                         velocities.append(self.velocity(outputs.loudness))
-                    token = pick(outputs.logits, allowed, self.choice.note_temperature, self.choice.top_p, self.random)
+                    logits = outputs.logits + self.choice.along * with_melody
+                    token = pick(logits, allowed, self.choice.note_temperature, self.choice.top_p, self.random)
                 self.read([token])
                 if token == then:
                     break
