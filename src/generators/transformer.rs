@@ -23,9 +23,8 @@ const TOP_P: f32 = 0.95;
 const FORESIGHT: f32 = 12.0;
 /// The same where the melody of the segment is known, which the model has read itself.
 const HINDSIGHT: f32 = 4.0;
-/// Nats for a note that the melody is sure to have in a segment that is not heard yet; [`RUB`] of them against its
-/// neighbours.
-const ALONG: f32 = 2.0;
+/// Nats for a note that the melody is sure to have in a segment that is not heard yet.
+const ALONG: f32 = 2.5;
 /// What a semitone beside the melody counts, compared with a note of it.
 const RUB: f32 = 0.5;
 /// With fewer places left in the window, parts are brought to an end.
@@ -192,8 +191,7 @@ impl Sung {
 
     /// To be added to the logit of a note.
     fn along(&self, key: Key) -> f32 {
-        let weight = |semitones| self.0[key.pitch_class().up(semitones).semitones() as usize];
-        ALONG * (weight(0) - RUB * (weight(1) + weight(11)))
+        ALONG * self.0[key.pitch_class().semitones() as usize]
     }
 }
 
@@ -664,6 +662,35 @@ mod tests {
             }),
         );
         assert!(foreseeing > 30 && foreseeing > blind + 10, "{foreseeing} of 40 chords have it, {blind} by chance");
+    }
+
+    #[test]
+    fn notes_go_along_with_the_melody_that_is_expected() {
+        let (melody, settings) = (song(8), Settings::default());
+        let share = |shape: fn(Token, f32) -> f32| {
+            let segments = (8..28).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments());
+            let notes: Vec<PartNote> = segments
+                .flat_map(|segment| {
+                    let chords = [given("C")];
+                    let request = request(Ask::Jam(segment), &melody, &[], &chords, &settings);
+                    answers(&mut transformer(shape), &request).remove(0).notes
+                })
+                .collect();
+            let along = notes.iter().filter(|note| note.note.key.pitch_class() == PitchClass::new(8));
+            along.count() as f32 / notes.len() as f32
+        };
+        let blind = share(|token, logit| if token >= COMING { -9.0 } else { logit });
+        let foreseeing = share(|token, logit| match token {
+            0..COMING => logit,
+            _ => {
+                if token == COMING + 8 {
+                    9.0
+                } else {
+                    -9.0
+                }
+            }
+        });
+        assert!(foreseeing > 2.0 * blind && blind > 0.02, "{blind} {foreseeing}");
     }
 
     #[test]

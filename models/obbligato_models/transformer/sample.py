@@ -26,9 +26,8 @@ FORESIGHT = 12.0
 HINDSIGHT = 4.0
 """The same where the melody of the segment is known, which the model has read itself."""
 RUB = 0.5
-ALONG = 2.0
-"""Nats for a note that the melody is sure to have in a segment that is not heard yet; `RUB` of them against its
-neighbours."""
+ALONG = 2.5
+"""Nats for a note that the melody is sure to have in a segment that is not heard yet."""
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""
 KEEP_TOKENS, KEEP_BARS = 256, 4
@@ -210,8 +209,7 @@ class Song:
     def parts(self, asked: Sequence[int], line: tuple[int, int], answer: Bar) -> Generator[Feed, Outputs, None]:
         with_melody = np.zeros(e.VOCABULARY)
         if self.expected is not None:
-            beside = np.roll(self.expected, 1) + np.roll(self.expected, -1)
-            with_melody[e.NOTE :] = (self.expected - RUB * beside)[NOTE_CLASSES]
+            with_melody[e.NOTE :] = self.expected[NOTE_CLASSES]
         for i, part in enumerate(asked):
             if i == 0:
                 self.read([e.PART + part])
