@@ -56,7 +56,7 @@ def test_broken_files_are_listed_and_skipped(tmp_path):
     assert [(len(runs), bool(problem)) for runs, problem in read.values()] == [(1, False), (0, True), (0, True)]
     run = read["lieder/a"][0][0]
     assert (run.bars, run.metre, run.parts) == (6, 0, (e.BASS,))
-    assert run.notes[e.BASS] == [Note(0, 48, 48)]
+    assert run.notes[e.BASS] == [Note(0, 48, 48, 64)]
 
 
 def test_bass_is_the_lowest_up_to_d3():
@@ -93,7 +93,17 @@ def made_up(song: str, melody: list[int], transposed: int = 0) -> Run:
     notes = [Note(12 * i, 12, key + transposed) for i, key in enumerate(melody)]
     bars = len(notes) // 4
     empty = np.zeros((bars, 2), np.int16)
-    return Run(song, song.split("/")[0], 0, bars, 100, (), ([], [], [], notes), empty, np.zeros((bars, len(styles.NAMES)), np.float32))
+    return Run(
+        song,
+        song.split("/")[0],
+        0,
+        bars,
+        100,
+        (),
+        ([], [], [], notes),
+        empty,
+        np.zeros((bars, len(styles.NAMES)), np.float32),
+    )
 
 
 def test_no_tune_stands_on_both_sides():
@@ -130,7 +140,7 @@ def test_textures():
     assert best(*((6 * t, 3) for t in range(8))) == "Driving pop"
     assert best((0, 3), (24, 3), (36, 3)) == "Block-chord ballad"
     run = [[Note(6 * t, 6, 60) for t in range(8)]] * 9
-    assert styles.weigh("lieder", run)[4].tolist() == pytest.approx([0, 0, 0.75, 0.25, 0, 0, 0])
+    assert styles.weigh("lieder", run)[4].tolist() == pytest.approx([0, 0, 0, 0.75, 0.25, 0, 0, 0, 0])
     assert styles.weigh("openewld", run).sum() == 0
 
 

@@ -106,7 +106,8 @@ def test_condition_vector():
 
 def test_velocities_go_with_the_notes_of_the_parts():
     melody = [Note(0, 12, 67, 100)]
-    parts = {0: [Note(24, 12, 36, 50), Note(0, 12, 36, 60)], 1: [Note(0, 6, 60, 70), Note(0, 12, 60, 80), Note(30, 6, 55)]}
+    chords = [Note(0, 6, 60, 70), Note(0, 12, 60, 80), Note(30, 6, 55)]
+    parts = {0: [Note(24, 12, 36, 50), Note(0, 12, 36, 60)], 1: chords}
     for jam, expected in ((False, [60, 50, 80, 0]), (True, [60, 80, 50, 0])):
         bar = Bar(0, melody, [0, 0], parts, jam)
         assert e.part_velocities(bar) == expected

@@ -115,8 +115,8 @@ def chances(coming: np.ndarray) -> np.ndarray:
 
 
 def expected_fit(coming: np.ndarray) -> np.ndarray:
-    """Of each chord the share of the melody expected next that it has, less `RUB` times the share that would rub against
-    it, [121], from the logits of the melody's pitch classes."""
+    """Of each chord the share of the melody expected next that it has, less `RUB` times the share that would rub
+    against it, [121], from the logits of the melody's pitch classes."""
     return fit(chances(coming))
 
 
