@@ -6,8 +6,10 @@ from made_up import every, song
 
 from obbligato_models import encoding as e
 from obbligato_models.encoding import Bar, Note
+from obbligato_models.evaluate import __main__ as commands
 from obbligato_models.evaluate import answers, excerpts, midi, playing, scores
 from obbligato_models.evaluate.measures import MEASURES, Scores
+from obbligato_models.transformer.sample import Choice
 
 
 def test_the_excerpt_is_where_the_melody_is_and_begins_with_a_phrase():
@@ -139,3 +141,11 @@ def test_requests_are_shared_out_and_come_back_in_order(monkeypatch, processes, 
     player.processes = processes  # Shared out as for so many, but played here.
     assert player.play(list(range(count))) == [f"model {i}" for i in range(count)]
     assert max(at_once, default=0) <= 3 and sum(at_once) == count
+
+
+def test_the_sampler_is_set_on_the_command_line():
+    files = ["--checkpoint", "a", "--dataset", "b", "--out", "c"]
+    plain = commands.choice_of(commands.parser().parse_args(["gates", *files]))
+    assert plain == Choice()
+    warm = commands.choice_of(commands.parser().parse_args(["model", *files, "--chord-temperature", "0.9"]))
+    assert warm == Choice(chord_temperature=0.9)

@@ -11,6 +11,7 @@ models/evaluation.md says what is measured and how to read it.
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from .. import dataset
@@ -64,14 +65,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_sampling(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--chord-temperature", type=float, default=sample.CHORD_TEMPERATURE)
-    command.add_argument("--note-temperature", type=float, default=sample.NOTE_TEMPERATURE)
-    command.add_argument("--top-p", type=float, default=sample.TOP_P)
-    command.add_argument("--foresight", type=float, default=sample.FORESIGHT, help="see transformer/sample.py")
+    """An option for each setting of the sampler (transformer/sample.py)."""
+    for field in fields(sample.Choice):
+        command.add_argument(f"--{field.name.replace('_', '-')}", type=float, default=field.default)
 
 
 def choice_of(given: argparse.Namespace) -> sample.Choice:
-    return sample.Choice(given.chord_temperature, given.note_temperature, given.top_p, given.foresight)
+    return sample.Choice(**{field.name: getattr(given, field.name) for field in fields(sample.Choice)})
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,7 +206,7 @@ def strip(axis, row: Row) -> None:
             label = None
     axis.set_yticks([])
     axis.tick_params(labelsize=7)
-    axis.set_title(f"{row.metric}: {row.verdict}", fontsize=7)
+    axis.set_title("\n".join(textwrap.wrap(f"{row.metric}: {row.verdict}", 60)), fontsize=7)
 
 
 def limit_places(row: Row, limit: float) -> list[float]:
