@@ -67,7 +67,9 @@ def join() -> Process:
 
 
 def leave(process: Process) -> None:
+    """Together: a process that left first would tear the others' connections while they still save."""
     if process.count > 1:
+        distributed.barrier()
         distributed.destroy_process_group()
 
 
