@@ -11,12 +11,19 @@ from midi_files import band, midi
 
 from obbligato_models import encoding as e
 from obbligato_models import export, folder, styles
-from obbligato_models.transformer import finetune
-from obbligato_models.transformer.finetune import Refused
+from obbligato_models.transformer import finetune, model_file, replay
 from obbligato_models.transformer.model import Shape, Transformer
+from obbligato_models.transformer.model_file import Refused
 from obbligato_models.transformer.train import Windows
 
 NAMES = list(styles.NAMES)
+
+
+@pytest.fixture(autouse=True)
+def little_is_played(monkeypatch):
+    monkeypatch.setattr(finetune, "PLAYED", 2)
+    monkeypatch.setattr(finetune, "PLAYED_HELD_OUT", 2)
+    monkeypatch.setattr(replay, "BARS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def outputs(model: Transformer, cond: np.ndarray | None = None) -> list[np.ndarr
 
 def test_a_file_read_back_computes_what_was_exported(base):
     model, path = base
-    file = finetune.read_file(path)
+    file = model_file.read_file(path)
     assert file.styles == NAMES and file.fields["name"] == "Accompanist" and file.model.shape == model.shape
     for found, expected in zip(outputs(file.model), outputs(model), strict=True):
         assert np.abs(found - expected).max() < 1e-4
@@ -69,7 +76,7 @@ def test_other_files_are_refused(base, tmp_path):
     (tmp_path / "text.onnx").write_text("no model")
     for name, words in (("old", "not a transformer of encoding 2"), ("text", "is not a model file"), ("no", "no.onnx")):
         with pytest.raises(Refused, match=words):
-            finetune.read_file(tmp_path / f"{name}.onnx")
+            model_file.read_file(tmp_path / f"{name}.onnx")
 
 
 def test_names_are_checked():
@@ -81,7 +88,7 @@ def test_names_are_checked():
         finetune.check_name("new", [str(i) for i in range(12)])
 
 
-def answer(file: finetune.File, name: str) -> np.ndarray:
+def answer(file: model_file.File, name: str) -> np.ndarray:
     _, cond = export.reference_music()
     cond[:, : finetune.MOST_STYLES] = 0
     cond[:, file.styles.index(name)] = 1
@@ -89,10 +96,10 @@ def answer(file: finetune.File, name: str) -> np.ndarray:
 
 
 def test_a_new_style_begins_as_its_nearest_and_stands_beside_it(base):
-    file = finetune.read_file(base[1])
+    file = model_file.read_file(base[1])
     before = {name: answer(file, name) for name in NAMES}
-    finetune.begin_like(file.model, len(NAMES), 4)
-    finetune.place_beside(file, "Mine", len(NAMES), 4)
+    model_file.begin_like(file.model, len(NAMES), 4)
+    model_file.place_beside(file, "Mine", len(NAMES), 4)
     assert file.styles == [*NAMES[:5], "Mine", *NAMES[5:]]
     assert np.allclose(answer(file, "Mine"), before[NAMES[4]], atol=1e-4)
     for name in NAMES:
@@ -106,10 +113,23 @@ def test_windows_are_asked_for_in_a_style(songs):
     in_one = finetune.in_style(batch, finetune.one_style(9))["cond"]
     assert (in_one[..., 9] == 1).all() and in_one[..., : finetune.MOST_STYLES].sum() == in_one[..., 0].numel()
     assert (in_one[..., finetune.MOST_STYLES :] == batch["cond"][..., finetune.MOST_STYLES :]).all()
-    some = finetune.some_styles(9, 400, np.random.default_rng(1))
-    said = some.sum(1)
-    assert torch.isin(said.round(decimals=4), torch.tensor([0.0, 1.0])).all() and 0.2 < (said == 0).float().mean() < 0.4
-    assert (some[:, :9].sum(0) > 0).all() and not some[:, 9:].any() and ((some > 0).sum(1) <= 2).all()
+    random = np.random.default_rng(1)
+    some = np.array([replay.some_style(9, random) for _ in range(400)])
+    said = some.sum(1).round(4)
+    assert set(said) == {0.0, 1.0} and 0.1 < (said == 0).mean() < 0.3
+    assert (some.sum(0) > 0).all() and ((some > 0).sum(1) <= 2).all()
+
+
+def test_the_file_plays_to_melodies_of_the_folder(base, songs):
+    model, runs = model_file.read_file(base[1]).model, folder.enough(folder.read_folder(songs))
+    made = replay.played(model, len(NAMES), runs, 2, np.random.default_rng(1))
+    tunes = {run.song: {(n.start, n.key) for n in run.melody} for run in runs}
+    for run in made:
+        assert run.bars == replay.BARS and run.chords.shape == (run.bars, 2) and run.styles.shape == (run.bars, 9)
+        excerpt = {(n.start, n.key) for n in run.melody}
+        assert any({(start + line, key) for start, key in excerpt} <= tunes[run.song] for line in range(0, 24 * 48, 48))
+        assert run.notes[e.BASS] and all(0 <= n.start < run.bars * 48 for n in run.notes[e.BASS])
+    assert Windows(made, {replay.SOURCE: 1.0}).batch(0, size=1)["ids"].shape == (1, 513)
 
 
 def test_a_style_is_learnt_and_put_into_a_file(base, songs, tmp_path, monkeypatch, capsys):
@@ -124,7 +144,7 @@ def test_a_style_is_learnt_and_put_into_a_file(base, songs, tmp_path, monkeypatc
     printed = capsys.readouterr().out
     assert "4 MIDI files: 4 used (96 bars), 0 skipped" in printed and str(out) in printed
 
-    file, old = finetune.read_file(out), finetune.read_file(base[1])
+    file, old = model_file.read_file(out), model_file.read_file(base[1])
     assert file.styles == [*NAMES[: lesson.nearest + 1], "Mine", *NAMES[lesson.nearest + 1 :]]
     assert file.fields["name"] == "Mine" and "4 files" in file.fields["data"]
     assert set(file.fields) == set(old.fields)
@@ -138,7 +158,7 @@ def test_a_style_is_learnt_and_put_into_a_file(base, songs, tmp_path, monkeypatc
 
 
 def lesson_with(weight: float, base, songs, monkeypatch) -> finetune.Lesson:
-    file, runs = finetune.read_file(base[1]), folder.enough(folder.read_folder(songs))
+    file, runs = model_file.read_file(base[1]), folder.enough(folder.read_folder(songs))
     monkeypatch.setattr(finetune, "RECALL_WEIGHT", weight)
     tutor = finetune.Tutor(file.model, len(NAMES), runs, seed=2)
     while tutor.step < 30:

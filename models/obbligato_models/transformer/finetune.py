@@ -3,9 +3,9 @@
 python -m obbligato_models.transformer.finetune --data FOLDER --style-name NAME --out NAME.onnx --minutes 15
 
 It starts from the .onnx file itself. The songs that file was trained on are not here, so what it can do already is kept
-by the file's own word: in half of each step the network is asked, in the styles it has, what the file would have said,
-and is drawn back to it. The other half learns the new style. What is exported is the running mean of the weights that
-did best on songs of the folder that were not trained on.
+by the file's own word: first it plays to the folder's melodies in the styles it has, and in half of each step the
+network is asked what comes next in that music, and drawn to what the file says. The other half learns the new style.
+What is exported is the running mean of the weights that did best on songs of the folder that were not trained on.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
-from onnx import helper, numpy_helper
 from torch import Tensor
 
 from .. import encoding as e
 from .. import export, folder, styles
 from ..dataset import Run
-from . import device, train
-from .model import Shape, Transformer
+from . import device, replay, train
+from .model import Transformer
+from .model_file import Refused, begin_like, place_beside, read_file, write_file
 from .train import Windows
 
 SHIPPED = export.MODELS / "weights" / "accompanist.onnx"
@@ -39,77 +38,21 @@ MOST_STYLES = e.ATTRIBUTES - e.STYLES
 RATE = 2e-4
 WARM_UP_STEPS = 20
 LEARNT, RECALLED = 4, 4
-"""Windows a step: of the new style, and of what the file says."""
+"""Windows a step: of the new style, and of what the file played."""
+PLAYED, PLAYED_HELD_OUT = 40, 8
+"""Excerpts that the file plays before the lesson: to ask about, and to measure by."""
 RECALL_WEIGHT = 1.0
 READINGS_WEIGHT = 0.1
 """Of the outputs beside the logits, in the distance from the file."""
-UNKNOWN_STYLE = 0.3
-"""Share of the recalled windows whose style is not said."""
 AVERAGED = 0.97
 """How much of the running mean of the weights stays at a step."""
+DRIFT_BATCHES = 4
 CHECK_STEPS = 25
 CHECKED_WINDOWS = 6
 """Of each kind, melody known and jam."""
 PATIENCE = 6
 """Checks without a gain after which it is over."""
 LONGEST_NAME = 40
-
-
-class Refused(Exception):
-    """Says what is wrong with what was asked."""
-
-
-@dataclass
-class File:
-    """A model file: the network and its contract, without `obbligato.` before the keys."""
-
-    model: Transformer
-    fields: dict[str, str]
-
-    @property
-    def styles(self) -> list[str]:
-        return self.fields["styles"].split("|")
-
-
-# Files
-
-
-def read_file(path: Path) -> File:
-    """The inverse of export: a network for training with the file's weights. The whole token table is in the tokens'
-    own rows; the shared tables begin at zero."""
-    try:
-        graph = onnx.load(path)
-    except Exception as problem:  # onnx passes on whatever its parser finds.
-        raise Refused(f"{path} is not a model file: {problem}") from None
-    fields = {p.key.removeprefix("obbligato."): p.value for p in graph.metadata_props}
-    if fields.get("engine") != "transformer" or fields.get("encoding") != export.ENCODING:
-        raise Refused(
-            f"{path} is not a transformer of encoding {export.ENCODING}, which this program trains: "
-            "take the file of the same version"
-        )
-    weights = {t.name.removesuffix(".half"): numpy_helper.to_array(t) for t in graph.graph.initializer}
-    shape = Shape(weights["table"].shape[1], *(int(fields[key]) for key in ("layers", "heads", "window")))
-    model = Transformer(shape)
-    state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    for name, value in weights.items():
-        place = "tokens.own" if name == "table" else name.removeprefix("model.")
-        state[place] = torch.from_numpy(value.astype(np.float32))
-    model.load_state_dict(state)
-    return File(model.eval(), fields)
-
-
-def write_file(path: Path, file: File) -> None:
-    """Raises Refused where the graph does not compute what the network does."""
-    step = export.stepper(file.model.cpu())
-    graph = export.to_onnx(step)
-    helper.set_model_props(graph, {f"obbligato.{key}": value for key, value in file.fields.items()})
-    difference = max(export.largest_difference(step, graph).values())
-    if not difference < export.TOLERANCE:
-        raise Refused(f"the exported file differs from the network by {difference}; nothing was written")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    onnx.save(graph, part)
-    part.replace(path)
 
 
 def check_name(name: str, taken: Sequence[str]) -> str:
@@ -128,26 +71,14 @@ def check_name(name: str, taken: Sequence[str]) -> str:
 
 
 def in_style(batch: dict[str, Tensor], style: Tensor) -> dict[str, Tensor]:
-    """The same windows asked for in another style, [12] or one a window, [B, 12]."""
+    """The same windows asked for in another style, [12]."""
     cond = batch["cond"].clone()
-    cond[..., e.STYLES : e.STYLES + MOST_STYLES] = style.unsqueeze(-2) if style.ndim == 2 else style
+    cond[..., e.STYLES : e.STYLES + MOST_STYLES] = style
     return {**batch, "cond": cond}
 
 
 def one_style(index: int) -> Tensor:
     return F.one_hot(torch.tensor(index), MOST_STYLES).float()
-
-
-def some_styles(count: int, windows: int, random: np.random.Generator) -> Tensor:
-    """For each window none, or a place on the palette of the first `count` styles as the knob blends it."""
-    chosen = torch.zeros(windows, MOST_STYLES)
-    for row in chosen:
-        if random.random() >= UNKNOWN_STYLE:
-            place = random.random() * (count - 1) if random.random() < 0.5 else float(random.integers(count))
-            below = min(int(place), count - 1)
-            row[below] = 1 - (place - below)
-            row[min(below + 1, count - 1)] += place - below
-    return chosen
 
 
 @torch.no_grad()
@@ -165,22 +96,6 @@ def nearest_style(model: Transformer, windows: Windows, count: int) -> tuple[int
     """The style in which the model finds the new music likeliest, and the loss in each."""
     losses = [loss_in_style(model, windows, one_style(i)) for i in range(count)]
     return int(np.argmin(losses)), losses
-
-
-@torch.no_grad()
-def begin_like(model: Transformer, new: int, known: int) -> None:
-    model.cond.weight[:, e.STYLES + new] = model.cond.weight[:, e.STYLES + known]
-
-
-@torch.no_grad()
-def place_beside(file: File, name: str, new: int, known: int) -> None:
-    """Moves the new style from its place behind the others to the one after `known`, so that the knob blends them."""
-    order = list(range(new))
-    order.insert(known + 1, new)
-    weight = file.model.cond.weight
-    weight[:, : len(order)] = weight[:, order].clone()
-    names = [*file.styles, name]
-    file.fields["styles"] = "|".join(names[i] for i in order)
 
 
 def means(runs: Sequence[Run]) -> dict:
@@ -232,6 +147,8 @@ class Tutor:
         self.held_out = Windows([r for r in runs if r.split == "validation"], {folder.SOURCE: 1.0})
         self.model, self.new, self.style = model, new, one_style(new)
         self.file = copy.deepcopy(model)
+        self.memory = self.played([r for r in runs if r.split == "train"], PLAYED)
+        self.held_out_memory = self.played([r for r in runs if r.split == "validation"], PLAYED_HELD_OUT)
         nearest, losses = nearest_style(self.file, self.held_out, new)
         begin_like(model, new, nearest)
         self.mean = copy.deepcopy(model)
@@ -240,15 +157,16 @@ class Tutor:
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.0)
         self.step = 0
 
+    def played(self, runs: Sequence[Run], songs: int) -> Windows:
+        return Windows(replay.played(self.file, self.new, runs, songs, self.random), {replay.SOURCE: 1.0})
+
     def teach(self, left: float) -> tuple[float, float]:
         """One step; `left` is the share of the time. Returns the loss and the drift. Raises Refused where they are no
         numbers."""
         for group in self.optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (self.step + 1) / WARM_UP_STEPS) * left
         loss, _ = train.losses(self.model, in_style(self.windows.batch(self.step, LEARNT, self.seed), self.style))
-        recalled = self.windows.batch(self.step, RECALLED, self.seed + 1)
-        recalled = in_style(recalled, some_styles(self.new, RECALLED, self.random))
-        apart = distance(self.model, self.file, recalled)
+        apart = distance(self.model, self.file, self.memory.batch(self.step, RECALLED, self.seed + 1))
         (loss + RECALL_WEIGHT * apart).backward()
         size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.CLIP).item()
         if not math.isfinite(loss.item() + apart.item() + size):
@@ -278,7 +196,7 @@ class Tutor:
     def end(self) -> Lesson:
         """Gives the model the best weights."""
         self.model.load_state_dict(self.best)
-        self.lesson.drift = drift(self.model, self.file, self.held_out, self.new)
+        self.lesson.drift = drift(self.model, self.file, self.held_out_memory)
         return self.lesson
 
 
@@ -305,9 +223,10 @@ def distance(model: Transformer, file: Transformer, batch: dict[str, Tensor]) ->
         with torch.no_grad():
             said = file(*inputs)
         now = model(*inputs)
-    asked = batch["weight"][:, 1:] >= 1
-    now_logits, said_logits = (x.logits[asked].float().log_softmax(-1) for x in (now, said))
-    nats = F.kl_div(now_logits, said_logits, reduction="batchmean", log_target=True)
+    weight = batch["weight"][:, 1:]
+    now_logits, said_logits = (x.logits.float().log_softmax(-1) for x in (now, said))
+    each = F.kl_div(now_logits, said_logits, reduction="none", log_target=True).sum(-1)
+    nats = (each * weight).sum() / weight.sum()
     beside = sum(
         F.mse_loss(a.float(), b.float()) for a, b in ((now.loudness, said.loudness), (now.coming, said.coming))
     )
@@ -315,9 +234,8 @@ def distance(model: Transformer, file: Transformer, batch: dict[str, Tensor]) ->
 
 
 @torch.no_grad()
-def drift(model: Transformer, file: Transformer, windows: Windows, count: int) -> float:
-    """Mean over the styles there were, on the windows given."""
-    batches = (in_style(windows.batch(i, 2, seed=98), one_style(i)) for i in range(count))
+def drift(model: Transformer, file: Transformer, windows: Windows) -> float:
+    batches = (windows.batch(i, RECALLED, seed=98) for i in range(DRIFT_BATCHES))
     return float(np.mean([float(distance(model, file, batch)) for batch in batches]))
 
 

@@ -1,0 +1,85 @@
+"""A model file as a network that can be trained, and back: the inverse of export.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+from .. import encoding as e
+from .. import export
+from .model import Shape, Transformer
+
+
+class Refused(Exception):
+    """Says what is wrong with a file, or with what was asked."""
+
+
+@dataclass
+class File:
+    """A model file: the network and its contract, without `obbligato.` before the keys."""
+
+    model: Transformer
+    fields: dict[str, str]
+
+    @property
+    def styles(self) -> list[str]:
+        return self.fields["styles"].split("|")
+
+
+def read_file(path: Path) -> File:
+    """The inverse of export: a network for training with the file's weights. The whole token table is in the tokens'
+    own rows; the shared tables begin at zero."""
+    try:
+        graph = onnx.load(path)
+    except Exception as problem:  # onnx passes on whatever its parser finds.
+        raise Refused(f"{path} is not a model file: {problem}") from None
+    fields = {p.key.removeprefix("obbligato."): p.value for p in graph.metadata_props}
+    if fields.get("engine") != "transformer" or fields.get("encoding") != export.ENCODING:
+        raise Refused(
+            f"{path} is not a transformer of encoding {export.ENCODING}, which this program trains: "
+            "take the file of the same version"
+        )
+    weights = {t.name.removesuffix(".half"): numpy_helper.to_array(t) for t in graph.graph.initializer}
+    shape = Shape(weights["table"].shape[1], *(int(fields[key]) for key in ("layers", "heads", "window")))
+    model = Transformer(shape)
+    state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    for name, value in weights.items():
+        place = "tokens.own" if name == "table" else name.removeprefix("model.")
+        state[place] = torch.from_numpy(value.astype(np.float32))
+    model.load_state_dict(state)
+    return File(model.eval(), fields)
+
+
+def write_file(path: Path, file: File) -> None:
+    """Raises Refused where the graph does not compute what the network does."""
+    step = export.stepper(file.model.cpu())
+    graph = export.to_onnx(step)
+    helper.set_model_props(graph, {f"obbligato.{key}": value for key, value in file.fields.items()})
+    difference = max(export.largest_difference(step, graph).values())
+    if not difference < export.TOLERANCE:
+        raise Refused(f"the exported file differs from the network by {difference}; nothing was written")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    onnx.save(graph, part)
+    part.replace(path)
+
+
+@torch.no_grad()
+def begin_like(model: Transformer, new: int, known: int) -> None:
+    model.cond.weight[:, e.STYLES + new] = model.cond.weight[:, e.STYLES + known]
+
+
+@torch.no_grad()
+def place_beside(file: File, name: str, new: int, known: int) -> None:
+    """Moves the new style from its place behind the others to the one after `known`, so that the knob blends them."""
+    order = list(range(new))
+    order.insert(known + 1, new)
+    weight = file.model.cond.weight
+    weight[:, : len(order)] = weight[:, order].clone()
+    names = [*file.styles, name]
+    file.fields["styles"] = "|".join(names[i] for i in order)
