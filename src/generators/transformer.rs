@@ -693,6 +693,22 @@ mod tests {
         assert!(foreseeing > 2.0 * blind && blind > 0.02, "{blind} {foreseeing}");
     }
 
+    /// A model that is sure of one class.
+    fn as_loud_as<const CLASS: Token>(token: Token, logit: f32) -> f32 {
+        match token {
+            0..16 => logit + 2.0,
+            16..LOUDNESS => logit,
+            LOUDNESS..COMING => {
+                if token == LOUDNESS + CLASS {
+                    9.0
+                } else {
+                    -9.0
+                }
+            }
+            COMING.. => logit,
+        }
+    }
+
     #[test]
     fn notes_are_as_loud_as_the_model_says() {
         let (melody, settings) = (song(2), Settings::default());
@@ -707,40 +723,7 @@ mod tests {
             assert!(notes.len() > 3);
             notes.iter().sum::<f32>() / notes.len() as f32
         };
-        let soft = mean(|token, logit| match token {
-            0..LOUDNESS => {
-                if token < 16 {
-                    logit + 2.0
-                } else {
-                    logit
-                }
-            }
-            LOUDNESS..COMING => {
-                if token == LOUDNESS + 3 {
-                    9.0
-                } else {
-                    -9.0
-                }
-            }
-            _ => logit,
-        });
-        let loud = mean(|token, logit| match token {
-            0..LOUDNESS => {
-                if token < 16 {
-                    logit + 2.0
-                } else {
-                    logit
-                }
-            }
-            LOUDNESS..COMING => {
-                if token == LOUDNESS + 9 {
-                    9.0
-                } else {
-                    -9.0
-                }
-            }
-            _ => logit,
-        });
+        let (soft, loud) = (mean(as_loud_as::<3>), mean(as_loud_as::<9>));
         assert!((30.0..42.0).contains(&(loud - soft)), "{soft} {loud}");
     }
 
