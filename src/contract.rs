@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Version of `docs/encoding.md` that this build reads and writes.
-pub const ENCODING: u32 = 2;
+pub const ENCODING: u32 = 3;
 pub const ENGINE: &str = "transformer";
 /// Metres by their index in `BAR` and `JAM` tokens.
 pub const METRES: [&str; 4] = ["4/4", "3/4", "2/4", "6/8"];
@@ -251,7 +251,7 @@ pub mod tests {
         );
         [
             ("engine", "transformer"),
-            ("encoding", "2"),
+            ("encoding", "3"),
             ("grid", "12"),
             ("metres", "4/4 3/4 2/4 6/8"),
             ("parts", "bass chords counter"),
@@ -283,7 +283,7 @@ pub mod tests {
     fn what_does_not_fit_is_said_in_words() {
         for (key, value, words) in [
             ("engine", "gan", "says `obbligato.engine` = `gan`, this build reads `transformer`"),
-            ("encoding", "3", "was exported for encoding 3, this build reads 2: export it again or update"),
+            ("encoding", "4", "was exported for encoding 4, this build reads 3: export it again or update"),
             ("metres", "4/4", "this build reads `4/4 3/4 2/4 6/8`"),
             ("styles", "a|b|c|d|e|f|g|h|i|j|k|l|m", "1 to 12 names"),
             ("styles", "a||b", "1 to 12 names"),

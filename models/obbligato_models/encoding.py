@@ -41,6 +41,8 @@ HELD = 1_000_000
 DEFAULT_LEAD = 1.5
 NOTES_A_POSITION = (1, 6, 6)
 """At most so many notes of a part at one position. Melody: 6."""
+LEAST_DENSITY = 1 / 8
+"""Added to a density, in onsets a quarter, before its logarithm is taken."""
 COND = 41
 STYLES, ATTRIBUTES, POLYPHONY, ASKED, TEMPO, PHRASE = 0, 12, 30, 32, 35, 36
 """Where in the condition vector what begins."""
@@ -376,13 +378,13 @@ def condition(
     for part, values in (attributes or {}).items():
         at = ATTRIBUTES + 6 * part
         if values.density is not None:
-            cond[at : at + 2] = values.density / 4, 1
+            cond[at : at + 2] = math.log2(values.density + LEAST_DENSITY), 1
         if values.register is not None:
-            cond[at + 2 : at + 4] = (values.register - 60) / 24, 1
+            cond[at + 2 : at + 4] = (values.register - 60) / 12, 1
         if values.length is not None:
-            cond[at + 4 : at + 6] = math.log2(values.length / 12) / 2, 1
+            cond[at + 4 : at + 6] = math.log2(values.length / 12), 1
         if part == CHORDS and values.polyphony is not None:
-            cond[POLYPHONY : POLYPHONY + 2] = values.polyphony / 4, 1
+            cond[POLYPHONY : POLYPHONY + 2] = values.polyphony - 2, 1
     for part in asked:
         cond[ASKED + part] = 1
     cond[TEMPO] = min(1.5, max(-1.5, math.log2(quarters_per_minute / 120)))

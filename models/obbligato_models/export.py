@@ -33,7 +33,7 @@ DATA = (
 SMALL = 1024
 """Tensors with fewer numbers stay in single precision."""
 MASKED = -1e9
-ENCODING = "2"
+ENCODING = "3"
 """Of docs/encoding.md."""
 TOLERANCE = 2e-3
 """How far a file's outputs may be from PyTorch's."""

@@ -85,7 +85,7 @@ def test_louder_takes_are_called_louder():
     levels = []
     for gain in (0.7, 1.0):
         wanted = Wanted(Score(take), gain, random.Random(1))
-        wanted.known = {"level"}
+        wanted.known, wanted.blur = {"level"}, dict.fromkeys(wanted.blur, 0.0)
         levels.append(wanted.asked(0, Score(take).bars[0][0]).level)
     assert abs(levels[0] / levels[1] - 0.7) < 1e-6
     loud, soft = (Score(take).bars[0][0].tokens(gain) for gain in (1.0, 0.5))

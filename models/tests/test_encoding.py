@@ -98,8 +98,8 @@ def test_condition_vector():
     attributes = {1: e.measure([Note(0, 12, 60), Note(0, 12, 64), Note(24, 36, 67)], 48)}
     cond = e.condition([0.25, 0.75], attributes, [1], 60, 10)
     assert cond[:2].tolist() == [0.25, 0.75]
-    assert cond[18:24].tolist() == pytest.approx([0.125, 1, (191 / 3 - 60) / 24, 1, np.log2(20 / 12) / 2, 1])
-    assert cond[30:36].tolist() == pytest.approx([1.5 / 4, 1, 0, 1, 0, -1])
+    assert cond[18:24].tolist() == pytest.approx([np.log2(0.625), 1, (191 / 3 - 60) / 12, 1, np.log2(20 / 12), 1])
+    assert cond[30:36].tolist() == pytest.approx([-0.5, 1, 0, 1, 0, -1])
     assert cond[36:].tolist() == pytest.approx([1, 0, -1, 1, 0], abs=1e-6)
     assert not e.condition()[36:].any()
 

@@ -74,7 +74,7 @@ def test_other_files_are_refused(base, tmp_path):
             prop.value = "1"
     onnx.save(graph, tmp_path / "old.onnx")
     (tmp_path / "text.onnx").write_text("no model")
-    for name, words in (("old", "not a transformer of encoding 2"), ("text", "is not a model file"), ("no", "no.onnx")):
+    for name, words in (("old", "not a transformer of encoding 3"), ("text", "is not a model file"), ("no", "no.onnx")):
         with pytest.raises(Refused, match=words):
             model_file.read_file(tmp_path / f"{name}.onnx")
 

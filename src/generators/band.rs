@@ -1,5 +1,6 @@
 //! Who plays what: the generator what it can write, the drummer the drums, the rules the rest, and all that fails.
 
+use super::groove::Groove;
 use super::rules::RuleGenerator;
 use super::{Drummer, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
 use crate::music::{Part, PerPart, PlanSource, PlannedChord};
@@ -25,7 +26,10 @@ impl Band {
     /// Writes all parts that are asked for, handing out notes as they are decided; the answers by segment.
     pub fn answer(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
         let mut notes = Vec::new();
+        let groove = Groove::of(request.past);
+        let bar = request.ask.bar().start;
         let mut collect = |note| {
+            let note = groove.applied(note, bar);
             notes.push(note);
             write(note);
         };

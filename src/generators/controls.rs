@@ -20,7 +20,13 @@ const PHRASE: usize = 36;
 /// Octaves of tempo around 120 that the model knows.
 const TEMPO_RANGE: f32 = 1.5;
 
-/// Style, density and tempo as asked, and the bar's place in its phrase; register and length are left to the model.
+/// Around the middle of the density knob, so wide on both sides, the model plays as many notes as it finds right.
+const MIDDLE: f32 = 0.02;
+/// Onsets a quarter that are added to a density before its logarithm is taken.
+const LEAST_DENSITY: f32 = 0.125;
+
+/// Style, density (where its knob is off the middle) and tempo as asked, and the bar's place in its phrase; register and
+/// length are left to the model.
 ///
 /// Phrases are counted from the first bar of the song, as they were in training.
 pub fn condition(
@@ -35,8 +41,10 @@ pub fn condition(
     condition[..MOST_STYLES].copy_from_slice(&styles);
     for (index, _) in PARTS.iter().enumerate().filter(|(_, part)| asked[**part]) {
         let at = ATTRIBUTES + ATTRIBUTES_A_PART * index;
-        condition[at] = density(contract, index, &styles, settings.density) / 4.0;
-        condition[at + 1] = 1.0;
+        if let Some(density) = asked_density(contract, settings, index) {
+            condition[at] = (density + LEAST_DENSITY).log2();
+            condition[at + 1] = 1.0;
+        }
         condition[ASKED + index] = 1.0;
     }
     let octaves = (quarters_per_minute / 120.0).log2();
@@ -63,16 +71,22 @@ fn style_weights(position: f32, count: usize) -> [f32; MOST_STYLES] {
     weights
 }
 
-/// Onsets a quarter: at the knob's middle what is usual for the styles, at its ends the training's extremes.
-fn density(contract: &Contract, part: usize, styles: &[f32; MOST_STYLES], knob: f32) -> f32 {
+/// Onsets a quarter that the settings ask of a part (its place in [`PARTS`]); `None` in the middle of the density knob.
+///
+/// Next to its middle what is usual for the styles, at its ends the training's extremes, in between by octaves.
+pub fn asked_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
+    let knob = settings.density;
+    let styles = style_weights(settings.style, contract.styles.len());
     let quantiles = contract.controls.quantiles(part);
-    let (least, most) = (quantiles.density_at(SPARSEST), quantiles.density_at(DENSEST));
-    let usual = usual_density(contract, part, styles).unwrap_or(quantiles.density_at(0.5));
-    if knob < 0.5 {
+    let usual = usual_density(contract, part, &styles).unwrap_or(quantiles.density_at(0.5));
+    let ends_and_middle = [quantiles.density_at(SPARSEST), usual, quantiles.density_at(DENSEST)];
+    let [least, usual, most] = ends_and_middle.map(|onsets| (onsets + LEAST_DENSITY).log2());
+    let told = if knob < 0.5 {
         least.min(usual) + (usual - least.min(usual)) * 2.0 * knob
     } else {
         usual + (most.max(usual) - usual) * (2.0 * knob - 1.0)
-    }
+    };
+    ((knob - 0.5).abs() > MIDDLE).then(|| (told.exp2() - LEAST_DENSITY).max(0.0))
 }
 
 /// The mean density of the asked styles; `None` where none of them has the part.
@@ -99,9 +113,9 @@ mod tests {
 
     #[test]
     fn the_vector_says_what_was_asked() {
-        let condition = with(Settings { style: 0.0, density: 0.5, ..Settings::default() });
+        let condition = with(Settings { style: 0.0, density: 0.0, ..Settings::default() });
         let mut expected = [0.0; CONDITIONS];
-        (expected[0], expected[12], expected[13], expected[32], expected[35]) = (1.0, 0.25, 1.0, 1.0, -1.0);
+        (expected[0], expected[12], expected[13], expected[32], expected[35]) = (1.0, -0.678_071_9, 1.0, 1.0, -1.0);
         (expected[36], expected[38], expected[40]) = (1.0, 1.0, 1.0);
         assert_eq!(condition, expected);
     }
@@ -125,13 +139,19 @@ mod tests {
     }
 
     #[test]
+    fn in_its_middle_the_density_knob_says_nothing() {
+        let told = |density| with(Settings { style: 0.0, density, ..Settings::default() })[13];
+        assert_eq!([0.0, 0.47, 0.5, 0.53, 1.0].map(told), [1.0, 1.0, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
     fn more_density_never_asks_for_less() {
         for style in [0.0, 3.0, 6.0] {
-            let densities =
-                (0..=20).map(|step| with(Settings { style, density: step as f32 / 20.0, ..Settings::default() })[12]);
-            let densities: Vec<f32> = densities.collect();
+            let steps = (0..=20).filter(|step| *step != 10).map(|step| step as f32 / 20.0);
+            let densities: Vec<f32> =
+                steps.map(|density| with(Settings { style, density, ..Settings::default() })[12]).collect();
             assert!(densities.is_sorted(), "{densities:?}");
-            assert_eq!([densities[0], densities[20]], [0.5 / 4.0, 9.5 / 4.0]);
+            assert_eq!([densities[0], densities[19]], [0.625_f32.log2(), 9.625_f32.log2()]);
         }
     }
 

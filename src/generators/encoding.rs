@@ -15,10 +15,10 @@ const TIE: Token = 4;
 const PART: Token = 5;
 const BAR: Token = 8;
 const JAM: Token = 12;
-const POSITION: Token = 16;
+pub(super) const POSITION: Token = 16;
 const CHORD: Token = 64;
 const NO_CHORD: Token = 184;
-const NOTE: Token = 185;
+pub(super) const NOTE: Token = 185;
 
 /// The parts a model writes, in its order; [`crate::contract::PARTS`] has their names.
 pub const PARTS: [Part; 3] = [Part::Bass, Part::Chords, Part::Counter];

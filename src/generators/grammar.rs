@@ -18,6 +18,7 @@ pub struct PartGrammar {
     keys: Vec<Key>,
     /// Which stretches have a note.
     begun: Vec<bool>,
+    onsets: usize,
 }
 
 /// A part of the bar under one chord.
@@ -34,7 +35,7 @@ pub struct Stretch {
 impl PartGrammar {
     pub fn new(part: Part, then: Token, stretches: Vec<Stretch>) -> Self {
         let begun = vec![false; stretches.len()];
-        Self { part, then, stretches, position: None, keys: Vec::new(), begun }
+        Self { part, then, stretches, position: None, keys: Vec::new(), begun, onsets: 0 }
     }
 
     /// Whether the token may come next. There is always one that may.
@@ -50,6 +51,16 @@ impl PartGrammar {
 
     pub fn part(&self) -> Part {
         self.part
+    }
+
+    /// The position that was written last.
+    pub fn position(&self) -> Option<Ticks> {
+        self.position
+    }
+
+    /// How many positions were written.
+    pub fn onsets(&self) -> usize {
+        self.onsets
     }
 
     /// Whether the token ends the part.
@@ -75,6 +86,7 @@ impl PartGrammar {
         let meaning = meaning(token)?;
         if let Meaning::Position(at) = meaning {
             self.position = Some(at);
+            self.onsets += 1;
             self.keys.clear();
         }
         let Meaning::Note(key, Length::Ticks(duration)) = meaning else { return None };

@@ -7,9 +7,11 @@ pub mod drums;
 pub mod dynamics;
 pub mod encoding;
 pub mod grammar;
+pub mod groove;
 pub mod library;
 #[cfg(feature = "inference")]
 pub mod onnx;
+pub mod pace;
 pub mod reader;
 pub mod rules;
 pub mod sampling;

@@ -1,10 +1,11 @@
 //! Writes accompaniment with a transformer over bar tokens (`docs/encoding.md`), token by token under the grammar.
 
 use super::context::Context;
-use super::controls::{Condition, condition};
+use super::controls::{Condition, asked_density, condition};
 use super::dynamics::Dynamics;
 use super::encoding::{END, Meaning, PARTS, Token, bass_of, chord_token, meaning, metre, part_token};
 use super::grammar::{PartGrammar, Stretch};
+use super::pace::Pace;
 use super::reader::{Network, Reader};
 use super::rules::{RuleGenerator, tonality_of};
 use super::sampling::{Boldness, Dice, pick};
@@ -14,6 +15,7 @@ use crate::music::{
     Bar, Chord, Key, Meter, Note, Part, PerPart, PitchClass, PlanSource, PlannedChord, Segment, Ticks, Tonality,
     Velocity,
 };
+use std::ops::Range;
 
 /// As `models/obbligato_models/transformer/sample.py` has them, with which the model was judged.
 const CHORD_TEMPERATURE: f32 = 0.5;
@@ -90,7 +92,8 @@ struct Pen<'a> {
     /// All tokens so far. The reader is shown those that are new when it is asked what comes next.
     context: Context,
     condition: Condition,
-    asked: Vec<Part>,
+    /// Each with how dense it is to be.
+    asked: Vec<(Part, Pace)>,
     dice: Dice,
     dynamics: Dynamics,
     /// What the model said last of the loudness of the note it had just read.
@@ -214,7 +217,7 @@ impl<'a> Pen<'a> {
                 request.quarters_per_minute,
                 request.ask.bar().index,
             ),
-            asked: PARTS.into_iter().filter(|part| request.parts[*part]).collect(),
+            asked: asked(contract, request),
             dice: Dice::new(request.seed),
             dynamics: Dynamics::following(request.melody, known_until),
             loudness: None,
@@ -264,10 +267,11 @@ impl<'a> Pen<'a> {
         // Half of the knob's way, as the ear measures it: harmony that wanders sounds wrong sooner than a melody that does.
         let temperature = CHORD_TEMPERATURE * self.request.settings.temperature.max(0.0).sqrt();
         let lean = self.lean;
-        let token = self.choose(temperature, |token| match meaning(token) {
+        let choices = self.choices(|token| match meaning(token) {
             Some(Meaning::Chord(chord)) => Some(lean.towards(chord, &melody)),
             _ => None,
         })?;
+        let token = self.draw(temperature, &choices)?;
         self.push(token);
         let chord = proposed(token);
         Ok(PlannedChord { chord, source: PlanSource::Proposed })
@@ -287,12 +291,11 @@ impl<'a> Pen<'a> {
         stretches: Vec<Stretch>,
         write: &mut dyn FnMut(PartNote),
     ) -> Result<(), GeneratorError> {
-        let begin = |part: &Part| part_token(*part);
         let asked = self.asked.clone();
-        for (index, part) in asked.iter().enumerate() {
-            let then = asked.get(index + 1).and_then(begin).unwrap_or(END);
-            begin(part).into_iter().for_each(|token| self.push(token));
-            self.part(bar, PartGrammar::new(*part, then, stretches.clone()), &stretches, write)?;
+        for (index, (part, pace)) in asked.iter().enumerate() {
+            let then = asked.get(index + 1).and_then(|(next, _)| part_token(*next)).unwrap_or(END);
+            part_token(*part).into_iter().for_each(|token| self.push(token));
+            self.part(bar, PartGrammar::new(*part, then, stretches.clone()), *pace, &stretches, write)?;
         }
         Ok(())
     }
@@ -301,14 +304,17 @@ impl<'a> Pen<'a> {
         &mut self,
         bar: &Bar,
         mut grammar: PartGrammar,
+        pace: Pace,
         stretches: &[Stretch],
         write: &mut dyn FnMut(PartNote),
     ) -> Result<(), GeneratorError> {
         let mut urge = self.urge(grammar.part());
+        let line =
+            stretches.first().map_or(0, |stretch| stretch.start)..stretches.last().map_or(0, |stretch| stretch.end);
         let mut chosen: Option<(Ticks, Key, Ticks)> = None;
         loop {
             self.loudness = None;
-            let next = self.next_in(&grammar, std::mem::take(&mut urge))?;
+            let next = self.next_in(&grammar, pace, &line, std::mem::take(&mut urge))?;
             // Only now has the model said how loud the note before is.
             if let Some((at, key, duration)) = chosen.take() {
                 let duration = duration.min(silence_after(at, stretches) - at);
@@ -341,38 +347,56 @@ impl<'a> Pen<'a> {
     }
 
     /// The next position or note; `None` at the part's end.
-    fn next_in(&mut self, grammar: &PartGrammar, urge: f32) -> Result<Option<Token>, GeneratorError> {
+    fn next_in(
+        &mut self,
+        grammar: &PartGrammar,
+        pace: Pace,
+        line: &Range<Ticks>,
+        urge: f32,
+    ) -> Result<Option<Token>, GeneratorError> {
         let full = self.context.len() + LAST_TOKENS > self.window;
         if grammar.may_end() && (full || grammar.is_over()) {
             return Ok(None);
         }
         let temperature = NOTE_TEMPERATURE * self.request.settings.temperature;
         let ahead = self.ahead;
-        let token = self.choose(temperature, |token| {
+        let mut choices = self.choices(|token| {
             grammar.allows(token).then(|| match meaning(token) {
                 Some(Meaning::Position(_)) => urge,
                 Some(Meaning::Note(key, _)) => ahead.map_or(0.0, |melody| melody.along(key)),
                 _ => 0.0,
             })
         })?;
+        pace.pull(&mut choices, grammar, line);
+        let token = self.draw(temperature, &choices)?;
         Ok((!grammar.ends_with(token)).then_some(token))
     }
 
-    /// `lean` is added to the logit of a token; one without is not allowed here.
-    fn choose(&mut self, temperature: f32, lean: impl Fn(Token) -> Option<f32>) -> Result<Token, GeneratorError> {
+    /// What may come next. `lean` is added to the logit of a token; one without is not allowed here.
+    fn choices(&mut self, lean: impl Fn(Token) -> Option<f32>) -> Result<Vec<(Token, f32)>, GeneratorError> {
         let said = self.reader.read(&self.context).map_err(GeneratorError)?;
         let (logits, said) = said.split_at(VOCABULARY);
         self.loudness = said[..LOUDNESS_CLASSES].try_into().ok();
         let tokens = (0..VOCABULARY as Token).zip(logits);
-        let choices: Vec<(Token, f32)> =
-            tokens.filter_map(|(token, logit)| Some((token, logit + lean(token)?))).collect();
-        let chosen = pick(&choices, Boldness { temperature, top_p: TOP_P }, &mut self.dice);
+        Ok(tokens.filter_map(|(token, logit)| Some((token, logit + lean(token)?))).collect())
+    }
+
+    fn draw(&mut self, temperature: f32, choices: &[(Token, f32)]) -> Result<Token, GeneratorError> {
+        let chosen = pick(choices, Boldness { temperature, top_p: TOP_P }, &mut self.dice);
         chosen.ok_or_else(|| GeneratorError("what it computed is not a number".into()))
     }
 
     fn push(&mut self, token: Token) {
         self.context.push(token, self.condition);
     }
+}
+
+/// The parts to be written, each with how dense it is to be.
+fn asked(contract: &Contract, request: &Request<'_>) -> Vec<(Part, Pace)> {
+    let parts = PARTS.into_iter().enumerate().filter(|(_, part)| request.parts[*part]);
+    parts
+        .map(|(index, part)| (part, Pace::of(part, request, |settings| asked_density(contract, settings, index))))
+        .collect()
 }
 
 fn proposed(token: Token) -> Option<Chord> {
@@ -691,6 +715,27 @@ mod tests {
             }
         });
         assert!(foreseeing > 2.0 * blind && blind > 0.02, "{blind} {foreseeing}");
+    }
+
+    #[test]
+    fn as_many_notes_come_as_the_density_knob_asks_for() {
+        let melody = song(16);
+        let density = |knob: f32| {
+            let settings = Settings { density: knob, ..Settings::default() };
+            let (mut transformer, mut past) = (transformer(musical), Vec::new());
+            for index in 0..16 {
+                let ask = Ask::Arrange(Bar::of_constant_meter(index, Meter::COMMON));
+                past.extend(answers(&mut transformer, &request(ask, &melody, &past, &[None, None], &settings)));
+            }
+            let bass = past.iter().flat_map(|answer| &answer.notes).filter(|note| note.part == Part::Bass);
+            bass.count() as f32 / 64.0
+        };
+        // The network has never heard of densities.
+        for knob in [0.0, 0.2, 0.4] {
+            let asked = asked_density(&contract(), &Settings { density: knob, ..Settings::default() }, 0);
+            let (asked, got) = (asked.expect("it is off the middle"), density(knob));
+            assert!((got / asked).log2().abs() < 0.25, "asked for {asked} onsets a quarter, got {got}");
+        }
     }
 
     /// A model that is sure of one class.

@@ -7,6 +7,7 @@ Without --checkpoint the exported file is scored. Takes of one split (`--split`)
 
 instruments, positions, loudness, timing   overlap (shared area) of the histograms of all strokes with the people's;
             positions are ticks of the bar, by what the instrument does in a groove (kick, snare, time, ...)
+            beside it: the two halves of these takes (every other bar), and the takes of the other held-out split
 own groove  the same of instrument and position, take by take, with the take whose style, tempo ... were asked for
 kick-bass   share of bass onsets with a kick within a tick; "other song": with the bass of another song
 density     rank correlation of what was asked and what came
@@ -59,6 +60,7 @@ class Everything(Wanted):
         super().__init__(score, 1.0, random.Random(seed))
         self.known = {"styles", "density", "triplets", "level", "fill", "phrase_bar"}
         self.tempo = score.take.tempo
+        self.blur = dict.fromkeys(self.blur, 0.0)
         if score.take.bass is not None:
             self.bass, self.band = score.take.bass, score.take.band
 
@@ -187,18 +189,20 @@ def played_freely(network: Network, takes: Sequence[Take], choice: Choice) -> li
     ]
 
 
-def groove_scores(takes: Sequence[Take], runs: Sequence[Sequence[Playing]]) -> dict:
+def groove_scores(takes: Sequence[Take], others: Sequence[Take], runs: Sequence[Sequence[Playing]]) -> dict:
+    """`others`: takes that people played elsewhere."""
     played = [playing.like() for run in runs for playing in run]
     halves = [[replace(take, bars=take.bars[i::2]) for take in takes] for i in (0, 1)]
     strangers = [*takes[1:], takes[0]]
-    scores: dict = {"model": {}, "people": {}, "another take": {}}
+    scores: dict = {"model": {}, "people": {}, "other takes": {}}
     for name in ("instruments", "positions", "loudness", "timing"):
         human = histogram(name, takes)
         scores["model"][name] = overlap(human, histogram(name, played))
         scores["people"][name] = overlap(*(histogram(name, half) for half in halves))
+        scores["other takes"][name] = overlap(human, histogram(name, others))
     scores["model"]["own groove"] = own_groove([*takes] * len(runs), played)
     scores["people"]["own groove"] = own_groove(*halves)
-    scores["another take"]["own groove"] = own_groove(takes, strangers)
+    scores["other takes"]["own groove"] = own_groove(takes, strangers)
     for who, music in (("model", played), ("people", takes)):
         scores[who]["repeats"], scores[who]["likeness"] = repeats(music)
         scores[who]["likeness at 4"] = repeats(music, 4)[1]
@@ -277,11 +281,12 @@ def phrase_scores(network: Network, choice: Choice, bars: int = 32) -> dict[str,
 
 
 def report(network: Network, takes: Sequence[Take], split: str, controls: dict, choice: Choice) -> dict:
-    unseen = [shortened(t) for t in takes if t.split == split and not t.only_fill and len(t.bars) >= FEWEST_BARS]
-    people = [t for t in unseen if t.timed and " in 6/8" not in t.name]
+    grooves = [shortened(t) for t in takes if t.timed and not t.only_fill and len(t.bars) >= FEWEST_BARS]
+    unseen = [t for t in grooves if t.split != "train" and " in 6/8" not in t.name]
+    people, others = ([t for t in unseen if (t.split == split) == own] for own in (True, False))
     with_bass = [shortened(t) for t in takes if t.split != "train" and t.bass and len(t.bars) >= FEWEST_BARS]
     runs = played_freely(network, people, choice)
-    scores = groove_scores(people, runs)
+    scores = groove_scores(people, others or people, runs)
     return {
         "takes": len(people),
         "bars": sum(len(take.bars) for take in people),

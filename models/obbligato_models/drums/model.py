@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -59,14 +61,30 @@ class TokenTable(nn.Module):
         return table
 
 
+USUAL = {e.DENSITY: (0.74, 0.18), e.TRIPLETS: (0.12, 0.25), e.LEVEL: (0.57, 0.14)}
+"""Mean and standard deviation of the measures in the condition vector; their flags stand after them."""
+
+
+@torch.no_grad()
+def make_measures_audible(cond: nn.Linear) -> None:
+    """Begins with how far a measure is from the usual, in standard deviations: its plain value would drown next to its
+    flag."""
+    for at, (mean, spread) in USUAL.items():
+        cond.weight[:, at] /= spread
+        cond.weight[:, at + 1] = -mean * cond.weight[:, at]
+
+
 class Drummer(nn.Module):
     """Fits the accompanist's `Stepper`, which exports it and plays it."""
 
     def __init__(self, shape: Shape = SHAPE, dropout: float = 0.0):
         super().__init__()
-        self.shape, self.dropout = shape, dropout
+        # The conditions are part of each token; the blocks are told nothing.
+        self.shape = shape = replace(shape, told=0)
+        self.dropout = dropout
         self.tokens = TokenTable(shape.width)
         self.cond = nn.Linear(e.COND, shape.width)
+        make_measures_audible(self.cond)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.logit_scale = nn.Parameter(torch.tensor(1.0))
         half = shape.head_size // 2
@@ -74,6 +92,9 @@ class Drummer(nn.Module):
 
     def embed(self, table: Tensor, ids: Tensor, cond: Tensor) -> Tensor:
         return norm(F.embedding(ids, table)) + self.cond(cond)
+
+    def tell(self, cond: Tensor) -> None:
+        """Nothing."""
 
     def angles(self, pos: Tensor) -> tuple[Tensor, Tensor]:
         angles = pos.unsqueeze(-1).float() * self.frequencies
@@ -90,7 +111,7 @@ class Drummer(nn.Module):
         cos, sin = self.angles(torch.arange(ids.shape[1])[None])
         cos, sin = cos.to(x.dtype), sin.to(x.dtype)
         for block in self.blocks:
-            q, k, v = block.queries_keys_values(x, cos, sin)
-            finished = block.finish(x, F.scaled_dot_product_attention(q, k, v, mask))
+            q, k, v = block.queries_keys_values(x, None, cos, sin)
+            finished = block.finish(x, None, F.scaled_dot_product_attention(q, k, v, mask))
             x = x + F.dropout(finished - x, self.dropout, self.training)
         return self.outputs(x, table)[0]

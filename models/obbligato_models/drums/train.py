@@ -29,10 +29,10 @@ from .model import SHAPE, Drummer
 SEED = 11
 BATCH = 32
 LENGTH = 256
-DROPOUT = 0.1
+DROPOUT = 0.2
 MUON_RATE = 3e-3
 ADAM_RATE = 3e-3
-WEIGHT_DECAY = 0.05
+WEIGHT_DECAY = 0.1
 WARM_UP_STEPS = 60
 COOL_DOWN = 0.6
 """Share of the time in which the rates fall to `FLOOR`."""
@@ -54,9 +54,13 @@ OTHER_LEVEL = 0.5
 GAINS = (0.6, 1.25)
 TEMPO_SPREAD = 0.15
 """Octaves."""
-KNOWN = {"styles": 0.9, "density": 0.65, "triplets": 0.75, "level": 0.7, "fill": 0.8, "phrase_bar": 0.85}
+BLUR = {"density": 0.15, "triplets": 0.08, "level": 5.0}
+"""Standard deviation of what an excerpt's measures are moved by: told exactly, they would give away the take."""
+KNOWN = {"styles": 0.9, "density": 0.8, "triplets": 0.8, "level": 0.8, "fill": 0.8, "phrase_bar": 0.85}
 HEARD = 0.85
 """Share of excerpts in which a recorded bass is known, and of those in which the band is."""
+REACH, REACH_SHARES = (0, 1, 2, 1000), (0.15, 0.1, 0.1, 0.65)
+"""So many segments of the past an excerpt's tokens see: who cannot copy must listen to what is asked."""
 PHRASE_BARS = 4
 
 
@@ -153,7 +157,7 @@ class Windows:
         half = 1 if len(take.kinds) == 2 and not take.only_fill and rng.random() < 0.2 else 0
         gain = rng.uniform(*GAINS) if rng.random() < OTHER_LEVEL else 1.0
         wanted = Wanted(score, gain, rng)
-        ids, conds, touch_weight = [np.array([e.START])], [], TOUCH_WEIGHT if take.timed else TIMED_ONLY
+        ids, conds, numbers = [np.array([e.START])], [], [0]
         length = 1
         while not conds or (bar < len(score.bars) and length < room):
             segments = score.bars[bar]
@@ -162,12 +166,20 @@ class Windows:
             for part in segments[half:]:
                 tokens = part.tokens(gain)
                 ids.append(tokens)
+                numbers += [numbers[-1] + 1] * len(tokens)
                 conds += [wanted.at(bar, part)] * (len(tokens) + (not conds))
                 length += len(tokens)
             bar, half = bar + 1, 0
         tokens = np.concatenate(ids)[:room]
+        touch_weight = TOUCH_WEIGHT if take.timed else TIMED_ONLY
         weights = np.where(tokens >= e.TOUCH, touch_weight, ((tokens >= e.STROKE) | (tokens == e.END)) * 1.0)
-        return {"ids": tokens, "cond": np.array(conds[:room]), "weight": weights.astype(np.float32)}
+        return {
+            "ids": tokens,
+            "cond": np.array(conds[:room]),
+            "weight": weights.astype(np.float32),
+            "segment": np.array(numbers[:room]),
+            "reach": np.full(len(tokens), rng.choices(REACH, REACH_SHARES)[0]),
+        }
 
     def spliced(self, segments: list[Segment], style: int, rng: random.Random) -> list[Segment]:
         """A bar with a fill take in its place; where the fill begins later, the bar's own first half stays."""
@@ -201,6 +213,7 @@ class Wanted:
         self.score, self.gain = score, gain
         self.known = {name for name, share in KNOWN.items() if rng.random() < share}
         self.tempo = take.tempo * 2 ** rng.uniform(-TEMPO_SPREAD, TEMPO_SPREAD)
+        self.blur = {name: rng.gauss(0, spread) for name, spread in BLUR.items()}
         if take.bass is None:
             self.bass, self.band = band.draw(take, rng)
         else:
@@ -211,12 +224,11 @@ class Wanted:
 
     def asked(self, bar: int, part: Segment) -> e.Asked:
         measured = self.score.phrases[bar // PHRASE_BARS]
-        level = measured["level"] and min(127, self.gain * measured["level"])
         facts = {
             "styles": self.score.take.styles,
-            "density": measured["density"],
-            "triplets": measured["triplets"],
-            "level": level,
+            "density": self.blurred("density", measured["density"], 8),
+            "triplets": self.blurred("triplets", measured["triplets"], 1),
+            "level": self.blurred("level", measured["level"] and self.gain * measured["level"], 127),
             "fill": part.fill,
             "phrase_bar": self.score.phrase_bar(bar),
         }
@@ -227,6 +239,9 @@ class Wanted:
             for name, given in (("bass", self.bass), ("band", self.band))
         }
         return e.Asked(tempo=self.tempo, **facts, **onsets)
+
+    def blurred(self, name: str, value: float | None, most: float) -> float | None:
+        return None if value is None else min(most, max(0.0, value + self.blur[name]))
 
 
 def inside(onsets: list[int], line: int, kind: int) -> list[int]:
@@ -239,10 +254,11 @@ def inside(onsets: list[int], line: int, kind: int) -> list[int]:
 
 
 def may_look(batch: dict[str, Tensor]) -> Tensor:
-    """bool [B, 1, T, T]: causal, within the excerpt."""
-    excerpt = batch["excerpt"][:, :-1]
+    """bool [B, 1, T, T]: causal, within the excerpt, and no farther than its reach; START always."""
+    excerpt, number, reach = (batch[key][:, :-1] for key in ("excerpt", "segment", "reach"))
     causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
-    return (causal & (excerpt[:, :, None] == excerpt[:, None, :])).unsqueeze(1)
+    near = (number[:, :, None] - number[:, None, :] <= reach[:, :, None]) | (number == 0)[:, None, :]
+    return (causal & near & (excerpt[:, :, None] == excerpt[:, None, :])).unsqueeze(1)
 
 
 def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:

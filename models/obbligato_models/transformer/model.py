@@ -1,4 +1,5 @@
-"""The network: a decoder-only transformer over bar tokens with a condition vector at every token.
+"""The network: a decoder-only transformer over bar tokens with a condition vector at every token, which is added to the
+token and speaks in every block.
 
 Rotary positions, RMS norms without weights, squared ReLU. Plain operations only: the exported graph runs in ONNX
 Runtime and in tract.
@@ -23,6 +24,8 @@ class Shape:
     layers: int = 6
     heads: int = 4
     window: int = 512
+    told: int = 64
+    """Width of what every block is told of the conditions; 0: nothing."""
 
     @property
     def head_size(self) -> int:
@@ -119,6 +122,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return (weights @ v) / weights.float().sum(-1, keepdim=True).to(v.dtype)
 
 
+class Told(NamedTuple):
+    """What the conditions do in a block, after https://arxiv.org/abs/2212.09748: attention reads the residual stream
+    moved by `attended`, the layer after it reads it scaled and moved. [.., T, width] each."""
+
+    attended: Tensor
+    scale: Tensor
+    moved: Tensor
+
+
 class Block(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
@@ -131,21 +143,31 @@ class Block(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.up = nn.Linear(width, 4 * width, bias=False)
         self.down = nn.Linear(4 * width, width, bias=False)
+        self.told = nn.Linear(shape.told, 3 * width, bias=False) if shape.told else None
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.down.weight)
+        if self.told is not None:
+            nn.init.zeros_(self.told.weight)
+
+    def hear(self, told: Tensor | None) -> Told | None:
+        """From what the network makes of the conditions, [.., T, told]."""
+        return None if told is None else Told(*self.told(told).split(self.heads * self.head_size, -1))
 
     def split(self, x: Tensor) -> Tensor:
         """[B, T, width] to [B, heads, T, head size]. Only B becomes a constant of an exported graph, never T."""
         return x.reshape(int(x.shape[0]), -1, self.heads, self.head_size).transpose(1, 2)
 
-    def queries_keys_values(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h = norm(x)
+    def queries_keys_values(
+        self, x: Tensor, told: Told | None, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        h = norm(x) if told is None else norm(x) + told.attended
         q, k, v = self.split(self.query(h)), self.split(self.key(h)), self.split(self.value(h))
         return rotate(norm(q) * self.sharpness, cos, sin), rotate(norm(k), cos, sin), v
 
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+    def finish(self, x: Tensor, told: Told | None, attended: Tensor) -> Tensor:
         x = x + self.out(attended.transpose(1, 2).reshape(int(x.shape[0]), -1, self.heads * self.head_size))
-        return x + self.down(F.relu(self.up(norm(x))).square())
+        h = norm(x) if told is None else norm(x) * (1 + told.scale) + told.moved
+        return x + self.down(F.relu(self.up(h)).square())
 
 
 class Outputs(NamedTuple):
@@ -167,6 +189,7 @@ class Transformer(nn.Module):
         self.shape = shape = shape or Shape()
         self.tokens = TokenTable(shape.width)
         self.cond = nn.Linear(e.COND, shape.width)
+        self.told = nn.Linear(e.COND, shape.told)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.logit_scale = nn.Parameter(torch.tensor(1.0))
         self.loudness = nn.Linear(shape.width, e.LOUDNESS_CLASSES)
@@ -176,6 +199,14 @@ class Transformer(nn.Module):
 
     def embed(self, table: Tensor, ids: Tensor, cond: Tensor) -> Tensor:
         return norm(F.embedding(ids, table)) + self.cond(cond)
+
+    def tell(self, cond: Tensor) -> Tensor:
+        """What the blocks are told, [B, T, told]."""
+        return torch.tanh(self.told(cond))
+
+    def condition_weights(self) -> list[Tensor]:
+        """The matrices with a column for each of the conditions."""
+        return [self.cond.weight, self.told.weight]
 
     def angles(self, pos: Tensor) -> tuple[Tensor, Tensor]:
         angles = pos.unsqueeze(-1).float() * self.frequencies
@@ -194,9 +225,11 @@ class Transformer(nn.Module):
         cos, sin = cos.to(x.dtype), sin.to(x.dtype)
         if mask is None:
             mask = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
+        heard = self.tell(cond)
         for block in self.blocks:
-            q, k, v = block.queries_keys_values(x, cos, sin)
-            x = block.finish(x, attend(q, k, v, mask))
+            told = block.hear(heard)
+            q, k, v = block.queries_keys_values(x, told, cos, sin)
+            x = block.finish(x, told, attend(q, k, v, mask))
         return self.outputs(x, table)
 
 
@@ -215,12 +248,14 @@ class Stepper(nn.Module):
         """ids, pos [B, T], cond [B, T, 41], mask [B, 1, T, P + T] added, past [layers, B, heads, P, head size]."""
         x = self.model.embed(self.table, ids, cond)
         cos, sin = self.model.angles(pos)
+        heard = self.model.tell(cond)
         new_k, new_v = [], []
         for i, block in enumerate(self.model.blocks):
-            q, k, v = block.queries_keys_values(x, cos, sin)
+            told = block.hear(heard)
+            q, k, v = block.queries_keys_values(x, told, cos, sin)
             new_k.append(k)
             new_v.append(v)
             scores = (q * self.scale) @ torch.cat([past_k[i], k], 2).transpose(2, 3) + mask
-            x = block.finish(x, scores.softmax(-1) @ torch.cat([past_v[i], v], 2))
+            x = block.finish(x, told, scores.softmax(-1) @ torch.cat([past_v[i], v], 2))
         outputs = self.model.outputs(x, self.table)
         return *outputs, torch.stack(new_k), torch.stack(new_v)

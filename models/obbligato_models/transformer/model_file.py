@@ -45,7 +45,8 @@ def read_file(path: Path) -> File:
             "take the file of the same version"
         )
     weights = {t.name.removesuffix(".half"): numpy_helper.to_array(t) for t in graph.graph.initializer}
-    shape = Shape(weights["table"].shape[1], *(int(fields[key]) for key in ("layers", "heads", "window")))
+    sizes = [int(fields[key]) for key in ("layers", "heads", "window")]
+    shape = Shape(weights["table"].shape[1], *sizes, weights["model.told.weight"].shape[0])
     model = Transformer(shape)
     state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
     for name, value in weights.items():
@@ -71,7 +72,8 @@ def write_file(path: Path, file: File) -> None:
 
 @torch.no_grad()
 def begin_like(model: Transformer, new: int, known: int) -> None:
-    model.cond.weight[:, e.STYLES + new] = model.cond.weight[:, e.STYLES + known]
+    for weight in model.condition_weights():
+        weight[:, e.STYLES + new] = weight[:, e.STYLES + known]
 
 
 @torch.no_grad()
@@ -79,7 +81,7 @@ def place_beside(file: File, name: str, new: int, known: int) -> None:
     """Moves the new style from its place behind the others to the one after `known`, so that the knob blends them."""
     order = list(range(new))
     order.insert(known + 1, new)
-    weight = file.model.cond.weight
-    weight[:, : len(order)] = weight[:, order].clone()
+    for weight in file.model.condition_weights():
+        weight[:, : len(order)] = weight[:, order].clone()
     names = [*file.styles, name]
     file.fields["styles"] = "|".join(names[i] for i in order)

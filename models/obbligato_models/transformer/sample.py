@@ -16,6 +16,7 @@ import torch
 from .. import encoding as e
 from ..encoding import Bar, Note
 from .model import Outputs, Stepper
+from .pace import Pace, asked_density
 
 CHORD_TEMPERATURE = 0.5
 NOTE_TEMPERATURE = 1.0
@@ -28,6 +29,8 @@ HINDSIGHT = 4.0
 RUB = 0.5
 ALONG = 2.5
 """Nats for a note that the melody is sure to have in a segment that is not heard yet."""
+FIDELITY = 0.0
+"""Nats for a note of the chord, where the chord is given."""
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""
 KEEP_TOKENS, KEEP_BARS = 256, 4
@@ -47,6 +50,7 @@ class Choice:
     foresight: float = FORESIGHT
     hindsight: float = HINDSIGHT
     along: float = ALONG
+    fidelity: float = FIDELITY
 
 
 @dataclass
@@ -147,6 +151,7 @@ class Song:
         self.waiting: list[tuple[int, np.ndarray]] = []
         self.restart = True
         self.expected: np.ndarray | None = None
+        self.paces = [Pace() for _ in e.PARTS]
 
     def run(self) -> Generator[Feed, Outputs, None]:
         for index, bar in enumerate(self.request.bars):
@@ -155,6 +160,8 @@ class Song:
             self.context.bars.append([])
             self.cond = self.request.conds[index]
             asked = self.request.asked[index]
+            for part, pace in enumerate(self.paces):
+                pace.begin_bar(asked_density(self.cond, part) if part in asked else None)
             if index < self.request.given_bars:
                 self.read(e.encode(bar, self.request.lead))
                 self.answers.append(bar)
@@ -206,14 +213,24 @@ class Song:
         self.read([token])
         answer.chords.append(token - e.CHORD)
 
-    def parts(self, asked: Sequence[int], line: tuple[int, int], answer: Bar) -> Generator[Feed, Outputs, None]:
-        with_melody = np.zeros(e.VOCABULARY)
+    def leans(self, answer: Bar) -> np.ndarray:
+        """What is added to the logits while a segment's notes are drawn, [segments, 1505]: for notes that the melody is
+        expected to have, and for those of a chord that is given."""
+        leans = np.zeros((len(e.SEGMENTS[answer.metre]), e.VOCABULARY))
         if self.expected is not None:
-            with_melody[e.NOTE :] = self.expected[NOTE_CLASSES]
+            leans[:, e.NOTE :] += self.choice.along * self.expected[NOTE_CLASSES]
+        if self.request.given_chords:
+            for segment, chord in enumerate(answer.chords):
+                leans[segment, e.NOTE :] += self.choice.fidelity * CHORD_CLASSES[chord][NOTE_CLASSES]
+        return leans
+
+    def parts(self, asked: Sequence[int], line: tuple[int, int], answer: Bar) -> Generator[Feed, Outputs, None]:
+        leans = self.leans(answer)
         for i, part in enumerate(asked):
             if i == 0:
                 self.read([e.PART + part])
             then = e.PART + asked[i + 1] if i + 1 < len(asked) else e.END
+            pace = self.paces[part]
             written: list[int] = []
             velocities: list[int] = []
             while True:
@@ -224,15 +241,23 @@ class Song:
                     outputs = yield from self.ask()
                     if written and written[-1] >= e.NOTE:
                         velocities.append(self.velocity(outputs.loudness))
-                    logits = outputs.logits + self.choice.along * with_melody
+                    logits = outputs.logits + leans[segment_at(answer.metre, written)]
+                    logits = pace.pace(logits, allowed, written, line, then)
                     token = pick(logits, allowed, self.choice.note_temperature, self.choice.top_p, self.random)
                 self.read([token])
                 if token == then:
                     break
                 written.append(token)
             answer.parts[part] += read_notes(written, velocities)
+            pace.played(sum(token < e.CHORD for token in written), line[1] - line[0])
         if not asked:
             self.read([e.END])
+
+
+def segment_at(metre: int, written: Sequence[int]) -> int:
+    """In which segment of the bar a part's last position lies."""
+    tick = next((token - e.POS for token in reversed(written) if token < e.CHORD), 0)
+    return sum(tick >= end for _, end in e.SEGMENTS[metre][:-1])
 
 
 def read_notes(tokens: Sequence[int], velocities: Sequence[int]) -> list[Note]:
@@ -291,12 +316,14 @@ class Caches:
         model = self.step.model
         x = model.embed(self.step.table, ids, cond)
         cos, sin = model.angles(places)
+        heard = model.tell(cond)
         for block, keys, values in zip(model.blocks, self.keys, self.values, strict=True):
-            q, k, v = block.queries_keys_values(x, cos, sin)
+            told = block.hear(heard)
+            q, k, v = block.queries_keys_values(x, told, cos, sin)
             keys[rows[:, None], :, places] = k.transpose(1, 2)
             values[rows[:, None], :, places] = v.transpose(1, 2)
             seen = [c[:, :, :length] if everyone else c[rows, :, :length] for c in (keys, values)]
-            x = block.finish(x, torch.nn.functional.scaled_dot_product_attention(q, *seen, may_look))
+            x = block.finish(x, told, torch.nn.functional.scaled_dot_product_attention(q, *seen, may_look))
         last = x[torch.arange(len(songs)), torch.tensor([len(given) - 1 for given in tokens])]
         outputs = (values.numpy() for values in model.outputs(last, self.step.table))
         return [Outputs(*values) for values in zip(*outputs, strict=True)]

@@ -66,7 +66,7 @@ LISTENING = 0.35
 """Share of jam windows that begin with some bars of known melody."""
 CHORD_WEIGHT = 5.0
 MELODY_WEIGHT = 0.02
-HIDDEN_HISTORY = 0.3
+HIDDEN_HISTORY = 0.35
 """Share of windows in which no bar sees the parts of earlier bars; in half of these not their chords either."""
 CORRUPTED = {True: 0.45, False: 0.2}
 """Share of windows, by jam, with bars whose accompaniment is spoilt and not learnt."""
@@ -80,12 +80,19 @@ COLLECT_AT = (0.3, 0.6)
 COLLECTED, COLLECTED_BARS = 192, 16
 LOUDNESS_WEIGHT = 0.1
 COMING_WEIGHT = 0.2
-PHRASE_KNOWN = 0.6
+PHRASE_KNOWN = 0.75
 PARTS_OF_LOSS = ("chords", "parts", "loudness", "coming")
 PART_ASKED = 0.85
-STYLE_KNOWN = 0.75
-ATTRIBUTES_KNOWN = 0.5
-"""Share of windows with any attribute; each of them is then known with a chance drawn for the window."""
+STYLE_KNOWN = 0.85
+DENSITY_KNOWN = 0.5
+"""Share of windows that are told densities; a part's is then known with a chance drawn for the window."""
+OTHERS_KNOWN = 0.35
+"""The same for register, length and polyphony."""
+STRETCHES = (1, 2, 4, 8)
+"""Bars over which a window's attributes are measured: few say much of each bar, so that they are heeded; many are what
+a knob that stays where it is says."""
+DENSITY_BLUR = 0.15
+"""Standard deviation, octaves: a density is told roughly."""
 LOWEST_SHIFT, HIGHEST_SHIFT = -5, 6
 LEADS = (1.5, 1.5, 1.5, 3.0, 5.0)
 
@@ -205,24 +212,33 @@ class Conditions:
     def __init__(self, run: Run, first: int, asked: tuple[int, ...], shift: int, rng: random.Random):
         self.run, self.first, self.shift = run, first, shift
         self.style = rng.random() < STYLE_KNOWN
-        share = rng.random() if rng.random() < ATTRIBUTES_KNOWN else 0.0
-        self.known = {part: [rng.random() < share for _ in range(4)] for part in asked}
+        dense, others = (rng.random() ** 0.5 * (rng.random() < share) for share in (DENSITY_KNOWN, OTHERS_KNOWN))
+        self.known = {part: [rng.random() < dense, *(rng.random() < others for _ in range(3))] for part in asked}
+        self.stretch = rng.choice(STRETCHES)
+        self.blur = 2 ** rng.gauss(0, DENSITY_BLUR)
         self.tempo = run.tempo * 2 ** rng.uniform(-0.15, 0.15)
         self.phrase = rng.random() < PHRASE_KNOWN
         self.made: dict = {}
 
     def at(self, bar: int, asked: tuple[int, ...]) -> np.ndarray:
-        block = (bar - self.first) // styles.STRETCH
-        if (block, asked) not in self.made:
-            start = self.first + block * styles.STRETCH
-            bars = slice(start, min(self.run.bars, start + styles.STRETCH))
-            style = self.run.styles[bars].mean(0) if self.style else ()
-            self.made[block, asked] = style, {part: self.attributes(part, bars) for part in asked}
-        style, attributes = self.made[block, asked]
+        style = self.measured(bar, styles.STRETCH, self.mean_style) if self.style else ()
+        attributes = {part: self.measured(bar, self.stretch, self.attributes, part) for part in asked}
         return e.condition(style, attributes, asked, self.tempo, bar if self.phrase else None)
 
-    def attributes(self, part: int, bars: slice) -> e.Attributes:
+    def measured(self, bar: int, stretch: int, measure: Callable, *of_what):
+        """Over the stretch in which the bar lies, counted from the first."""
+        start = bar - (bar - self.first) % stretch
+        key = start, measure, of_what
+        if key not in self.made:
+            self.made[key] = measure(slice(start, min(self.run.bars, start + stretch)), *of_what)
+        return self.made[key]
+
+    def mean_style(self, bars: slice) -> np.ndarray:
+        return self.run.styles[bars].mean(0)
+
+    def attributes(self, bars: slice, part: int) -> e.Attributes:
         values = self.run.attributes(part, bars)
+        values = values._replace(density=values.density * self.blur)
         values = values._replace(register=values.register + self.shift) if values.register is not None else values
         return e.Attributes(*(v if known else None for v, known in zip(values, self.known[part], strict=True)))
 
@@ -434,6 +450,9 @@ class Plan:
     """Instead of minutes, where runs are to be compared."""
     batch: int = BATCH
 
+    begin_from: Path | None = None
+    """A checkpoint whose weights a new run begins with, where they fit."""
+
     def done(self, step: int, seconds: float) -> float:
         """The share that is behind, 0..1 and more."""
         return step / self.steps if self.steps else seconds / (60 * self.minutes)
@@ -489,6 +508,9 @@ class Trainer:
         self.windows, self.held_out = Windows(training), Windows(self.held_out_runs)
         self.controls = styles.controls(training)
         self.model = Transformer(shape).to(process.device)
+        self.collect_at = COLLECT_AT
+        if plan.begin_from and not self.last.exists():
+            self.begin_from(plan.begin_from)
         self.optimisers = optimisers(self.model)
         self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
         self.step, self.before, self.collected = 0, 0.0, 0
@@ -497,6 +519,15 @@ class Trainer:
         joined = process.joined(self.model)
         self.forward = torch.compile(joined) if compiled else joined
         self.log = Log(folder / "log.csv", process, self.step)
+
+    def begin_from(self, checkpoint: Path) -> None:
+        """Such a network can play along at once. What it has no weights for stays as it begins."""
+        self.collect_at = (0.0, *COLLECT_AT)
+        weights, own = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"], self.model.state_dict()
+        fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+        self.model.load_state_dict({**own, **fitting})
+        if self.process.first:
+            print(f"begins with {len(fitting)} of {len(own)} tensors of {checkpoint}")
 
     def resume(self) -> None:
         saved = torch.load(self.last, map_location=self.process.device, weights_only=True)
@@ -555,7 +586,7 @@ class Trainer:
         self.log.add(loss.item(), parts)
 
     def play_along(self, done: float) -> None:
-        due = sum(done >= share for share in COLLECT_AT)
+        due = sum(done >= share for share in self.collect_at)
         if due > self.collected:
             self.collected = due
             count = COLLECTED // self.process.count
@@ -641,6 +672,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30, help="in all, with what the checkpoint has behind it")
     parser.add_argument("--steps", type=int, help="instead of minutes, in all")
     parser.add_argument("--batch", type=int, default=BATCH, help="windows a step, of all processes together")
+    parser.add_argument("--begin-from", type=Path, help="a checkpoint of another run, for the weights of a new one")
     parser.add_argument("--threads", type=int, help="processor cores of each process [default: its share of all]")
     parser.add_argument("--tiny", action="store_true", help="a small network, to try the pipeline")
     parser.add_argument("--no-compile", action="store_true")
@@ -650,7 +682,7 @@ def main() -> None:
     if arguments.batch % process.count:
         parser.error(f"--batch {arguments.batch} cannot be divided among {process.count} processes")
     shape = Shape(64, 2, 2) if arguments.tiny else Shape()
-    plan = Plan(arguments.minutes, arguments.steps, arguments.batch)
+    plan = Plan(arguments.minutes, arguments.steps, arguments.batch, arguments.begin_from)
     try:
         train(dataset.load(arguments.dataset), arguments.run, plan, shape, not arguments.no_compile, process)
     finally:

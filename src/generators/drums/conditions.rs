@@ -74,6 +74,11 @@ impl Asked {
     }
 }
 
+/// Whether the bass is known to strike at a tick of the bar.
+pub fn bass_strikes(condition: &Condition, tick: Ticks) -> bool {
+    usize::try_from(tick).is_ok_and(|tick| tick < BAND - BASS && condition[BASS + tick] > 0.0)
+}
+
 /// A segment with what shapes its drums.
 #[derive(Debug, Clone, Copy)]
 pub struct Scene<'a> {

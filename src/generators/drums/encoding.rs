@@ -19,10 +19,11 @@ pub const MOST_STROKES: usize = 48;
 /// Most of a segment's tokens: its own, two for each stroke, and `END`.
 pub const MOST_TOKENS: usize = 2 * MOST_STROKES + 2;
 
+const KICK: u8 = 0;
 const CLOSED_HAT: u8 = 3;
 const OPEN_HAT: u8 = 4;
 /// Kick and pedal hat; the rest is struck with hands, of which there are two.
-const FEET: [u8; 2] = [0, 5];
+const FEET: [u8; 2] = [KICK, 5];
 const HANDS: usize = 2;
 
 /// The General MIDI keys of each instrument: the one it is written with, then those that are read as it.
@@ -61,6 +62,12 @@ pub struct Place {
     pub tick: Ticks,
     /// 0..11.
     pub instrument: u8,
+}
+
+impl Place {
+    pub fn is_kick(self) -> bool {
+        self.instrument == KICK
+    }
 }
 
 /// How a stroke is played.
