@@ -1,4 +1,4 @@
-"""Bars as tokens: encoding 2 of docs/encoding.md, mirrored by src/generators/encoding.rs.
+"""Bars as tokens: encoding 3 of docs/encoding.md, mirrored by src/generators/encoding.rs.
 
 `python -m obbligato_models.encoding parity/encoding.json` writes the `tokens` of the hand-made cases in that file anew.
 """

@@ -289,7 +289,7 @@ mod tests {
                 entry.expect("the key is there").value = value.to_owned();
             })
         };
-        assert!(error(&set("encoding", "7")).contains("was exported for encoding 7, this build reads 2"));
+        assert!(error(&set("encoding", "7")).contains("was exported for encoding 7, this build reads 3"));
         assert!(error(&set("head_size", "31")).contains("has no input `past_k` of type float ["));
         assert!(error(&changed(|proto| proto.metadata_props.clear())).contains("was not made for Obbligato"));
         let renamed = changed(|proto| graph(proto).input[0].name = "tokens".into());
