@@ -113,6 +113,8 @@ pub struct Means {
     pub density: Option<f32>,
     pub register: Option<f32>,
     pub length: Option<f32>,
+    /// Notes an onset; of chords only.
+    pub polyphony: Option<f32>,
 }
 
 /// Why a file cannot be played. Each reads on from "model `x` …".

@@ -376,15 +376,7 @@ def condition(
     cond = np.zeros(COND, np.float32)
     cond[: len(styles)] = styles
     for part, values in (attributes or {}).items():
-        at = ATTRIBUTES + 6 * part
-        if values.density is not None:
-            cond[at : at + 2] = math.log2(values.density + LEAST_DENSITY), 1
-        if values.register is not None:
-            cond[at + 2 : at + 4] = (values.register - 60) / 12, 1
-        if values.length is not None:
-            cond[at + 4 : at + 6] = math.log2(values.length / 12), 1
-        if part == CHORDS and values.polyphony is not None:
-            cond[POLYPHONY : POLYPHONY + 2] = values.polyphony - 2, 1
+        tell(cond, part, values)
     for part in asked:
         cond[ASKED + part] = 1
     cond[TEMPO] = min(1.5, max(-1.5, math.log2(quarters_per_minute / 120)))
@@ -392,6 +384,24 @@ def condition(
         four, eight = 2 * math.pi * (bar % 4) / 4, 2 * math.pi * (bar % 8) / 8
         cond[PHRASE : PHRASE + 5] = 1, math.sin(four), math.cos(four), math.sin(eight), math.cos(eight)
     return cond
+
+
+def tell(cond: np.ndarray, part: int, values: Attributes) -> None:
+    """Writes what is known of a part into a condition vector."""
+    at = ATTRIBUTES + 6 * part
+    if values.density is not None:
+        cond[at : at + 2] = math.log2(values.density + LEAST_DENSITY), 1
+    if values.register is not None:
+        cond[at + 2 : at + 4] = (values.register - 60) / 12, 1
+    if values.length is not None:
+        cond[at + 4 : at + 6] = math.log2(values.length / 12), 1
+    if part == CHORDS and values.polyphony is not None:
+        cond[POLYPHONY : POLYPHONY + 2] = values.polyphony - 2, 1
+
+
+def density_known(cond: np.ndarray) -> bool:
+    """Of any part."""
+    return any(cond[ATTRIBUTES + 6 * part + 1] for part in range(len(PARTS)))
 
 
 # Transposing

@@ -146,3 +146,28 @@ def controls(runs: Sequence) -> dict:
         for s, name in enumerate(NAMES)
     }
     return result
+
+
+USUAL = ("density", "length", "polyphony")
+"""What is told of a style beside its name: with these it is recognised more often (models/README.md)."""
+
+
+def with_usual(cond: np.ndarray, controls: dict) -> np.ndarray:
+    """A condition vector in which the parts that are asked for have what is usual in its styles, as the plugin has it;
+    what is known already stays. `controls`: see `controls`."""
+    weights = cond[e.STYLES : e.STYLES + len(NAMES)]
+    told = cond.copy()
+    for part in np.flatnonzero(cond[e.ASKED : e.ASKED + len(e.PARTS)]):
+        usual = {m: usual_in(controls, weights, e.PARTS[part], m) for m in USUAL}
+        if cond[e.ATTRIBUTES + 6 * part + 1]:
+            usual["density"] = None
+        e.tell(told, int(part), e.Attributes(**usual))
+    return told
+
+
+def usual_in(controls: dict, weights: np.ndarray, part: str, measure: str) -> float | None:
+    """The weighted mean over the styles that have it."""
+    means = [controls["styles"].get(name, {}).get(part, {}).get(measure) for name in NAMES]
+    known = [(w, m) for w, m in zip(weights, means, strict=True) if m is not None and w > 0]
+    total = sum(w for w, _ in known)
+    return sum(w * m for w, m in known) / total if known else None

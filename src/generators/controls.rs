@@ -1,8 +1,8 @@
 //! The knobs as a model reads them: the condition vector of `docs/encoding.md`. Pure.
 
 use super::encoding::PARTS;
-use crate::contract::{CONDITIONS, Contract, MOST_STYLES};
-use crate::music::{BarIndex, PerPart, Style};
+use crate::contract::{CONDITIONS, Contract, MOST_STYLES, Means};
+use crate::music::{BarIndex, PerPart, Style, TICKS_PER_QUARTER};
 use crate::settings::Settings;
 use std::f32::consts::TAU;
 
@@ -14,19 +14,20 @@ const DENSEST: f32 = 0.95;
 
 const ATTRIBUTES: usize = MOST_STYLES;
 const ATTRIBUTES_A_PART: usize = 6;
+const POLYPHONY: usize = 30;
 const ASKED: usize = 32;
 const TEMPO: usize = 35;
 const PHRASE: usize = 36;
 /// Octaves of tempo around 120 that the model knows.
 const TEMPO_RANGE: f32 = 1.5;
 
-/// Around the middle of the density knob, so wide on both sides, the model plays as many notes as it finds right.
+/// Around the middle of the density knob, so wide on both sides, the model is told what is usual, and may depart from it.
 const MIDDLE: f32 = 0.02;
 /// Onsets a quarter that are added to a density before its logarithm is taken.
 const LEAST_DENSITY: f32 = 0.125;
 
-/// Style, density (where its knob is off the middle) and tempo as asked, and the bar's place in its phrase; register and
-/// length are left to the model.
+/// Style, density and tempo as asked, the bar's place in its phrase, and how long the notes usually are in the style, and
+/// how many sound together: told these, the model keeps to the style more often. Register is left to it.
 ///
 /// Phrases are counted from the first bar of the song, as they were in training.
 pub fn condition(
@@ -41,9 +42,14 @@ pub fn condition(
     condition[..MOST_STYLES].copy_from_slice(&styles);
     for (index, _) in PARTS.iter().enumerate().filter(|(_, part)| asked[**part]) {
         let at = ATTRIBUTES + ATTRIBUTES_A_PART * index;
-        if let Some(density) = asked_density(contract, settings, index) {
-            condition[at] = (density + LEAST_DENSITY).log2();
-            condition[at + 1] = 1.0;
+        let known = |value: f32| [value, 1.0];
+        let usual = |measure: fn(&Means) -> Option<f32>| usual(contract, index, &styles, measure);
+        condition[at..at + 2].copy_from_slice(&known(log_density(contract, settings, index)));
+        if let Some(length) = usual(|means| means.length) {
+            condition[at + 4..at + 6].copy_from_slice(&known((length / TICKS_PER_QUARTER as f32).log2()));
+        }
+        if let Some(notes) = usual(|means| means.polyphony) {
+            condition[POLYPHONY..POLYPHONY + 2].copy_from_slice(&known(notes - 2.0));
         }
         condition[ASKED + index] = 1.0;
     }
@@ -71,27 +77,37 @@ fn style_weights(position: f32, count: usize) -> [f32; MOST_STYLES] {
     weights
 }
 
-/// Onsets a quarter that the settings ask of a part (its place in [`PARTS`]); `None` in the middle of the density knob.
-///
-/// Next to its middle what is usual for the styles, at its ends the training's extremes, in between by octaves.
+/// Onsets a quarter that the settings ask of a part (its place in [`PARTS`]), to be kept to; `None` in the middle of the
+/// density knob.
 pub fn asked_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
+    let asked = || (log_density(contract, settings, part).exp2() - LEAST_DENSITY).max(0.0);
+    ((settings.density - 0.5).abs() > MIDDLE).then(asked)
+}
+
+/// As the model reads it: at the density knob's middle what is usual for the styles, at its ends the training's extremes,
+/// in between by octaves.
+fn log_density(contract: &Contract, settings: &Settings, part: usize) -> f32 {
     let knob = settings.density;
     let styles = style_weights(settings.style, contract.styles.len());
     let quantiles = contract.controls.quantiles(part);
-    let usual = usual_density(contract, part, &styles).unwrap_or(quantiles.density_at(0.5));
+    let usual = usual(contract, part, &styles, |means| means.density).unwrap_or(quantiles.density_at(0.5));
     let ends_and_middle = [quantiles.density_at(SPARSEST), usual, quantiles.density_at(DENSEST)];
     let [least, usual, most] = ends_and_middle.map(|onsets| (onsets + LEAST_DENSITY).log2());
-    let told = if knob < 0.5 {
+    if knob < 0.5 {
         least.min(usual) + (usual - least.min(usual)) * 2.0 * knob
     } else {
         usual + (most.max(usual) - usual) * (2.0 * knob - 1.0)
-    };
-    ((knob - 0.5).abs() > MIDDLE).then(|| (told.exp2() - LEAST_DENSITY).max(0.0))
+    }
 }
 
-/// The mean density of the asked styles; `None` where none of them has the part.
-fn usual_density(contract: &Contract, part: usize, styles: &[f32; MOST_STYLES]) -> Option<f32> {
-    let mean = |name: &String| contract.controls.means(name, part).and_then(|means| means.density);
+/// The mean of the asked styles; `None` where none of them has the part.
+fn usual(
+    contract: &Contract,
+    part: usize,
+    styles: &[f32; MOST_STYLES],
+    measure: impl Fn(&Means) -> Option<f32>,
+) -> Option<f32> {
+    let mean = |name: &String| contract.controls.means(name, part).and_then(&measure);
     let known = contract.styles.iter().zip(styles).filter_map(|(name, weight)| Some((mean(name)?, *weight)));
     let (sum, total) = known.fold((0.0, 0.0), |(sum, total), (mean, weight)| (sum + mean * weight, total + weight));
     (total > 0.0).then_some(sum / total)
@@ -116,6 +132,7 @@ mod tests {
         let condition = with(Settings { style: 0.0, density: 0.0, ..Settings::default() });
         let mut expected = [0.0; CONDITIONS];
         (expected[0], expected[12], expected[13], expected[32], expected[35]) = (1.0, -0.678_071_9, 1.0, 1.0, -1.0);
+        (expected[16], expected[17]) = (0.0, 1.0);
         (expected[36], expected[38], expected[40]) = (1.0, 1.0, 1.0);
         assert_eq!(condition, expected);
     }
@@ -139,19 +156,27 @@ mod tests {
     }
 
     #[test]
-    fn in_its_middle_the_density_knob_says_nothing() {
-        let told = |density| with(Settings { style: 0.0, density, ..Settings::default() })[13];
-        assert_eq!([0.0, 0.47, 0.5, 0.53, 1.0].map(told), [1.0, 1.0, 0.0, 1.0, 1.0]);
+    fn in_its_middle_the_density_knob_asks_for_nothing() {
+        let asked = |density| {
+            let settings = Settings { style: 0.0, density, ..Settings::default() };
+            asked_density(&contract(), &settings, 0).map(|onsets| (onsets * 100.0).round() / 100.0)
+        };
+        assert_eq!([0.0, 0.5, 1.0].map(asked), [Some(0.5), None, Some(9.5)]);
+        assert_eq!(
+            with(Settings { style: 0.0, density: 0.5, ..Settings::default() })[12],
+            1.125_f32.log2(),
+            "the mean"
+        );
     }
 
     #[test]
     fn more_density_never_asks_for_less() {
         for style in [0.0, 3.0, 6.0] {
-            let steps = (0..=20).filter(|step| *step != 10).map(|step| step as f32 / 20.0);
+            let steps = (0..=20).map(|step| step as f32 / 20.0);
             let densities: Vec<f32> =
                 steps.map(|density| with(Settings { style, density, ..Settings::default() })[12]).collect();
             assert!(densities.is_sorted(), "{densities:?}");
-            assert_eq!([densities[0], densities[19]], [0.625_f32.log2(), 9.625_f32.log2()]);
+            assert_eq!([densities[0], densities[20]], [0.625_f32.log2(), 9.625_f32.log2()]);
         }
     }
 

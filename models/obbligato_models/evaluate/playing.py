@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache
 from itertools import repeat
 from multiprocessing import get_context
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from .. import encoding as e
+from .. import styles
 from ..dataset import Run
 from ..encoding import Attributes, Bar
 from ..transformer import sample
@@ -81,15 +83,26 @@ class Player:
 
 
 def play_some(checkpoint: Path, requests: list[sample.Request], choice: sample.Choice) -> list[list[Bar]]:
-    return sample.play(stepper_of(checkpoint), requests, choice) if requests else []
+    if not requests:
+        return []
+    step, controls = stepper_of(checkpoint)
+    return sample.play(step, [as_the_plugin_asks(r, controls) for r in requests], choice)
+
+
+def as_the_plugin_asks(request: sample.Request, controls: dict) -> sample.Request:
+    """What is usual in the style is told, and not kept to; a density that is asked for is."""
+    paced = any(e.density_known(cond) for cond in request.conds)
+    return replace(request, conds=[styles.with_usual(cond, controls) for cond in request.conds], paced=paced)
 
 
 @cache
-def stepper_of(checkpoint: Path) -> Stepper:
+def stepper_of(checkpoint: Path) -> tuple[Stepper, dict]:
+    """And what its controls measure."""
     from .. import export
 
     torch.set_num_threads(1)  # Steps are small: two threads mostly wait for each other.
-    return export.stepper(export.load(checkpoint)[0])
+    model, saved = export.load(checkpoint)
+    return export.stepper(model), saved["controls"]
 
 
 def model_answers(player: Player, runs: Sequence[Run], seed: int = 0, **mode) -> list[Answer]:

@@ -65,6 +65,8 @@ class Request:
     given_bars: int = 0
     seed: int = 0
     lead: float = e.DEFAULT_LEAD
+    paced: bool = True
+    """Whether the densities in `conds` are kept to, or are only what is usual."""
 
 
 @dataclass
@@ -161,7 +163,7 @@ class Song:
             self.cond = self.request.conds[index]
             asked = self.request.asked[index]
             for part, pace in enumerate(self.paces):
-                pace.begin_bar(asked_density(self.cond, part) if part in asked else None)
+                pace.begin_bar(asked_density(self.cond, part) if part in asked and self.request.paced else None)
             if index < self.request.given_bars:
                 self.read(e.encode(bar, self.request.lead))
                 self.answers.append(bar)
