@@ -7,6 +7,7 @@ from made_up import every, song
 from obbligato_models import encoding as e
 from obbligato_models.encoding import Bar, Note
 from obbligato_models.evaluate import obedience
+from obbligato_models.transformer.pace import asked_density
 
 
 class MadeUpPlayer:
@@ -21,7 +22,7 @@ class MadeUpPlayer:
     def bar(self, request, index) -> Bar:
         parts = {}
         for part in (*request.asked[index], *self.deaf):
-            density = 4 * float(request.conds[index][e.ATTRIBUTES + 6 * part])
+            density = asked_density(request.conds[index], part) or 0.0
             parts[part] = [Note(3 * i, 3, 60) for i in range(self.onsets(density))]
         return Bar(request.bars[index].metre, parts=parts)
 
