@@ -189,7 +189,7 @@ class Transformer(nn.Module):
         self.shape = shape = shape or Shape()
         self.tokens = TokenTable(shape.width)
         self.cond = nn.Linear(e.COND, shape.width)
-        self.told = nn.Linear(e.COND, shape.told)
+        self.told = nn.Linear(e.COND, shape.told) if shape.told else None
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.logit_scale = nn.Parameter(torch.tensor(1.0))
         self.loudness = nn.Linear(shape.width, e.LOUDNESS_CLASSES)
@@ -200,13 +200,13 @@ class Transformer(nn.Module):
     def embed(self, table: Tensor, ids: Tensor, cond: Tensor) -> Tensor:
         return norm(F.embedding(ids, table)) + self.cond(cond)
 
-    def tell(self, cond: Tensor) -> Tensor:
+    def tell(self, cond: Tensor) -> Tensor | None:
         """What the blocks are told, [B, T, told]."""
-        return torch.tanh(self.told(cond))
+        return None if self.told is None else torch.tanh(self.told(cond))
 
     def condition_weights(self) -> list[Tensor]:
         """The matrices with a column for each of the conditions."""
-        return [self.cond.weight, self.told.weight]
+        return [layer.weight for layer in (self.cond, self.told) if layer is not None]
 
     def angles(self, pos: Tensor) -> tuple[Tensor, Tensor]:
         angles = pos.unsqueeze(-1).float() * self.frequencies
