@@ -11,6 +11,7 @@ from obbligato_models.transformer.model import Outputs, Shape, Stepper, Transfor
 from obbligato_models.transformer.sample import Choice, Request, Song
 
 SEEDS = range(6)
+WINDOW = 512
 
 
 def request(seed: int, bars: int = 8, **options) -> Request:
@@ -50,7 +51,7 @@ def written(song: Song, answers) -> list[int]:
         except StopIteration:
             return tokens
         fed = len(feed) if restart else fed + len(feed)
-        assert 0 < len(feed) and fed <= song.context.window
+        assert 0 < len(feed) and fed <= WINDOW
         assert feed[0][0] == e.START if restart else feed[0][0] != e.START
         outputs = answers()
 
@@ -59,7 +60,7 @@ def written(song: Song, answers) -> list[int]:
 def test_any_logits_give_valid_bars(seed):
     rng = np.random.default_rng(seed + 100)
     asked = request(seed)
-    song = Song(asked, Choice(1.0, 1.5, 1.0), 512)
+    song = Song(asked, Choice(1.0, 1.5, 1.0), WINDOW)
     bars = e.decode(written(song, lambda: said(rng.normal(0, 3, e.VOCABULARY))))
     assert len(bars) == len(asked.bars)
     for bar, answer, given, parts in zip(bars, song.answers, asked.bars, asked.asked, strict=True):
@@ -80,7 +81,7 @@ def test_a_long_song_stays_in_the_window(seed):
         logits[e.NOTE :] += 5
         return said(logits)
 
-    assert len(e.decode(written(Song(asked, Choice(), 512), talkative))) == 30
+    assert len(e.decode(written(Song(asked, Choice(), WINDOW), talkative))) == 30
 
 
 def without_velocities(parts: dict[int, list[Note]]) -> dict[int, list[Note]]:
@@ -92,7 +93,7 @@ def test_given_chords_and_given_bars_are_kept():
     asked = request(4, given_chords=True, given_bars=2)
     for bar, parts in zip(asked.bars, asked.asked, strict=True):
         bar.parts = {p: [Note(0, 12, 48)] for p in parts}
-    song = Song(asked, Choice(), 512)
+    song = Song(asked, Choice(), WINDOW)
     bars = e.decode(written(song, lambda: said(rng.normal(0, 1, e.VOCABULARY))))
     assert [b.chords for b in bars] == [b.chords for b in asked.bars]
     assert all(bar.parts == given.parts for bar, given in zip(bars[:2], asked.bars[:2], strict=True))
@@ -116,7 +117,7 @@ def test_batched_cache_computes_the_whole_forward():
     model = Transformer(Shape(32, 2, 2, 512)).eval()
     for value in model.parameters():
         value.normal_(0, 0.1)
-    songs = [Song(request(s, bars=3), Choice(0.5, 0.5, 0.9), 512) for s in (0, 1, 2)]
+    songs = [Song(request(s, bars=3), Choice(0.5, 0.5, 0.9), WINDOW) for s in (0, 1, 2)]
     answers = sample.play(Stepper(model), [s.request for s in songs], Choice(0.5, 0.5, 0.9))
 
     def alone(song: Song) -> list[int]:
@@ -140,14 +141,14 @@ def test_a_chord_is_drawn_towards_the_melody_expected():
     song = Request([Bar(0, jam=True)] * 4, [e.condition()] * 4, [()] * 4, seed=1)
     heard = [Outputs(np.zeros(e.VOCABULARY), np.zeros(e.LOUDNESS_CLASSES), expected)]
     for foresight, likely in ((0, False), (20, True)):
-        written(player := Song(song, Choice(foresight=foresight), 512), lambda: heard[0])
+        written(player := Song(song, Choice(foresight=foresight), WINDOW), lambda: heard[0])
         chosen = [chord for bar in player.answers for chord in bar.chords]
         assert all(fit[chord] > 0.9 for chord in chosen) == likely
 
 
 def test_loud_notes_come_out_loud():
     def played(loud: int) -> float:
-        song = Song(request(0), Choice(), 512)
+        song = Song(request(0), Choice(), WINDOW)
         rng = np.random.default_rng(3)
         peak = np.where(np.arange(e.LOUDNESS_CLASSES) == loud, 30.0, 0.0)
         written(song, lambda: Outputs(rng.normal(0, 1, e.VOCABULARY), peak, np.zeros(12)))

@@ -17,6 +17,7 @@ from obbligato_models import encoding as e
 from obbligato_models.dataset import Run
 from obbligato_models.encoding import Bar, Note
 from obbligato_models.transformer import report, train
+from obbligato_models.transformer.layout import SHIPPED
 from obbligato_models.transformer.model import Shape
 from obbligato_models.transformer.train import Plan, Windows
 
@@ -39,10 +40,12 @@ def runs() -> list[Run]:
 def test_weights_name_what_the_model_chooses():
     bar = Bar(0, [Note(0, 12, 60)], [0, 1], {0: [Note(0, 12, 40)], 2: []})
     low, chord = train.MELODY_WEIGHT, train.CHORD_WEIGHT
-    kinds = train.token_kinds()
-    #                 BAR POS  NOTE  CHORD  CHORD  PART POS NOTE PART END
-    assert train.target_weights(e.encode(bar), kinds, False) == [0, low, low, chord, chord, 0, 1, 1, 1, 1]
-    assert train.target_weights(e.encode(bar), kinds, True) == [0, low, low, chord, chord, 0, 0, 0, 0, 0]
+    roles = SHIPPED.roles(e.encode(bar))
+    #         BAR POS  NOTE  CHORD  CHORD  PART POS NOTE PART END
+    assert train.target_weights(roles, False) == [0, low, low, chord, chord, 0, 1, 1, 1, 1]
+    assert train.target_weights(roles, True) == [0, low, low, chord, chord, 0, 0, 0, 0, 0]
+    assert train.hide(roles, chords_too=False).tolist() == [False] * 5 + [True] * 4 + [False]
+    assert train.hide(roles, chords_too=True).tolist() == [False] * 3 + [True] * 6 + [False]
 
 
 def test_the_same_seed_gives_the_same_window():

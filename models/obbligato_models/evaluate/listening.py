@@ -10,6 +10,7 @@ import torch
 from .. import encoding as e
 from ..dataset import MELODY_ROW, Run
 from ..transformer import train
+from ..transformer.layout import SHIPPED
 from ..transformer.model import Transformer
 from .playing import condition_of
 
@@ -35,14 +36,14 @@ def shift_test(model: Transformer, runs: Sequence[Run], shift: int = SHIFT) -> n
 
 def losses(model: Transformer, run: Run, shift: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each token its loss and its weight in training, which tells its kind."""
-    kinds, melody = train.token_kinds(), run.by_bar()[MELODY_ROW]
+    melody = run.by_bar()[MELODY_ROW]
     ids, weights, conds = [e.START], [0.0], []
     for index in range(run.bars):
         bar = run.bar(index, run.parts, False)
         bar.melody = melody[(index + shift) % run.bars]
         tokens = e.encode(bar)
         ids += tokens
-        weights += train.target_weights(tokens, kinds, False)
+        weights += train.target_weights(SHIPPED.roles(tokens), False)
         conds += [condition_of(run, run.parts, index)] * (len(tokens) + (index == 0))
     ids, weights = torch.tensor([ids[: WINDOW + 1]]), np.array(weights[1 : WINDOW + 1])
     cond = torch.from_numpy(np.stack(conds[: ids.shape[1] - 1]))[None]

@@ -15,6 +15,7 @@ import torch
 
 from .. import encoding as e
 from ..encoding import Bar, Note
+from .layout import SHIPPED, Layout
 from .model import Outputs, Stepper
 from .pace import Pace, asked_density
 
@@ -67,6 +68,12 @@ class Request:
     lead: float = e.DEFAULT_LEAD
     paced: bool = True
     """Whether the densities in `conds` are kept to, or are only what is usual."""
+    layout: Layout = SHIPPED
+
+    def following(self, index: int) -> list[Note] | None:
+        """The melody of the bar after this one, where it is known."""
+        after = self.bars[index + 1 : index + 2]
+        return after[0].melody if after and not after[0].jam else None
 
 
 @dataclass
@@ -147,7 +154,8 @@ class Song:
 
     def __init__(self, request: Request, choice: Choice, window: int):
         self.request, self.choice = request, choice
-        self.context = Context(window)
+        self.layout = request.layout
+        self.context = Context(window - self.layout.margin)
         self.random = np.random.default_rng(request.seed)
         self.answers: list[Bar] = []
         self.waiting: list[tuple[int, np.ndarray]] = []
@@ -165,21 +173,21 @@ class Song:
             for part, pace in enumerate(self.paces):
                 pace.begin_bar(asked_density(self.cond, part) if part in asked and self.request.paced else None)
             if index < self.request.given_bars:
-                self.read(e.encode(bar, self.request.lead))
+                self.read(self.layout.encode(bar, self.request.lead, self.request.following(index)))
                 self.answers.append(bar)
                 continue
             answer = Bar(bar.metre, bar.melody, [], {part: [] for part in asked}, bar.jam)
             if bar.jam:
                 self.read([e.JAM + bar.metre])
-                for segment, line in enumerate(e.SEGMENTS[bar.metre]):
+                for segment, line in enumerate(self.layout.segments(bar.metre)):
                     yield from self.chord(bar, segment, answer)
-                    yield from self.parts(asked, line, answer)
-                    self.read(e.encode_heard(bar, segment, self.request.lead))
+                    yield from self.layout.answer(self, asked, line, answer)
+                    self.read(self.layout.heard(bar, segment, self.request.lead))
             else:
-                self.read([e.BAR + bar.metre, *e.note_list(n for n in bar.melody if n.start >= 0)])
+                self.read(self.layout.known_melody(bar, self.request.following(index)))
                 for segment in range(len(e.SEGMENTS[bar.metre])):
                     yield from self.chord(bar, segment, answer)
-                yield from self.parts(asked, (0, e.BAR_TICKS[bar.metre]), answer)
+                yield from self.layout.answer(self, asked, (0, e.BAR_TICKS[bar.metre]), answer)
             self.answers.append(answer)
 
     def read(self, tokens: list[int]) -> None:

@@ -25,10 +25,11 @@ from torch import Tensor, nn
 
 from .. import dataset, styles
 from .. import encoding as e
-from ..dataset import Run
+from ..dataset import MELODY_ROW, Run
 from ..encoding import Bar, Note
 from . import device
 from .device import Process
+from .layout import SHIPPED, Layout, Role
 from .model import Shape, Transformer
 
 SEED = 7
@@ -97,6 +98,36 @@ LOWEST_SHIFT, HIGHEST_SHIFT = -5, 6
 LEADS = (1.5, 1.5, 1.5, 3.0, 5.0)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How the network is taught, as far as `ablations/` tries it otherwise."""
+
+    layout: Layout = SHIPPED
+    controls: bool = True
+    """Style, attributes and place in the phrase are told, beside parts and tempo."""
+    chord_weight: float = CHORD_WEIGHT
+    spoilt_history: bool = True
+    """Some windows have spoilt accompaniments, or hide those of earlier bars."""
+    collected: int | None = None
+    """Songs to play along with each time, for self-made history, in place of COLLECTED."""
+    muon: bool = True
+    """For the matrices; else AdamW."""
+
+    def told(self, cond: np.ndarray) -> np.ndarray:
+        return cond if self.controls else without_controls(cond)
+
+
+SHIPPED_RECIPE = Recipe()
+
+
+def without_controls(cond: np.ndarray) -> np.ndarray:
+    """A condition vector that says parts and tempo only."""
+    cond = cond.copy()
+    cond[e.STYLES : e.ASKED] = 0
+    cond[e.PHRASE :] = 0
+    return cond
+
+
 @dataclass
 class SelfMade:
     """What the model itself played to a training song: bars from `first` on."""
@@ -109,7 +140,8 @@ class SelfMade:
 class Windows:
     """Draws training windows from runs, each source by its share. The same seed and number give the same window."""
 
-    def __init__(self, runs: Sequence[Run], shares: Mapping[str, float] = SOURCES):
+    def __init__(self, runs: Sequence[Run], shares: Mapping[str, float] = SOURCES, recipe: Recipe = SHIPPED_RECIPE):
+        self.recipe = recipe
         self.sources = [s for s in shares if any(r.source == s for r in runs)]
         self.shares = np.array([shares[s] for s in self.sources])
         self.shares /= self.shares.sum()
@@ -117,7 +149,6 @@ class Windows:
         self.bars = {s: np.cumsum([r.bars for r in self.runs[s]]) for s in self.sources}
         shifts = range(LOWEST_SHIFT, HIGHEST_SHIFT + 1)
         self.shifted = {s: e.transposition_table(s) for s in shifts}
-        self.kinds = token_kinds()
         self.self_made: list[SelfMade] = []
 
     def draw(self, seed: tuple[int, ...], known: bool | None = None) -> dict[str, np.ndarray]:
@@ -146,36 +177,41 @@ class Windows:
             asked = tuple(own.bars[0].parts)
         lead = rng.choice(LEADS)
         shift = rng.randint(LOWEST_SHIFT, HIGHEST_SHIFT)
-        corrupted = CORRUPTED_BARS if not own and rng.random() < CORRUPTED[jam] else 0.0
+        recipe, layout = self.recipe, self.recipe.layout
+        corrupted = CORRUPTED_BARS if recipe.spoilt_history and not own and rng.random() < CORRUPTED[jam] else 0.0
         conditions = Conditions(run, first, asked, shift, rng)
-        mean = run.loudness
+        mean, melody = run.loudness, run.by_bar()[MELODY_ROW]
+        known_until = min(run.bars, first + listening) if jam else run.bars
 
         ids, targets, weights, bars, conds, loudness, coming = [e.START], [e.START], [0.0], [0], [], [-1], [UNASKED]
+        roles = [Role.GIVEN]
         for bar_index in range(first, run.bars):
-            in_jam = jam and bar_index - first >= listening
+            in_jam = bar_index >= known_until
             bar_asked = asked if in_jam or not jam or rng.random() < 0.5 else ()
             bar = run.bar(bar_index, bar_asked, in_jam)
-            target_chords = list(bar.chords)
+            target_chords = list(layout.chords(bar))
             spoilt = rng.random() < corrupted
             if spoilt:
                 spoil(bar, run, rng)
             elif own and 0 < bar_index - first < len(own.bars) and rng.random() < SELF_MADE_BARS:
                 spoilt = True
                 bar.chords, bar.parts = own.bars[bar_index - first].chords, own.bars[bar_index - first].parts
-            tokens = e.encode(bar, lead)
-            conds += [conditions.at(bar_index, bar_asked)] * (len(tokens) + (not conds))
+            tokens = layout.encode(bar, lead, melody[bar_index + 1] if bar_index + 1 < known_until else None)
+            bar_roles = layout.roles(tokens)
+            conds += [recipe.told(conditions.at(bar_index, bar_asked))] * (len(tokens) + (not conds))
             ids += tokens
+            roles += bar_roles
             targets += with_chords(tokens, target_chords)
-            weights += target_weights(tokens, self.kinds, spoilt)
-            loudness += loudness_classes(tokens, bar, None if spoilt else mean)
-            coming += coming_melody(tokens, bar, run, bar_index)
+            weights += target_weights(bar_roles, spoilt, recipe.chord_weight)
+            loudness += loudness_classes(tokens, bar_roles, layout.velocities(bar), None if spoilt else mean)
+            coming += coming_melody(tokens, layout.melody_shares(run, bar_index) if in_jam else None)
             bars += [bar_index - first + 1] * len(tokens)
             if len(ids) > room:
                 break
         tokens = self.shifted[shift][ids[:room]]
         hidden = np.zeros(len(tokens), bool)
-        if not own and rng.random() < HIDDEN_HISTORY:
-            hidden = hide(tokens, self.kinds, chords_too=rng.random() < 0.5)
+        if recipe.spoilt_history and not own and rng.random() < HIDDEN_HISTORY:
+            hidden = hide(roles[:room], chords_too=rng.random() < 0.5)
         return {
             "ids": tokens,
             "target": self.shifted[shift][targets[:room]],
@@ -243,32 +279,19 @@ class Conditions:
         return e.Attributes(*(v if known else None for v, known in zip(values, self.known[part], strict=True)))
 
 
-def token_kinds() -> np.ndarray:
-    """Of every token: 0 structure, 1 melody or position, 2 chord, 3 note."""
-    kinds = np.zeros(e.VOCABULARY, np.int64)
-    kinds[e.POS : e.CHORD] = 1
-    kinds[e.CHORD : e.NOTE] = 2
-    kinds[e.NOTE :] = 3
-    return kinds
-
-
-def target_weights(tokens: list[int], kinds: np.ndarray, spoilt: bool) -> list[float]:
+def target_weights(roles: Sequence[Role], spoilt: bool, chord_weight: float = CHORD_WEIGHT) -> list[float]:
     """Loss weights: chords heavy, parts and the ends the model chooses 1, melody small, what the host gives 0."""
-    weights, in_part = [], False
-    for token in tokens:
-        chosen = in_part
-        if e.PART <= token < e.BAR:
-            in_part = True
-        elif token == e.END or token == e.MELODY or e.BAR <= token < e.POS:
-            in_part = False
-        if e.CHORD <= token < e.NOTE:
-            # Also after a spoilt past there is a chord that fits: the one that people play there.
-            weights.append(CHORD_WEIGHT)
-        elif chosen:
-            weights.append(0.0 if spoilt else 1.0)
-        else:
-            weights.append(MELODY_WEIGHT if kinds[token] else 0.0)
-    return weights
+    # Also after a spoilt past there is a chord that fits: the one that people play there.
+    chosen = 0.0 if spoilt else 1.0
+    weights = {
+        Role.GIVEN: 0.0,
+        Role.HEARD: MELODY_WEIGHT,
+        Role.CHORD: chord_weight,
+        Role.OPENING: 0.0,
+        Role.CHOSEN: chosen,
+        Role.CLOSING: chosen,
+    }
+    return [weights[role] for role in roles]
 
 
 def with_chords(tokens: list[int], chords: Sequence[int]) -> list[int]:
@@ -277,17 +300,15 @@ def with_chords(tokens: list[int], chords: Sequence[int]) -> list[int]:
     return [e.CHORD + next(left) if e.CHORD <= t < e.NOTE else t for t in tokens]
 
 
-def loudness_classes(tokens: list[int], bar: Bar, mean: float | None) -> list[int]:
+def loudness_classes(
+    tokens: list[int], roles: Sequence[Role], velocities: Sequence[int], mean: float | None
+) -> list[int]:
     """Of each token that is a note of a part the loudness class; -1 for the others, and where it is not known."""
     if mean is None:
         return [-1] * len(tokens)
-    velocities, in_part, classes = iter(e.part_velocities(bar)), False, []
-    for token in tokens:
-        if e.PART <= token < e.BAR:
-            in_part = True
-        elif token in (e.END, e.MELODY):
-            in_part = False
-        velocity = next(velocities) if in_part and token >= e.NOTE else 0
+    left, classes = iter(velocities), []
+    for token, role in zip(tokens, roles, strict=True):
+        velocity = next(left) if role == Role.CHOSEN and token >= e.NOTE else 0
         classes.append(e.loudness_class(velocity, mean) if velocity else -1)
     return classes
 
@@ -295,27 +316,20 @@ def loudness_classes(tokens: list[int], bar: Bar, mean: float | None) -> list[in
 UNASKED = (-1.0,) * 12
 
 
-def coming_melody(tokens: list[int], bar: Bar, run: Run, index: int) -> list[Sequence[float]]:
-    """For each token of a jam bar that a chord follows what share of that chord's segment each pitch class of the
-    melody sounds; `UNASKED` for the others."""
+def coming_melody(tokens: list[int], shares: np.ndarray | None) -> list[Sequence[float]]:
+    """For each token that a chord follows what share of that chord's segment each pitch class of the melody sounds
+    (`shares`, one row a chord; None: not asked); `UNASKED` for the others."""
     found: list[Sequence[float]] = [UNASKED] * len(tokens)
-    if bar.jam:
+    if shares is not None:
         places = [i for i, token in enumerate(tokens) if e.CHORD <= token < e.NOTE]
-        for place, shares in zip(places, run.melody_classes()[index], strict=True):
-            found[place - 1] = shares
+        for place, row in zip(places, shares, strict=True):
+            found[place - 1] = row
     return found
 
 
-def hide(tokens: np.ndarray, kinds: np.ndarray, chords_too: bool) -> np.ndarray:
+def hide(roles: Sequence[Role], chords_too: bool) -> np.ndarray:
     """Which tokens later bars do not see: those of the parts, and chords if asked."""
-    hidden, in_part = np.zeros(len(tokens), bool), False
-    for i, token in enumerate(tokens):
-        if e.PART <= token < e.BAR:
-            in_part = True
-        elif token == e.END or token == e.MELODY or e.BAR <= token < e.POS:
-            in_part = False
-        hidden[i] = in_part or (chords_too and kinds[token] == 2)
-    return hidden
+    return np.isin(roles, [Role.OPENING, Role.CHOSEN, *([Role.CHORD] if chords_too else [])])
 
 
 def spoil(bar: Bar, run: Run, rng: random.Random) -> None:
@@ -369,7 +383,8 @@ def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         outputs.coming.flatten(0, 1).float()[asked], coming_target[asked], reduction="sum"
     ) / asked.sum().clamp(min=1)
     each = each.detach()
-    chords, parts = weight == CHORD_WEIGHT, weight == 1
+    chords = (target >= e.CHORD) & (target < e.NOTE)
+    parts = (weight == 1) & ~chords
     found = {
         "chords": float(each[chords].mean()),
         "parts": float(each[parts].mean()),
@@ -384,10 +399,14 @@ def rate(done: float, step: int) -> float:
     return min(1.0, (step + 1) / WARM_UP_STEPS) * max(FLOOR, min(1.0, (1 - done) / COOL_DOWN))
 
 
-def optimisers(model: Transformer) -> list[torch.optim.Optimizer]:
+def optimisers(model: Transformer, muon: bool = True) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks if asked, AdamW for the rest."""
     matrices = [p for b in model.blocks for p in b.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in chosen]
+    if not muon:
+        groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+        return [torch.optim.AdamW(groups, lr=ADAM_RATE, betas=(0.9, 0.95))]
     return [
         torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0),
@@ -405,7 +424,9 @@ def validate(model: Transformer, windows: Windows, batches: int = 4) -> dict[str
     return results
 
 
-def collect(model: Transformer, runs: Sequence[Run], seed: int, count: int = COLLECTED) -> list[SelfMade]:
+def collect(
+    model: Transformer, runs: Sequence[Run], seed: int, count: int, recipe: Recipe = SHIPPED_RECIPE
+) -> list[SelfMade]:
     """Lets the model jam along with excerpts of training songs, so that it learns to go on from its own playing."""
     from .. import export
     from . import sample
@@ -417,12 +438,9 @@ def collect(model: Transformer, runs: Sequence[Run], seed: int, count: int = COL
     for number, (run, first) in enumerate(zip(chosen, firsts, strict=True)):
         bars = [run.bar(i, (), True) for i in range(first, min(run.bars, first + COLLECTED_BARS))]
         style = run.styles.mean(0) if rng.random() < STYLE_KNOWN else ()
-        cond = e.condition(style, {}, run.parts, run.tempo)
-        requests.append(
-            sample.Request(
-                bars, [cond] * len(bars), [run.parts] * len(bars), seed=seed + number, lead=rng.choice(LEADS)
-            )
-        )
+        conds = [recipe.told(e.condition(style, {}, run.parts, run.tempo))] * len(bars)
+        asked, lead = [run.parts] * len(bars), rng.choice(LEADS)
+        requests.append(sample.Request(bars, conds, asked, seed=seed + number, lead=lead, layout=recipe.layout))
     answers = one_thread(lambda: sample.play(export.stepper(copy.deepcopy(model).cpu()), requests))
     return [SelfMade(*made) for made in zip(chosen, firsts, answers, strict=True)]
 
@@ -499,19 +517,29 @@ class Log:
 class Trainer:
     """A run: the network, its optimisers and where it stands."""
 
-    def __init__(self, runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape, process: Process, compiled: bool):
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        folder: Path,
+        plan: Plan,
+        shape: Shape,
+        process: Process,
+        compiled: bool,
+        recipe: Recipe = SHIPPED_RECIPE,
+    ):
         torch.manual_seed(SEED)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.plan, self.process, self.last = folder, plan, process, folder / "last.pt"
+        self.recipe = recipe
         training = [r for r in runs if r.split == "train"]
         self.held_out_runs = [r for r in runs if r.split == "validation"]
-        self.windows, self.held_out = Windows(training), Windows(self.held_out_runs)
+        self.windows, self.held_out = (Windows(some, recipe=recipe) for some in (training, self.held_out_runs))
         self.controls = styles.controls(training)
         self.model = Transformer(shape).to(process.device)
         self.collect_at = COLLECT_AT
         if plan.begin_from and not self.last.exists():
             self.begin_from(plan.begin_from)
-        self.optimisers = optimisers(self.model)
+        self.optimisers = optimisers(self.model, recipe.muon)
         self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
         self.step, self.before, self.collected = 0, 0.0, 0
         if self.last.exists():
@@ -589,10 +617,9 @@ class Trainer:
         due = sum(done >= share for share in self.collect_at)
         if due > self.collected:
             self.collected = due
-            count = COLLECTED // self.process.count
-            self.windows.self_made = collect(
-                self.model, self.windows.with_parts(), SEED + due + 1000 * self.process.rank, count
-            )
+            songs = COLLECTED if self.recipe.collected is None else self.recipe.collected
+            seed, count = SEED + due + 1000 * self.process.rank, songs // self.process.count
+            self.windows.self_made = collect(self.model, self.windows.with_parts(), seed, count, self.recipe)
             if self.process.first:
                 print(f"{len(self.windows.self_made)} songs played along with", flush=True)
 
