@@ -1,6 +1,6 @@
-"""Teaches each variant, one after the other, measures them and writes ablations.md, ablations.json and ablations.png.
+"""Teaches each variant, measures them and writes ablations.md, ablations.json and ablations.png.
 
-python -m obbligato_models.ablations --dataset data/songs.npz --out runs/ablations --minutes 5
+python -m obbligato_models.ablations --dataset data/songs.npz --out runs/ablations --minutes 8 --processes 2
 
 A variant whose result is there already is not taught again.
 """
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,11 +30,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_settings(parser)
+    parser.add_argument("--processes", type=int, default=1, help="variants at the same time, a core each")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="NAME", help=" ".join(VARIANTS))
     return parser
 
 
-PASSED_ON = ("dataset", "out", "minutes", "songs", "seeds", "processes")
+PASSED_ON = ("dataset", "out", "minutes", "songs", "seeds")
 
 
 def trial_command(name: str, given: argparse.Namespace) -> list[str]:
@@ -53,15 +55,20 @@ def result_of(out: Path, name: str, settings: Settings) -> dict | None:
     return result
 
 
-def try_all(names: Sequence[str], out: Path, settings: Settings, trial: Callable[[str], bool]) -> list[str]:
-    """Calls `trial` for each variant that has no result, and returns those whose trial failed."""
-    open_ = [name for name in names if result_of(out, name, settings) is None]
-    failed = []
-    for number, name in enumerate(open_, 1):
-        print(f"{name}: {VARIANTS[name].title} ({number} of {len(open_)})", flush=True)
-        if not trial(name):
-            failed.append(name)
-    return failed
+def try_all(
+    names: Sequence[str], out: Path, settings: Settings, trial: Callable[[str], bool], processes: int = 1
+) -> list[str]:
+    """Calls `trial` for each variant that has no result, so many at the same time, and returns those whose trial
+    failed."""
+    missing = [name for name in names if result_of(out, name, settings) is None]
+
+    def numbered(number: int, name: str) -> bool:
+        print(f"{name}: {VARIANTS[name].title} ({number} of {len(missing)})", flush=True)
+        return trial(name)
+
+    with ThreadPoolExecutor(processes) as pool:
+        worked = list(pool.map(numbered, range(1, len(missing) + 1), missing))
+    return [name for name, well in zip(missing, worked, strict=True) if not well]
 
 
 def main() -> None:
@@ -71,7 +78,7 @@ def main() -> None:
     def trial(name: str) -> bool:
         return subprocess.run(trial_command(name, given)).returncode == 0
 
-    failed = try_all(given.only or list(VARIANTS), given.out, settings, trial)
+    failed = try_all(given.only or list(VARIANTS), given.out, settings, trial, given.processes)
     found = {name: result_of(given.out, name, settings) for name in VARIANTS}
     results = {name: result for name, result in found.items() if result}
     if results:

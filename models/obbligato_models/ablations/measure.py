@@ -49,13 +49,11 @@ class Measured:
     """Of the measures that are ratios of sums: those of each song."""
 
 
-def measure(
-    checkpoint: Path, recipe: Recipe, songs: Sequence[Run], seeds: int = 1, processes: int = 1
-) -> dict[str, Measured]:
-    """By mode. `seeds`: answers to each song. `processes` that play at the same time."""
+def measure(checkpoint: Path, recipe: Recipe, songs: Sequence[Run], seeds: int = 1) -> dict[str, Measured]:
+    """By mode. `seeds`: answers to each song."""
     model, found = export.load(checkpoint)[0], {}
     losses = {mode: held_out_loss(model, recipe, songs, jam) for mode, jam in MODES.items()}
-    aided, unaided = (Player(checkpoint, choice, processes) for choice in (Choice(), UNAIDED))
+    aided, unaided = (Player(checkpoint, choice) for choice in (Choice(), UNAIDED))
     for mode, jam in MODES.items():
         scores = heard(aided, recipe, songs, jam, seeds)
         sums = losses[mode] | {name: scores.sums[name] for name in RATIOS}

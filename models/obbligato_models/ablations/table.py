@@ -67,7 +67,7 @@ def beside_base(results: Mapping[str, dict], name: str, mode: str, measure: str)
 def as_markdown(results: Mapping[str, dict], baselines: Mapping[str, Measured]) -> str:
     first = next(iter(results.values()))
     songs, settings = len(first["modes"]["known"]["by_song"]["fit"]), first["settings"]
-    minutes = f"{settings['minutes']:g} minutes of training each"
+    minutes = f"{settings['minutes']:g} minutes of one core's training each"
     taught = "a few steps of tiny networks" if settings["quick"] else minutes
     lines = [
         f"{songs} validation songs, answers to each: {settings['seeds']}; {taught}. Losses in nats.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -44,10 +45,9 @@ class Settings:
 def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="a folder for each variant, and the table")
-    parser.add_argument("--minutes", type=float, default=Settings.minutes, help="of training, for each variant")
+    parser.add_argument("--minutes", type=float, default=Settings.minutes, help="of one core, to train each variant")
     parser.add_argument("--songs", type=int, default=Settings.songs, help="validation songs to measure on")
     parser.add_argument("--seeds", type=int, default=Settings.seeds, help="answers to each song")
-    parser.add_argument("--processes", type=int, default=1, help="that play at the same time, a core each")
     parser.add_argument("--quick", action="store_true", help="a tiny network, a few steps: to see that it works")
 
 
@@ -55,8 +55,17 @@ def settings_of(given: argparse.Namespace) -> Settings:
     return Settings(given.minutes, given.songs, given.seeds, given.quick)
 
 
-class Quiet(Trainer):
-    """Leaves no samples: they would take some of the time, and from the faster variants only."""
+class Pupil(Trainer):
+    """Has so much of a processor's own time, one thread's: what else the machine does then takes nothing from it.
+    Leaves no samples: they would take some of the time, and from the faster variants only."""
+
+    clock: float | None = None
+    """That of the processor when training began."""
+
+    def seconds(self) -> float:
+        if self.clock is None:
+            self.clock = time.process_time()
+        return self.before + time.process_time() - self.clock
 
     def play_samples(self) -> None:
         pass
@@ -69,7 +78,7 @@ def teach(variant: Variant, runs: Sequence[Run], folder: Path, settings: Setting
         shape, plan = QUICK_SHAPE, Plan(settings.minutes, QUICK_STEPS)
         recipe = replace(recipe, collected=min(recipe.collected, QUICK_COLLECTED))
     shape = replace(shape, told=variant.told)
-    trainer = Quiet(runs, folder, plan, shape, device.join(), not settings.quick, recipe)
+    trainer = Pupil(runs, folder, plan, shape, device.join(), not settings.quick, recipe)
     trainer.run()
     return trainer
 
@@ -82,11 +91,11 @@ def songs_of(runs: Sequence[Run], count: int) -> list[Run]:
     return songs
 
 
-def hold(name: str, runs: Sequence[Run], folder: Path, settings: Settings, processes: int) -> dict:
+def hold(name: str, runs: Sequence[Run], folder: Path, settings: Settings) -> dict:
     """What result.json says."""
     variant, songs = VARIANTS[name], songs_of(runs, settings.songs)
     trainer = teach(variant, runs, folder, settings)
-    found = measure(trainer.last, variant.recipe, songs, settings.seeds, processes)
+    found = measure(trainer.last, variant.recipe, songs, settings.seeds)
     return {
         "variant": name,
         "settings": asdict(settings),
@@ -101,10 +110,10 @@ def main() -> None:
     parser.add_argument("variant", choices=list(VARIANTS))
     add_settings(parser)
     given = parser.parse_args()
-    torch.set_num_threads(device.usual_threads())
+    torch.set_num_threads(1)
     folder = given.out / given.variant
     try:
-        result = hold(given.variant, dataset.load(given.dataset), folder, settings_of(given), given.processes)
+        result = hold(given.variant, dataset.load(given.dataset), folder, settings_of(given))
     except Spoilt as problem:
         raise SystemExit(str(problem)) from None
     part = (folder / RESULT).with_suffix(".part")
