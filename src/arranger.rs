@@ -60,6 +60,11 @@ impl Arranger {
         }
     }
 
+    /// How often the generators have failed.
+    pub fn failures(&self) -> u32 {
+        self.band.failures()
+    }
+
     /// Takes in what the audio thread heard. A [`Heard::Cut`] is for [`Arranger::answer`] and changes nothing here.
     pub fn hear(&mut self, heard: &Heard) {
         match *heard {
@@ -76,10 +81,7 @@ impl Arranger {
 
     /// Answers a segment, handing out notes as they are decided.
     pub fn answer(&mut self, cut: &Cut, write: &mut dyn FnMut(PartNote)) -> SegmentAnswer {
-        self.last_cut = Some(*cut);
-        self.hearing.expect(cut.segment.bar);
-        let bars = self.hearing.finished_bars(cut.segment.start());
-        self.keep(bars);
+        self.reach(cut);
         let arranged = match cut.settings.follow {
             Follow::Jam => None,
             Follow::Arrange => self.arranged_answer(cut),
@@ -91,6 +93,15 @@ impl Arranger {
             }
             None => self.jam(cut, write),
         }
+    }
+
+    /// Takes in that a segment was played without an answer, which would come too late. What its reserve plays counts as
+    /// what was played.
+    pub fn pass_over(&mut self, cut: &Cut) {
+        self.reach(cut);
+        let question = self.question_in_jam(cut.segment, cut);
+        let answers = self.band.answer_by_rule(&question.request(), &mut |_| {});
+        answers.into_iter().for_each(|answer| self.ledger.anticipate(answer));
     }
 
     /// Writes a segment by rule alone, at once: played if the answer should come late.
@@ -163,6 +174,14 @@ impl Arranger {
             }
         }
         answers
+    }
+
+    /// The song has come to a cut.
+    fn reach(&mut self, cut: &Cut) {
+        self.last_cut = Some(*cut);
+        self.hearing.expect(cut.segment.bar);
+        let bars = self.hearing.finished_bars(cut.segment.start());
+        self.keep(bars);
     }
 
     fn keep(&mut self, bars: Vec<HeardBar>) {

@@ -85,6 +85,7 @@ pub enum ReplyMessage {
 }
 
 /// Counters and meters, written by the audio and inference threads and read by the editor. Latest wins.
+/// One goes the other way: [`Meters::panics`].
 #[derive(Debug, Default)]
 pub struct Meters {
     /// The generator is loaded; before that nothing can come late.
@@ -94,8 +95,14 @@ pub struct Meters {
     pub playing: AtomicBool,
     /// Notes that came later than a 32nd and were dropped.
     pub late_notes: AtomicU32,
-    /// Segments that the rule-based reserve played because the answer was late.
+    /// Segments whose answer was late: the rule-based reserve played, or the last bar again.
     pub late_segments: AtomicU32,
+    /// Of these, segments for which not even the reserve was there, so that the last bar was played again.
+    pub repeated_segments: AtomicU32,
+    /// Late segments since the last answer that came in time.
+    pub late_in_a_row: AtomicU32,
+    /// Answers that a model failed to write, so that the rules did.
+    pub failed_answers: AtomicU32,
     /// Messages that did not fit into a queue.
     pub dropped: AtomicU32,
     /// Milliseconds that the last answers took, smoothed; scaled to a whole bar.
@@ -105,6 +112,9 @@ pub struct Meters {
     pub bars: AtomicU32,
     /// The margin in ticks that the measured inference time asks for.
     pub wanted_margin: AtomicU32,
+    /// How often the editor's panic button was pressed. It does not go by way of the inference thread, which may be
+    /// what hangs.
+    pub panics: AtomicU32,
 }
 
 impl Meters {

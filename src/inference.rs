@@ -9,6 +9,7 @@ use crate::generators::PartNote;
 use crate::generators::library::Loaded;
 use crate::music::{Segment, TICKS_PER_QUARTER, Ticks};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -21,6 +22,10 @@ pub struct InferenceWorker {
     view: SharedView,
     arranger: Arranger,
     status: EngineStatus,
+    /// How long it is still told that the generator was too slow, in segments.
+    slow_for: u32,
+    /// Failures of the generators that have been counted.
+    failures: u32,
     timing: Timing,
     last_cut: Option<Cut>,
     /// The segment for which a reserve has been sent last.
@@ -51,6 +56,8 @@ impl InferenceWorker {
             view,
             arranger,
             status,
+            slow_for: 0,
+            failures: 0,
             timing: Timing::default(),
             last_cut: None,
             reserved: None,
@@ -81,7 +88,15 @@ impl InferenceWorker {
             }
             worked = true;
         }
-        worked || self.arrange_next()
+        let worked = worked || self.arrange_next();
+        self.count_failures();
+        worked
+    }
+
+    fn count_failures(&mut self) {
+        let failures = self.arranger.failures();
+        let new = failures.wrapping_sub(std::mem::replace(&mut self.failures, failures));
+        self.end.meters.failed_answers.fetch_add(new, Ordering::Relaxed);
     }
 
     /// What is written ahead takes its time too.
@@ -104,12 +119,14 @@ impl InferenceWorker {
 
     /// `after` is what was heard since: whoever is behind does not waste time on what can no longer be played.
     fn answer(&mut self, cut: &Cut, after: &[Heard]) {
+        let later = after.iter().find(|heard| matches!(heard, Heard::TakeBegan { .. } | Heard::Cut(_)));
+        if let Some(later) = later.filter(|_| !cut.offline) {
+            self.pass_over(cut, later);
+            return;
+        }
+        self.slow_for = self.slow_for.saturating_sub(1);
         if !cut.offline && self.reserved != Some((cut.take, cut.segment.start())) {
             self.send_reserve(cut.segment, cut);
-        }
-        let jumped_since = after.iter().any(|heard| matches!(heard, Heard::TakeBegan { .. }));
-        if !cut.offline && jumped_since {
-            return;
         }
         let (begun, written) = (Instant::now(), self.arranger.written());
         let (end, stop) = (&mut self.end, &self.stop);
@@ -133,6 +150,17 @@ impl InferenceWorker {
         self.publish();
     }
 
+    /// A segment that is over already, or as good as, when its turn comes.
+    fn pass_over(&mut self, cut: &Cut, later: &Heard) {
+        /// Long enough to be read.
+        const TOLD_FOR: u32 = 8;
+        self.arranger.pass_over(cut);
+        if matches!(later, Heard::Cut(_)) {
+            self.slow_for = TOLD_FOR;
+            self.publish();
+        }
+    }
+
     fn send_reserve(&mut self, segment: Segment, cut: &Cut) {
         let (end, stop) = (&mut self.end, &self.stop);
         let mut stream = AnswerStream::new(&Cut { segment, ..*cut }, ReplyKind::Reserve);
@@ -145,6 +173,8 @@ impl InferenceWorker {
         let mut engine = self.status.clone();
         if let Some(problem) = self.arranger.problem() {
             engine.problem = Some(problem.to_owned());
+        } else if self.slow_for > 0 {
+            engine.problem = Some(format!("{} is too slow here: the rules play what it misses.", engine.generator));
         }
         let ahead = self.last_cut.map_or_else(Vec::new, |cut| self.arranger.chords_ahead(cut.segment.next()));
         self.view.publish(SongView { engine, chords: self.arranger.ledger().chords(), ahead });
@@ -267,9 +297,13 @@ impl InferenceThread {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let body = move || {
-            let mut worker = InferenceWorker::new(end, view, commands, load(), stopped);
+            let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Loaded {
+                problem: Some("The model could not be loaded (an error in the program); the rules play.".into()),
+                ..Loaded::rules()
+            });
+            let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped);
             while !worker.stop.load(Ordering::Relaxed) {
-                if !worker.run_pending() {
+                if !worker.take_turn() {
                     worker.wait();
                 }
             }
@@ -280,6 +314,18 @@ impl InferenceThread {
 }
 
 impl InferenceWorker {
+    /// The same as [`run_pending`](Self::run_pending), but an error in the program costs no more than what was pending, and
+    /// a word about it.
+    pub fn take_turn(&mut self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.run_pending())).unwrap_or_else(|_| {
+            Meters::count(&self.end.meters.failed_answers);
+            self.status.problem = Some("An answer was lost to an error in the program; the last bar plays.".into());
+            // What broke may break this too; then it is told with the next answer.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.publish()));
+            false
+        })
+    }
+
     /// Sleeps until a command comes or it is time to look at the melody again.
     fn wait(&mut self) {
         /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.

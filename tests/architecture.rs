@@ -106,6 +106,45 @@ fn frameworks_are_named_only_where_the_map_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A lock that nobody holds makes no system call, so the tests that look for calls would not see it.
+#[test]
+fn the_audio_thread_names_nothing_that_waits() {
+    const WAITING: &[&str] = &[
+        "Mutex",
+        "RwLock",
+        "Condvar",
+        "Barrier",
+        "OnceLock",
+        "LazyLock",
+        "mpsc",
+        ".lock(",
+        "park",
+        "yield_now",
+        "print!",
+        "println!",
+        "dbg!",
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::io",
+        "spawn",
+    ];
+    let files: Vec<SourceFile> = sources().into_iter().filter(|file| file.module == "realtime").collect();
+    assert!(files.len() > 5);
+    let mut sleeps = Vec::new();
+    for file in &files {
+        let product = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in code_lines(product) {
+            let waits = WAITING.iter().find(|word| line.contains(**word));
+            assert_eq!(waits, None, "{}: {}", file.path.display(), line.trim());
+            if line.contains("sleep(") {
+                sleeps.push(file.path.file_name().expect("a file has a name"));
+            }
+        }
+    }
+    assert_eq!(sleeps, ["accompaniment_player.rs"], "an offline render waits in one place");
+}
+
 #[test]
 fn unsafe_code_stands_in_one_file() {
     for file in sources().iter().filter(|file| file.module != "runtime") {

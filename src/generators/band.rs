@@ -11,16 +11,22 @@ pub struct Band {
     drummer: Option<Box<dyn Drummer>>,
     rules: RuleGenerator,
     problem: Option<String>,
+    failures: u32,
 }
 
 impl Band {
     pub fn new(generator: Box<dyn Generator>, drummer: Option<Box<dyn Drummer>>) -> Self {
-        Self { generator, drummer, rules: RuleGenerator, problem: None }
+        Self { generator, drummer, rules: RuleGenerator, problem: None, failures: 0 }
     }
 
     /// What went wrong last, in words for the user.
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
+    }
+
+    /// How often generator or drummer have failed.
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Writes all parts that are asked for, handing out notes as they are decided; the answers by segment.
@@ -48,10 +54,21 @@ impl Band {
         into_segments(request, &chords, notes)
     }
 
-    /// Writes by rule alone, at once.
-    pub fn answer_by_rule(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) {
+    /// Writes by rule alone, at once; the answers by segment.
+    pub fn answer_by_rule(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
+        let mut notes = Vec::new();
+        let mut collect = |note| {
+            notes.push(note);
+            write(note);
+        };
         // The rules cannot fail: whatever they are asked, they have an answer.
-        let _ = self.rules.answer(request, write);
+        let chords = self.rules.answer(request, &mut collect).unwrap_or_default();
+        into_segments(request, &chords, notes)
+    }
+
+    fn fail(&mut self, problem: String) {
+        self.problem = Some(problem);
+        self.failures = self.failures.wrapping_add(1);
     }
 
     /// Asks the generator for what it can write and the rules for the rest; the chords that were settled on.
@@ -69,7 +86,7 @@ impl Band {
             match guarded(|| self.generator.answer(&asked, &mut write)) {
                 Ok(settled) => chords = Some(settled),
                 Err(error) => {
-                    self.problem = Some(format!("{} failed, so the rules play: {error}", self.generator.name()));
+                    self.fail(format!("{} failed, so the rules play: {error}", self.generator.name()));
                 }
             }
         }
@@ -96,7 +113,8 @@ impl Band {
             Some(drummer) => match guarded(|| drummer.play(request, answers, &mut noting)) {
                 Ok(()) => true,
                 Err(error) => {
-                    self.problem = Some(format!("{} failed, so the rules drum: {error}", drummer.name()));
+                    let problem = format!("{} failed, so the rules drum: {error}", drummer.name());
+                    self.fail(problem);
                     begun
                 }
             },

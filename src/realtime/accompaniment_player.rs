@@ -3,6 +3,7 @@
 use super::EventBuffer;
 use super::sounding::{SoundingNotes, Source, Strike};
 use super::timeline::Span;
+use super::vamp::Vamp;
 use crate::channels::{Meters, Reply, ReplyKind, ReplyMessage, TakeId};
 use crate::generators::PartNote;
 use crate::music::{Part, Segment, TICKS_PER_QUARTER, Ticks, Timing};
@@ -14,26 +15,46 @@ use std::time::{Duration, Instant};
 /// A 32nd, in quarter notes: a note later than this is dropped.
 const LATEST: f64 = 0.125;
 
+/// How long an answer may take in any case, also where a take begins inside its segment: a little less than [`LATEST`], so
+/// that what the reserve then begins with is not late itself.
+const GRACE: f64 = 0.115;
+
+/// What a segment is played from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Played {
+    Answer,
+    Reserve,
+    /// Neither had come: the last bar again.
+    Vamp,
+}
+
+impl From<ReplyKind> for Played {
+    fn from(kind: ReplyKind) -> Self {
+        match kind {
+            ReplyKind::Answer => Self::Answer,
+            ReplyKind::Reserve => Self::Reserve,
+        }
+    }
+}
+
 /// An answer that was asked for.
 #[derive(Debug, Clone, Copy)]
 struct Due {
     segment: Segment,
-    take: TakeId,
     /// Nothing is struck before: where its earliest note may stand, or where the take began.
     from: f64,
     /// Where it is settled whether the answer came in time, in quarter notes.
     decide_at: f64,
-    begun: bool,
+    /// All of the answer is there.
     complete: bool,
-    /// What is played; `None` until settled.
-    chosen: Option<ReplyKind>,
+    /// `None` until settled.
+    played: Option<Played>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct PendingNote {
-    take: TakeId,
     segment_start: Ticks,
-    kind: ReplyKind,
+    played: Played,
     note: PartNote,
 }
 
@@ -41,6 +62,19 @@ impl PendingNote {
     /// Until here it is early by its timing; from here on it begins to be late.
     fn due_at(&self) -> f64 {
         self.note.struck_at().max(quarters(self.note.note.start))
+    }
+
+    /// Whether a take that begins at `from` comes too late for it. Up to a 32nd a host may be off that wraps a loop inside
+    /// its block; and what is held on can be joined. A stroke of the drums has no inside.
+    fn is_missed(&self, from: f64) -> bool {
+        let joins = self.note.part != Part::Drums && self.note.released_at() >= from + LATEST;
+        !joins && self.due_at() + LATEST < from
+    }
+
+    /// The last moment to strike it.
+    fn latest(&self, from: f64) -> f64 {
+        let joins = self.note.part != Part::Drums;
+        LATEST + if joins { self.due_at().max(from) } else { self.due_at() }
     }
 }
 
@@ -50,7 +84,12 @@ pub struct AccompanimentPlayer {
     meters: Arc<Meters>,
     pending: Vec<PendingNote>,
     due: Vec<Due>,
+    /// Starts of the segments whose reserve has come, in this take.
+    reserved: Vec<Ticks>,
+    vamp: Vamp,
     take: TakeId,
+    /// Segments that begin here or before are silent.
+    hushed: Ticks,
 }
 
 impl AccompanimentPlayer {
@@ -58,19 +97,42 @@ impl AccompanimentPlayer {
     const PENDING: usize = 4096;
     /// A segment playing, the next, and two that are over.
     const DUE: usize = 4;
+    /// As many, and the one after them.
+    const RESERVED: usize = 8;
     /// An offline render gives up on a generator after this, and plays the reserve.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     pub fn new(replies: rtrb::Consumer<Reply>, meters: Arc<Meters>) -> Self {
-        let (pending, due) = (Vec::with_capacity(Self::PENDING), Vec::with_capacity(Self::DUE));
-        Self { replies, meters, pending, due, take: TakeId::default() }
+        Self {
+            replies,
+            meters,
+            pending: Vec::with_capacity(Self::PENDING),
+            due: Vec::with_capacity(Self::DUE),
+            reserved: Vec::with_capacity(Self::RESERVED),
+            vamp: Vamp::new(),
+            take: TakeId::default(),
+            hushed: Ticks::MIN,
+        }
     }
 
-    /// Forgets what was asked and answered before this take.
+    /// A take begins: forgets what was asked and answered before.
     pub fn begin(&mut self, take: TakeId) {
+        self.hushed = Ticks::MIN;
+        self.correct(take);
+    }
+
+    /// The same music under another number: forgets what was asked and answered.
+    pub fn correct(&mut self, take: TakeId) {
         self.take = take;
         self.pending.clear();
         self.due.clear();
+        self.reserved.clear();
+    }
+
+    /// What was written for the segments that begin at `tick` or before is not played any more in this take.
+    pub fn hush(&mut self, tick: Ticks) {
+        self.hushed = tick;
+        self.pending.retain(|pending| pending.segment_start > tick);
     }
 
     /// Whether the answer to this very segment was asked for in this take.
@@ -85,17 +147,16 @@ impl AccompanimentPlayer {
             self.pending.retain(|note| note.segment_start != past.segment.start());
         }
         let start = quarters(segment.start());
-        // Asked when it has begun already, nothing could be in time: it gets the grace a late note gets.
-        let decide_at = if at < start { start } else { at + LATEST };
+        // Asked when it has begun already, or is about to, nothing could be in time.
+        let decide_at = start.max(at + GRACE);
         // Notes that are played a little early are struck before their segment begins, if they are there by then.
         let from = from.max(start + Timing::EARLIEST.ticks() / f64::from(TICKS_PER_QUARTER));
-        let due = Due { segment, take: self.take, from, decide_at, begun: false, complete: false, chosen: None };
-        self.due.push(due);
+        self.due.push(Due { segment, from, decide_at, complete: false, played: None });
     }
 
     /// Where the next decision falls, in quarter notes; infinite if there is none.
     pub fn next_decision(&self, offline: bool) -> f64 {
-        let open = self.due.iter().filter(|due| due.chosen.is_none());
+        let open = self.due.iter().filter(|due| due.played.is_none());
         open.map(|due| if offline { due.from } else { due.decide_at }).fold(f64::INFINITY, f64::min)
     }
 
@@ -105,16 +166,49 @@ impl AccompanimentPlayer {
         for index in 0..self.due.len() {
             let due = self.due[index];
             let at = if offline { due.from } else { due.decide_at };
-            if due.chosen.is_some() || span.sample(at) > sample {
+            if due.played.is_some() || span.sample(at) > sample {
                 continue;
             }
             if offline {
                 self.wait_for_answer(index);
             }
-            let due = &mut self.due[index];
-            due.chosen = Some(if due.begun { ReplyKind::Answer } else { ReplyKind::Reserve });
-            if !due.begun && self.meters.ready.load(Ordering::Relaxed) {
-                Meters::count(&self.meters.late_segments);
+            if self.due[index].played.is_none() {
+                self.do_without_answer(index);
+            }
+        }
+    }
+
+    /// The answer to this segment has not begun in time.
+    fn do_without_answer(&mut self, index: usize) {
+        let segment = self.due[index].segment;
+        let reserved = self.reserved.contains(&segment.start());
+        self.due[index].played = Some(if reserved { Played::Reserve } else { Played::Vamp });
+        if reserved {
+            self.vamp.begin(segment);
+            let notes = self
+                .pending
+                .iter()
+                .filter(|pending| pending.segment_start == segment.start() && pending.played == Played::Reserve);
+            notes.for_each(|pending| self.vamp.note(pending.note));
+            self.vamp.keep();
+        } else {
+            self.repeat_last_bar(segment);
+        }
+        // While the generator is still being loaded, nothing is late.
+        if self.meters.ready.load(Ordering::Relaxed) {
+            Meters::count(&self.meters.late_segments);
+            Meters::count(&self.meters.late_in_a_row);
+            self.meters.repeated_segments.fetch_add(u32::from(!reserved), Ordering::Relaxed);
+        }
+    }
+
+    fn repeat_last_bar(&mut self, segment: Segment) {
+        if segment.start() <= self.hushed {
+            return;
+        }
+        for note in self.vamp.notes_for(segment) {
+            if self.pending.len() < Self::PENDING {
+                self.pending.push(PendingNote { segment_start: segment.start(), played: Played::Vamp, note });
             }
         }
     }
@@ -147,31 +241,53 @@ impl AccompanimentPlayer {
     }
 
     fn take_in(&mut self, reply: &Reply) {
-        let due = self.due.iter_mut().find(|due| due.segment.start() == reply.segment_start && due.take == reply.take);
-        let over = due.as_ref().is_some_and(|due| due.chosen.is_some_and(|chosen| chosen != reply.kind));
-        match reply.message {
-            ReplyMessage::Note(_) if over => {}
-            ReplyMessage::Note(note) => {
-                let Reply { take, segment_start, kind, .. } = *reply;
-                if self.pending.len() < Self::PENDING {
-                    self.pending.push(PendingNote { take, segment_start, kind, note });
-                } else {
-                    Meters::count(&self.meters.dropped);
+        let (segment_start, played) = (reply.segment_start, Played::from(reply.kind));
+        let newest = self.due.last().map_or(Ticks::MIN, |due| due.segment.start());
+        let due = self.due.iter_mut().find(|due| due.segment.start() == segment_start);
+        match (reply.message, played) {
+            (ReplyMessage::Note(note), _) => {
+                // Nobody waits for it any more, unless it is a reserve for what has not been asked for yet.
+                let forgotten = due.is_none() && segment_start <= newest;
+                let settled = due.and_then(|due| due.played);
+                if settled == Some(Played::Answer) && played == Played::Answer {
+                    self.vamp.note(note);
+                }
+                let welcome = !forgotten && settled.is_none_or(|settled| settled == played);
+                if welcome && segment_start > self.hushed {
+                    self.pend(PendingNote { segment_start, played, note });
                 }
             }
-            ReplyMessage::Begin | ReplyMessage::End if reply.kind == ReplyKind::Reserve => {}
-            ReplyMessage::Begin => {
-                if let Some(due) = due {
-                    due.begun = true;
-                    // Also late: while nothing is settled, the answer is welcome.
-                    let _ = due.chosen.get_or_insert(ReplyKind::Answer);
+            (ReplyMessage::Begin, Played::Answer) => {
+                if let Some(due) = due.filter(|due| due.played.is_none()) {
+                    due.played = Some(Played::Answer);
+                    self.vamp.begin(due.segment);
+                    self.meters.late_in_a_row.store(0, Ordering::Relaxed);
                 }
             }
-            ReplyMessage::End => {
+            (ReplyMessage::End, Played::Answer) => {
                 if let Some(due) = due {
                     due.complete = true;
+                    if due.played == Some(Played::Answer) {
+                        self.vamp.keep();
+                    }
                 }
             }
+            (ReplyMessage::Begin, _) => {}
+            // Only whole, so that what is missing is not taken for a rest.
+            (ReplyMessage::End, _) => {
+                if self.reserved.len() == Self::RESERVED {
+                    self.reserved.remove(0);
+                }
+                self.reserved.push(segment_start);
+            }
+        }
+    }
+
+    fn pend(&mut self, note: PendingNote) {
+        if self.pending.len() < Self::PENDING {
+            self.pending.push(note);
+        } else {
+            Meters::count(&self.meters.dropped);
         }
     }
 
@@ -198,11 +314,10 @@ impl AccompanimentPlayer {
         playable.min().map(|(sample, .., index)| (index, sample))
     }
 
-    /// The chosen answer that the note belongs to.
+    /// The segment that the note belongs to, if it is played from there.
     fn due_of(&self, pending: &PendingNote) -> Option<&Due> {
-        self.due.iter().find(|due| {
-            due.segment.start() == pending.segment_start && due.take == pending.take && due.chosen == Some(pending.kind)
-        })
+        let mut due = self.due.iter();
+        due.find(|due| due.segment.start() == pending.segment_start && due.played == Some(pending.played))
     }
 
     fn drop_late(&mut self, position: f64) {
@@ -211,15 +326,13 @@ impl AccompanimentPlayer {
             let Some(due) = due.iter().find(|due| due.segment.start() == pending.segment_start) else {
                 return true;
             };
-            if due.chosen != Some(pending.kind) {
-                return due.chosen.is_none();
+            if due.played != Some(pending.played) {
+                return due.played.is_none();
             }
-            // A take that begins inside a note joins it, if there is enough left of it to be heard.
-            let joined = pending.due_at() < due.from;
-            if joined && (pending.note.part == Part::Drums || pending.note.released_at() < due.from + LATEST) {
+            if pending.is_missed(due.from) {
                 return false;
             }
-            let in_time = pending.due_at().max(due.from) + LATEST >= position;
+            let in_time = pending.latest(due.from) >= position;
             if !in_time {
                 Meters::count(late);
             }
@@ -250,7 +363,7 @@ impl AccompanimentPlayer {
             end,
         };
         if !sounding.strike(sample, strike, output) {
-            self.meters.dropped.fetch_add(1, Ordering::Relaxed);
+            Meters::count(&self.meters.dropped);
         }
     }
 }

@@ -14,11 +14,13 @@ pub struct MelodyCapture {
     take: TakeId,
     /// The segment to be asked for next; `None` while stopped.
     next: Option<Segment>,
+    /// The queue was full, so the other side has heard half of what was played.
+    lossy: bool,
 }
 
 impl MelodyCapture {
     pub fn new(queue: rtrb::Producer<Heard>, meters: Arc<Meters>) -> Self {
-        Self { queue, meters, take: TakeId::default(), next: None }
+        Self { queue, meters, take: TakeId::default(), next: None, lossy: false }
     }
 
     pub fn take(&self) -> TakeId {
@@ -29,6 +31,7 @@ impl MelodyCapture {
     pub fn begin(&mut self, at: f64, segment: Segment) {
         self.take.0 = self.take.0.wrapping_add(1);
         self.next = Some(segment);
+        self.lossy = false;
         self.send(Heard::TakeBegan { take: self.take, at });
     }
 
@@ -66,9 +69,10 @@ impl MelodyCapture {
         })
     }
 
-    /// Asks for the next segment and returns it.
-    pub fn cut(&mut self, span: &Span, settings: &Settings, offline: bool) -> Option<Segment> {
+    /// Asks for the next segment, at `at` quarter notes, and returns it.
+    pub fn cut(&mut self, at: f64, span: &Span, settings: &Settings, offline: bool) -> Option<Segment> {
         let segment = self.next?;
+        self.mend(at);
         self.send(Heard::Cut(Cut {
             take: self.take,
             segment,
@@ -91,9 +95,21 @@ impl MelodyCapture {
         (wanted as Ticks).max(SHORTEST_MARGIN)
     }
 
+    /// What was heard in part is ended, and the take told anew from here on, as soon as there is room again.
+    fn mend(&mut self, at: f64) {
+        /// A take's beginning and some seconds of playing.
+        const ROOM: usize = 256;
+        if self.lossy && self.queue.slots() >= ROOM {
+            self.lossy = false;
+            self.send(Heard::TakeEnded { at });
+            self.send(Heard::TakeBegan { take: self.take, at });
+        }
+    }
+
     fn send(&mut self, heard: Heard) {
         if self.queue.push(heard).is_err() {
             Meters::count(&self.meters.dropped);
+            self.lossy = true;
         }
     }
 }

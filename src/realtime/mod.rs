@@ -3,9 +3,12 @@
 
 mod accompaniment_player;
 mod melody_capture;
+mod panic_trigger;
+mod players_clock;
 mod processor;
 mod sounding;
 mod timeline;
+mod vamp;
 
 pub use processor::RealtimeProcessor;
 
@@ -51,13 +54,15 @@ pub struct HostTransport {
 /// One call of the host.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'a> {
-    /// Length in samples; 0 is allowed.
+    /// Length in samples. 0: parameters and notes are handed over, and no time passes.
     pub frames: u32,
     pub sample_rate: f64,
     pub transport: HostTransport,
     pub settings: Settings,
     /// Nothing is answered; the melody goes through.
     pub bypass: bool,
+    /// The panic switch as it stands; turning it on silences everything.
+    pub panic: bool,
     /// The host renders faster than real time: waiting for the inference thread is allowed.
     pub offline: bool,
     /// By timing.

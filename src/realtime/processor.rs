@@ -2,22 +2,27 @@
 
 use super::accompaniment_player::AccompanimentPlayer;
 use super::melody_capture::MelodyCapture;
+use super::panic_trigger::PanicTrigger;
+use super::players_clock::PlayersClock;
 use super::sounding::{SoundingNotes, Source, Strike};
-use super::timeline::{Movement, Span, Timeline};
+use super::timeline::{Movement, Span, Timeline, floor_to_tick, sensible_sample_rate};
 use super::{Block, EventBuffer, NoteEvent, TimedEvent};
 use crate::channels::{Meters, RealtimeEnd};
-use crate::music::{PerPart, TICKS_PER_QUARTER};
+use crate::music::PerPart;
 use crate::settings::PartSettings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// The real-time side of one instance.
 pub struct RealtimeProcessor {
+    players_clock: PlayersClock,
     timeline: Timeline,
     capture: MelodyCapture,
     player: AccompanimentPlayer,
     sounding: SoundingNotes,
     meters: Arc<Meters>,
+    panic: PanicTrigger,
+    panicked: bool,
     /// The parts as they were set in the last block.
     parts: PerPart<PartSettings>,
     /// Where the take began, and how far it has come, in quarter notes.
@@ -31,11 +36,14 @@ impl RealtimeProcessor {
     pub fn new(end: RealtimeEnd) -> Self {
         let RealtimeEnd { heard, replies, meters } = end;
         Self {
+            players_clock: PlayersClock::new(),
             timeline: Timeline::new(),
             capture: MelodyCapture::new(heard, meters.clone()),
             player: AccompanimentPlayer::new(replies, meters.clone()),
             sounding: SoundingNotes::new(),
             meters,
+            panic: PanicTrigger::default(),
+            panicked: false,
             parts: PerPart::from_fn(PartSettings::of),
             take_start: 0.0,
             reached: 0.0,
@@ -48,15 +56,24 @@ impl RealtimeProcessor {
         self.release_everything = true;
     }
 
+    /// Whether everything was silenced at the start of the last block.
+    pub fn panicked(&self) -> bool {
+        self.panicked
+    }
+
     /// Adds the block's events to `output`.
     pub fn process(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
-        let block = &Block { settings: block.settings.clamped(), ..*block };
-        if std::mem::take(&mut self.release_everything) {
-            self.sounding.release_all(0, output);
-        }
+        let sample_rate = sensible_sample_rate(block.sample_rate);
+        let block = &Block { settings: block.settings.clamped(), sample_rate, ..*block };
+        self.silence(block, output);
         self.release_changed_parts(block, output);
+        if block.frames == 0 {
+            // Whatever such a block says of the transport, no time passes in it.
+            self.hear_all(self.reached, block, output);
+            return;
+        }
         match self.movement(block) {
-            Movement::Stopped => self.pass_melody(block, output),
+            Movement::Stopped => self.hear_all(self.reached, block, output),
             Movement::Stops { at } => {
                 self.capture.end(at);
                 // Bypassed, the player's own held keys go on; a host that stops may never send their release.
@@ -64,7 +81,7 @@ impl RealtimeProcessor {
                 if !block.bypass {
                     self.sounding.release_all(0, output);
                 }
-                self.pass_melody(block, output);
+                self.hear_all(at, block, output);
             }
             Movement::Starts(span) => {
                 self.sounding.release_parts(0, output, |_, _| true);
@@ -73,11 +90,24 @@ impl RealtimeProcessor {
             }
             Movement::Continues(span) => self.run(&span, block, output),
         }
+        self.players_clock.listen(block);
+    }
+
+    /// Releases everything where the user or the host wants that. After a panic, what was written for the segments that
+    /// have begun does not start again.
+    fn silence(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
+        self.panicked = self.panic.fires(block.panic, self.meters.panics.load(Ordering::Relaxed));
+        if self.panicked {
+            self.player.hush(floor_to_tick(self.reached));
+        }
+        if std::mem::take(&mut self.release_everything) || self.panicked {
+            self.sounding.release_all(0, output);
+        }
     }
 
     /// A bypassed plugin stands still, whatever the transport does.
     fn movement(&mut self, block: &Block<'_>) -> Movement {
-        let mut transport = block.transport;
+        let mut transport = self.players_clock.transport(block);
         transport.playing &= !block.bypass;
         let movement = self.timeline.advance(&transport, block.frames, block.sample_rate);
         self.meters.playing.store(transport.playing, Ordering::Relaxed);
@@ -90,7 +120,14 @@ impl RealtimeProcessor {
     fn begin_take(&mut self, span: &Span) {
         self.capture.end(self.reached);
         self.take_start = span.start;
-        self.capture.begin(span.start, span.bar.segment_at(tick_of(span)));
+        let heard_from = self.players_clock.began_at().unwrap_or(span.start);
+        self.capture.begin(heard_from, span.bar.segment_at(span.tick));
+        for note in self.players_clock.first_notes() {
+            self.capture.note_on(note.struck_at, note.channel, note.key, note.velocity);
+            if let Some(at) = note.released_at {
+                self.capture.note_off(at, note.channel, note.key);
+            }
+        }
         self.player.begin(self.capture.take());
     }
 
@@ -102,7 +139,7 @@ impl RealtimeProcessor {
         let mut sample = 0;
         while sample < block.frames {
             while let Some(event) = input.next_if(|event| event.timing <= sample) {
-                self.hear(event, sample, Some(span), block, output);
+                self.hear(event, sample, span.position(sample), block, output);
             }
             self.ask_at(sample, span, block);
             self.player.decide(span, sample, block.offline);
@@ -114,7 +151,7 @@ impl RealtimeProcessor {
         self.reached = span.position(block.frames);
         // Events at or past the block's end are the host's mistake; their notes still count.
         for event in input {
-            self.hear(event, block.frames.saturating_sub(1), Some(span), block, output);
+            self.hear(event, block.frames - 1, self.reached, block, output);
         }
     }
 
@@ -126,41 +163,35 @@ impl RealtimeProcessor {
 
     /// Asks for every segment whose time has come.
     fn ask_at(&mut self, sample: u32, span: &Span, block: &Block<'_>) {
+        let at = span.position(sample);
         while span.sample(self.capture.next_cut(block.offline)) <= sample {
-            let Some(segment) = self.capture.cut(span, &block.settings, block.offline) else {
+            let Some(segment) = self.capture.cut(at, span, &block.settings, block.offline) else {
                 return;
             };
-            self.player.expect(segment, span.position(sample), self.take_start);
+            self.player.expect(segment, at, self.take_start);
         }
     }
 
     /// The metre may change at a bar line that was thought to lie elsewhere: then asks anew for the bar that is there.
     fn correct_bars(&mut self, span: &Span, block: &Block<'_>) {
-        let here = span.bar.segment_at(tick_of(span));
+        let here = span.bar.segment_at(span.tick);
         if !self.player.expects(&here) {
             self.capture.correct(here);
-            self.player.begin(self.capture.take());
+            self.player.correct(self.capture.take());
             self.ask_at(0, span, block);
         }
     }
 
-    fn pass_melody(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
+    /// Takes in a melody while nothing else happens.
+    fn hear_all(&mut self, position: f64, block: &Block<'_>, output: &mut EventBuffer) {
         let last = block.frames.saturating_sub(1);
         for event in block.input {
-            self.hear(event, event.timing.min(last), None, block, output);
+            self.hear(event, event.timing.min(last), position, block, output);
         }
     }
 
     /// Takes in a note of the melody, and passes it on if the user wants that.
-    fn hear(
-        &mut self,
-        event: &TimedEvent,
-        sample: u32,
-        span: Option<&Span>,
-        block: &Block<'_>,
-        output: &mut EventBuffer,
-    ) {
-        let position = span.map_or(0.0, |span| span.position(sample));
+    fn hear(&mut self, event: &TimedEvent, sample: u32, position: f64, block: &Block<'_>, output: &mut EventBuffer) {
         match event.event {
             NoteEvent::On { channel, key, velocity } => {
                 self.capture.note_on(position, channel, key, velocity);
@@ -189,10 +220,4 @@ impl RealtimeProcessor {
             self.parts = *now;
         }
     }
-}
-
-fn tick_of(span: &Span) -> crate::music::Ticks {
-    // The same hair that the timeline allows: a position just before a tick is on it.
-    const HAIR: f64 = 1e-3;
-    (span.start * f64::from(TICKS_PER_QUARTER) + HAIR).floor() as crate::music::Ticks
 }

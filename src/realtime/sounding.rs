@@ -139,7 +139,7 @@ mod tests {
     fn two_parts_on_one_channel_do_not_cut_each_other() {
         let (mut sounding, mut output) = (SoundingNotes::new(), EventBuffer::new());
         let bar = Bar::of_constant_meter(0, Meter::COMMON);
-        let span = Span { start: 0.0, quarters_per_sample: 0.1, quarters_per_minute: 120.0, bar };
+        let span = Span { start: 0.0, tick: 0, quarters_per_sample: 0.1, quarters_per_minute: 120.0, bar };
         sounding.strike(0, strike(Source::Part(Part::Bass), 4.0), &mut output);
         sounding.strike(5, strike(Source::Part(Part::Chords), 1.0), &mut output);
         assert_eq!(letters(&output), "+-+", "struck again, audibly");

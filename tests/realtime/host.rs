@@ -1,6 +1,7 @@
 //! A host without a plugin format: drives the real-time processor block by block and keeps account of its notes.
 
-use obbligato::channels::{self, EditorCommand, Meters, SharedView};
+use crossbeam_channel::Sender;
+use obbligato::channels::{self, EditorCommand, InferenceEnd, Meters, RealtimeEnd, SharedView};
 use obbligato::generators::library::Loaded;
 use obbligato::inference::{InferenceThread, InferenceWorker};
 use obbligato::music::{Key, Note, Song, TICKS_PER_QUARTER, Timing, Velocity};
@@ -8,13 +9,23 @@ use obbligato::realtime::{Block, EventBuffer, HostTransport, NoteEvent, Realtime
 use obbligato::settings::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// At 120 quarters a minute.
+pub const SAMPLE_RATE: f64 = 48_000.0;
+pub const SAMPLES_PER_QUARTER: u32 = 24_000;
 
 /// What came out: an event and the sample, counted from the start of the run, at which it did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sent {
     pub sample: u64,
     pub event: NoteEvent,
+}
+
+impl Sent {
+    pub fn is_on(&self) -> bool {
+        matches!(self.event, NoteEvent::On { .. })
+    }
 }
 
 /// A note that came out. Times are in sixteenths of a tick from where it began to count.
@@ -30,19 +41,25 @@ pub struct SentNote {
 /// The other side of the queues.
 enum Band {
     /// As in the plugin.
-    Thread { _inference: InferenceThread, _commands: crossbeam_channel::Sender<EditorCommand> },
+    Thread {
+        _inference: InferenceThread,
+        _commands: Sender<EditorCommand>,
+    },
     /// Works between the blocks, so that a run can be repeated exactly.
     Inline(Box<InferenceWorker>),
+    /// The test itself.
+    End(InferenceEnd),
+    Gone,
 }
 
 pub struct TestHost {
     processor: RealtimeProcessor,
     band: Band,
     pub meters: Arc<Meters>,
+    pub view: SharedView,
     output: EventBuffer,
     pub sent: Vec<Sent>,
-    /// Struck and not yet released, by channel and key.
-    pub sounding: BTreeMap<(u8, Key), u32>,
+    pub sounding: Sounding,
     /// Releases of what was not sounding.
     pub orphans: usize,
     pub elapsed: u64,
@@ -50,36 +67,41 @@ pub struct TestHost {
 
 impl TestHost {
     /// With an inference thread, as offline rendering needs it.
-    pub fn threaded(load: fn() -> Loaded) -> Self {
+    pub fn threaded(load: impl FnOnce() -> Loaded + Send + 'static) -> Self {
         let (realtime, end) = channels::connect();
-        let meters = end.meters.clone();
-        let (commands, receiver) = crossbeam_channel::unbounded();
-        let inference =
-            InferenceThread::spawn(end, SharedView::default(), receiver, load).expect("the system has threads");
-        Self::with(
-            RealtimeProcessor::new(realtime),
-            Band::Thread { _inference: inference, _commands: commands },
-            meters,
-        )
+        let (view, (commands, receiver)) = (SharedView::default(), crossbeam_channel::unbounded());
+        let inference = InferenceThread::spawn(end, view.clone(), receiver, load).expect("the system has threads");
+        Self::with(realtime, view, Band::Thread { _inference: inference, _commands: commands })
     }
 
     pub fn inline(loaded: Loaded) -> Self {
         let (realtime, end) = channels::connect();
-        let meters = end.meters.clone();
-        let (_, receiver) = crossbeam_channel::unbounded();
-        let stop = Arc::new(AtomicBool::new(false));
-        let worker = InferenceWorker::new(end, SharedView::default(), receiver, loaded, stop);
-        Self::with(RealtimeProcessor::new(realtime), Band::Inline(Box::new(worker)), meters)
+        let view = SharedView::default();
+        let worker = worker(end, view.clone(), loaded);
+        Self::with(realtime, view, Band::Inline(Box::new(worker)))
     }
 
-    fn with(processor: RealtimeProcessor, band: Band, meters: Arc<Meters>) -> Self {
+    /// Without a worker: the test hears what it would hear.
+    pub fn bare() -> Self {
+        let (realtime, end) = channels::connect();
+        Self::with(realtime, SharedView::default(), Band::End(end))
+    }
+
+    /// The other end of the queues is elsewhere.
+    pub fn alone(realtime: RealtimeEnd, view: SharedView) -> Self {
+        Self::with(realtime, view, Band::Gone)
+    }
+
+    fn with(realtime: RealtimeEnd, view: SharedView, band: Band) -> Self {
+        let meters = realtime.meters.clone();
         Self {
-            processor,
+            processor: RealtimeProcessor::new(realtime),
             band,
             meters,
+            view,
             output: EventBuffer::new(),
             sent: Vec::new(),
-            sounding: BTreeMap::new(),
+            sounding: Sounding::default(),
             orphans: 0,
             elapsed: 0,
         }
@@ -89,22 +111,37 @@ impl TestHost {
         self.processor.reset();
     }
 
-    /// One call of `process`, guarded against allocation.
+    /// The worker is no more.
+    pub fn kill_worker(&mut self) {
+        self.band = Band::Gone;
+    }
+
+    /// The other end, where the test has it.
+    pub fn end(&mut self) -> &mut InferenceEnd {
+        match &mut self.band {
+            Band::End(end) => end,
+            Band::Thread { .. } | Band::Inline(_) | Band::Gone => panic!("made with `bare`"),
+        }
+    }
+
+    /// One call of `process`, and the worker's turn.
     pub fn block(&mut self, block: &Block<'_>) {
-        self.output.clear();
-        let (processor, output) = (&mut self.processor, &mut self.output);
-        assert_no_alloc::assert_no_alloc(|| processor.process(block, output));
-        self.take_account(block.frames);
+        self.block_without_worker(block);
         if let Band::Inline(worker) = &mut self.band {
             worker.run_pending();
         }
     }
 
-    /// The worker does not get to run: as if inference took longer than the block.
+    /// One call of `process`. The worker does not get to run: as if inference took longer than the block.
     pub fn block_without_worker(&mut self, block: &Block<'_>) {
+        if !matches!(self.band, Band::Thread { .. }) {
+            // How fast this machine is just now must not shape a run that is to be repeated.
+            self.meters.wanted_margin.store(0, Ordering::Relaxed);
+        }
         self.output.clear();
         let (processor, output) = (&mut self.processor, &mut self.output);
-        assert_no_alloc::assert_no_alloc(|| processor.process(block, output));
+        let allocations = allocations_in(|| processor.process(block, output));
+        assert_eq!(allocations, 0, "allocations on the audio thread");
         self.take_account(block.frames);
     }
 
@@ -115,11 +152,8 @@ impl TestHost {
             last = timing;
             self.sent.push(Sent { sample: self.elapsed + u64::from(timing), event });
             match event {
-                NoteEvent::On { channel, key, .. } => *self.sounding.entry((channel, key)).or_default() += 1,
-                NoteEvent::Off { channel, key } => match self.sounding.get_mut(&(channel, key)) {
-                    Some(count) if *count > 0 => *count -= 1,
-                    Some(_) | None => self.orphans += 1,
-                },
+                NoteEvent::On { channel, key, .. } => self.sounding.strike(channel, key),
+                NoteEvent::Off { channel, key } => self.orphans += usize::from(!self.sounding.release(channel, key)),
             }
         }
         self.elapsed += u64::from(frames);
@@ -127,7 +161,21 @@ impl TestHost {
 
     /// Keys that sound.
     pub fn hanging(&self) -> usize {
-        self.sounding.values().filter(|count| **count > 0).count()
+        self.sounding.keys().count()
+    }
+
+    /// Samples at which anything was struck.
+    pub fn strikes(&self) -> Vec<u64> {
+        self.sent.iter().filter(|sent| sent.is_on()).map(|sent| sent.sample).collect()
+    }
+
+    pub fn count(&self, counter: impl Fn(&Meters) -> &AtomicU32) -> u32 {
+        counter(&self.meters).load(Ordering::Relaxed)
+    }
+
+    /// What the user is told to be wrong.
+    pub fn problem(&self) -> Option<String> {
+        self.view.get().engine.problem.clone()
     }
 
     /// Plays a song from its start to the end of its last bar, offline, and goes on from there if called again.
@@ -146,6 +194,7 @@ impl TestHost {
                 transport,
                 settings: *settings,
                 bypass: false,
+                panic: false,
                 offline: run.offline,
                 input: &input,
             };
@@ -155,16 +204,7 @@ impl TestHost {
     }
 
     pub fn stop(&mut self, settings: &Settings) {
-        let block = Block {
-            frames: 64,
-            sample_rate: 48_000.0,
-            transport: HostTransport::default(),
-            settings: *settings,
-            bypass: false,
-            offline: false,
-            input: &[],
-        };
-        self.block(&block);
+        self.block(&block(64, HostTransport::default(), settings));
     }
 
     /// The notes of the accompaniment since sample `from`, at which the song began.
@@ -188,6 +228,84 @@ impl TestHost {
         }
         notes.sort();
         notes
+    }
+}
+
+/// Makes a worker that takes its turns when it is told to.
+pub fn worker(end: InferenceEnd, view: SharedView, loaded: Loaded) -> InferenceWorker {
+    let (_, receiver) = crossbeam_channel::unbounded();
+    InferenceWorker::new(end, view, receiver, loaded, Arc::new(AtomicBool::new(false)))
+}
+
+/// How often memory is allocated or freed in `work`.
+pub fn allocations_in(work: impl FnOnce()) -> u32 {
+    let before = assert_no_alloc::violation_count();
+    assert_no_alloc::assert_no_alloc(work);
+    assert_no_alloc::violation_count() - before
+}
+
+/// A host that plays at 120 in 4/4.
+pub fn playing(quarters: f64) -> HostTransport {
+    HostTransport {
+        playing: true,
+        quarters: Some(quarters),
+        quarters_per_minute: Some(120.0),
+        meter: Some((4, 4)),
+        ..HostTransport::default()
+    }
+}
+
+/// An ordinary block without notes.
+pub fn block(frames: u32, transport: HostTransport, settings: &Settings) -> Block<'static> {
+    Block {
+        frames,
+        sample_rate: SAMPLE_RATE,
+        transport,
+        settings: *settings,
+        bypass: false,
+        panic: false,
+        offline: false,
+        input: &[],
+    }
+}
+
+pub fn strike(timing: u32, key: i32) -> TimedEvent {
+    TimedEvent { timing, event: NoteEvent::On { channel: 0, key: Key::folded(key), velocity: Velocity::default() } }
+}
+
+pub fn release(timing: u32, key: i32) -> TimedEvent {
+    TimedEvent { timing, event: NoteEvent::Off { channel: 0, key: Key::folded(key) } }
+}
+
+/// The keys that are struck and not yet released, as a synthesiser counts them.
+#[derive(Debug)]
+pub struct Sounding([[u8; 128]; 16]);
+
+impl Default for Sounding {
+    fn default() -> Self {
+        Self([[0; 128]; 16])
+    }
+}
+
+impl Sounding {
+    fn strike(&mut self, channel: u8, key: Key) {
+        self.0[usize::from(channel)][usize::from(key.number())] += 1;
+    }
+
+    /// `false` if the key does not sound.
+    fn release(&mut self, channel: u8, key: Key) -> bool {
+        let count = &mut self.0[usize::from(channel)][usize::from(key.number())];
+        let sounds = *count > 0;
+        *count = count.saturating_sub(1);
+        sounds
+    }
+
+    /// Channel and key of each.
+    pub fn keys(&self) -> impl Iterator<Item = (u8, u8)> {
+        let channels = (0..16_u8).zip(&self.0);
+        channels.flat_map(|(channel, keys)| {
+            (0..128_u8).zip(keys).filter(|(_, count)| **count > 0).map(move |(key, _)| (channel, key))
+        })
     }
 }
 

@@ -1,0 +1,16 @@
+//! Laws of the real-time side, tried on songs, on hosts of all kinds and on random ones. Every call of `process` is
+//! guarded against allocation.
+
+mod bands;
+mod failures;
+mod host;
+mod laws;
+mod notes;
+mod random_hosts;
+mod soak;
+#[cfg(target_os = "linux")]
+mod system_calls;
+mod transport;
+
+#[global_allocator]
+static ALLOCATOR: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;

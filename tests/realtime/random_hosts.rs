@@ -1,0 +1,412 @@
+//! Hosts that do anything, by chance: no note may hang, nothing be released that was not struck, nothing panic, nothing be
+//! allocated. A history is all of what one host does, and follows from its seed.
+
+use crate::bands::{all_parts, loose_band};
+use crate::host::{SAMPLE_RATE, TestHost};
+use obbligato::channels::{Cut, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage};
+use obbligato::generators::PartNote;
+use obbligato::music::{Key, Note, Part, Timing, Velocity};
+use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
+use obbligato::settings::{Follow, Settings};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// One thing a host, its user or its player does.
+#[derive(Debug, Clone, Copy)]
+pub enum Act {
+    Play {
+        frames: u32,
+    },
+    /// A block with a stopped transport.
+    Stand {
+        frames: u32,
+    },
+    Jump {
+        quarters: f64,
+    },
+    /// Blocks without a position.
+    Lost(bool),
+    Tempo(Option<f64>),
+    Metre(Option<(i32, i32)>),
+    Bar {
+        start: Option<f64>,
+        number: Option<i32>,
+    },
+    SampleRate(f64),
+    Note {
+        timing: u32,
+        key: u8,
+        channel: u8,
+        on: bool,
+    },
+    Part {
+        part: usize,
+        on: bool,
+        channel: u8,
+        octave: i8,
+    },
+    Follow(Follow),
+    Thru(bool),
+    Bypass(bool),
+    Panic(bool),
+    PanicButton,
+    Reset,
+    WorkerSleeps(bool),
+}
+
+/// What the host with this seed does.
+pub fn history(seed: u64) -> Vec<Act> {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let acts = dice.random_range(1..200);
+    (0..acts).map(|_| act(&mut dice)).collect()
+}
+
+fn act(dice: &mut ChaCha8Rng) -> Act {
+    match dice.random_range(0..46) {
+        0..16 => Act::Play { frames: frames(dice) },
+        16 => Act::Stand { frames: frames(dice) },
+        17..20 => Act::Jump { quarters: position(dice) },
+        20 => Act::Lost(dice.random_bool(0.5)),
+        21 => Act::Tempo(one_of(dice, &[None, Some(120.0), Some(33.3), Some(400.0), Some(0.0), Some(f64::INFINITY)])),
+        22 => Act::Metre(
+            dice.random_bool(0.9).then(|| (dice.random_range(-1..13), one_of(dice, &[4, 8, 4, 8, 0, 2, 16]))),
+        ),
+        23 => Act::Bar {
+            start: dice.random_bool(0.8).then(|| position(dice)),
+            number: dice.random_bool(0.8).then(|| one_of(dice, &[0, 1, 2, 7, -3, i32::MAX, i32::MIN])),
+        },
+        24 => Act::SampleRate(one_of(dice, &[44_100.0, 48_000.0, 96_000.0, 8000.0, 0.0, f64::NAN])),
+        25..36 => Act::Note {
+            // Also at and past the end of the block: some hosts do that.
+            timing: if dice.random_bool(0.5) { dice.random_range(0..200) } else { dice.random_range(0..9000) },
+            key: if dice.random_bool(0.7) { dice.random_range(30..50) } else { dice.random_range(0..128) },
+            channel: if dice.random_bool(0.7) { dice.random_range(0..3) } else { dice.random_range(0..16) },
+            on: dice.random_bool(0.55),
+        },
+        36..39 => Act::Part {
+            part: dice.random_range(0..Part::COUNT),
+            on: dice.random_bool(0.7),
+            // A few channels, so that parts and melody meet.
+            channel: if dice.random_bool(0.7) { dice.random_range(0..3) } else { dice.random_range(0..20) },
+            octave: dice.random_range(-4..5),
+        },
+        39 => Act::Follow(one_of(dice, &[Follow::Jam, Follow::Arrange])),
+        40 => Act::Thru(dice.random_bool(0.7)),
+        41 => Act::Bypass(dice.random_bool(0.3)),
+        42 => Act::Panic(dice.random_bool(0.5)),
+        43 => Act::PanicButton,
+        44 => Act::Reset,
+        _ => Act::WorkerSleeps(dice.random_bool(0.4)),
+    }
+}
+
+fn frames(dice: &mut ChaCha8Rng) -> u32 {
+    match dice.random_range(0..8) {
+        0 => 0,
+        1..3 => dice.random_range(1..65),
+        _ => dice.random_range(64..9000),
+    }
+}
+
+fn position(dice: &mut ChaCha8Rng) -> f64 {
+    match dice.random_range(0..10) {
+        0..5 => dice.random_range(-8.0..64.0),
+        5..8 => 0.5 * f64::from(dice.random_range(-8..64)),
+        8 => 999_990.0,
+        _ => one_of(dice, &[f64::NAN, 1e12, f64::NEG_INFINITY]),
+    }
+}
+
+fn one_of<T: Copy>(dice: &mut ChaCha8Rng, choices: &[T]) -> T {
+    choices[dice.random_range(0..choices.len())]
+}
+
+/// A host in the middle of its history.
+pub struct RandomHost {
+    pub host: TestHost,
+    settings: Settings,
+    transport: HostTransport,
+    sample_rate: f64,
+    quarters: f64,
+    lost: bool,
+    bypass: bool,
+    panic: bool,
+    pub worker_sleeps: bool,
+    input: Vec<TimedEvent>,
+}
+
+impl RandomHost {
+    pub fn new(host: TestHost) -> Self {
+        Self {
+            host,
+            settings: all_parts(),
+            transport: HostTransport::default(),
+            sample_rate: SAMPLE_RATE,
+            quarters: 0.0,
+            lost: false,
+            bypass: false,
+            panic: false,
+            worker_sleeps: false,
+            // More notes than a history has acts.
+            input: Vec::with_capacity(256),
+        }
+    }
+
+    /// Returns whether it was a block.
+    pub fn act(&mut self, act: Act) -> bool {
+        match act {
+            Act::Play { frames } => {
+                self.block(frames, true);
+                return true;
+            }
+            Act::Stand { frames } => {
+                self.block(frames, false);
+                return true;
+            }
+            Act::Jump { quarters } => self.quarters = quarters,
+            Act::Lost(lost) => self.lost = lost,
+            Act::Tempo(tempo) => self.transport.quarters_per_minute = tempo,
+            Act::Metre(meter) => self.transport.meter = meter,
+            Act::Bar { start, number } => (self.transport.bar_start, self.transport.bar_number) = (start, number),
+            Act::SampleRate(sample_rate) => self.sample_rate = sample_rate,
+            Act::Note { timing, key, channel, on } => {
+                let (key, velocity) = (Key::folded(i32::from(key)), Velocity::default());
+                let event = if on { NoteEvent::On { channel, key, velocity } } else { NoteEvent::Off { channel, key } };
+                let place = self.input.partition_point(|earlier| earlier.timing <= timing);
+                self.input.insert(place, TimedEvent { timing, event });
+            }
+            Act::Part { part, on, channel, octave } => {
+                let part = &mut self.settings.parts[Part::ALL[part]];
+                (part.on, part.channel, part.octave) = (on, channel, octave);
+            }
+            Act::Follow(follow) => self.settings.follow = follow,
+            Act::Thru(on) => self.settings.thru = on,
+            Act::Bypass(on) => self.bypass = on,
+            Act::Panic(on) => self.panic = on,
+            Act::PanicButton => Meters::count(&self.host.meters.panics),
+            Act::Reset => self.host.reset(),
+            Act::WorkerSleeps(sleeps) => self.worker_sleeps = sleeps,
+        }
+        false
+    }
+
+    fn block(&mut self, frames: u32, playing: bool) {
+        let quarters = (!self.lost).then_some(self.quarters);
+        let block = Block {
+            frames,
+            sample_rate: self.sample_rate,
+            transport: HostTransport { playing, quarters, ..self.transport },
+            settings: self.settings,
+            bypass: self.bypass,
+            panic: self.panic,
+            offline: false,
+            input: &self.input,
+        };
+        if self.worker_sleeps {
+            self.host.block_without_worker(&block)
+        } else {
+            self.host.block(&block)
+        }
+        self.input.clear();
+        if playing {
+            let tempo = self.transport.quarters_per_minute.filter(|tempo| tempo.is_finite()).unwrap_or(120.0);
+            self.quarters += f64::from(frames) / self.sample_rate.max(8000.0) * tempo / 60.0;
+        }
+    }
+
+    /// Ends the history: also keys that the player never let go of are released. What then still sounds, and what was
+    /// released without having been struck.
+    pub fn end(&mut self) -> (usize, usize) {
+        self.host.reset();
+        self.host.stop(&self.settings);
+        (self.host.hanging(), self.host.orphans)
+    }
+}
+
+/// A worker that answers what it likes, when it likes.
+struct WildBand {
+    dice: ChaCha8Rng,
+    waiting: Vec<Cut>,
+}
+
+impl WildBand {
+    fn turn(&mut self, end: &mut InferenceEnd) {
+        while let Ok(heard) = end.heard.pop() {
+            if let Heard::Cut(cut) = heard {
+                self.waiting.push(cut);
+            }
+        }
+        let dice = &mut self.dice;
+        self.waiting.retain(|cut| {
+            let (answers, forgets) = (dice.random_bool(0.7), dice.random_bool(0.1));
+            if answers {
+                [ReplyKind::Reserve, ReplyKind::Answer].into_iter().for_each(|kind| reply(dice, end, cut, kind));
+            }
+            !answers && !forgets
+        });
+    }
+}
+
+/// Something like an answer.
+fn reply(dice: &mut ChaCha8Rng, end: &mut InferenceEnd, cut: &Cut, kind: ReplyKind) {
+    let mut take = cut.take;
+    if dice.random_bool(0.05) {
+        take.0 = take.0.wrapping_sub(1);
+    }
+    let segment = if dice.random_bool(0.2) { cut.segment.next() } else { cut.segment };
+    let segment_start = segment.start();
+    let mut send = |message| end.replies.push(Reply { take, segment_start, kind, message }).is_ok();
+    if dice.random_bool(0.95) {
+        send(ReplyMessage::Begin);
+    }
+    for _ in 0..dice.random_range(0..12) {
+        let note = Note {
+            start: segment_start + dice.random_range(-4..30),
+            key: Key::folded(dice.random_range(30..50)),
+            duration: one_of(dice, &[1, 3, 6, 12, 48, 200, 1 << 24]),
+            velocity: Velocity::default(),
+        };
+        let timing = Timing::clamped(dice.random_range(-20..20));
+        send(ReplyMessage::Note(PartNote { part: one_of(dice, &Part::ALL), note, timing }));
+    }
+    if dice.random_bool(0.9) {
+        send(ReplyMessage::End);
+    }
+}
+
+/// Every so many histories have the plugin's own worker, which takes longer; the others a wild one.
+const REAL_WORKER_EVERY: u64 = 4;
+
+/// What sounds at the end, and what was released without having been struck.
+fn play(seed: u64, acts: &[Act]) -> (usize, usize) {
+    if seed.is_multiple_of(REAL_WORKER_EVERY) {
+        let mut host = RandomHost::new(TestHost::inline(loose_band()));
+        acts.iter().for_each(|act| {
+            host.act(*act);
+        });
+        return host.end();
+    }
+    let mut host = RandomHost::new(TestHost::bare());
+    let mut band = WildBand { dice: ChaCha8Rng::seed_from_u64(!seed), waiting: Vec::new() };
+    for act in acts {
+        if host.act(*act) && !host.worker_sleeps {
+            band.turn(host.host.end());
+        }
+    }
+    host.end()
+}
+
+/// What goes wrong in a history, in words.
+fn failure(seed: u64, acts: &[Act]) -> Option<String> {
+    match catch_unwind(AssertUnwindSafe(|| play(seed, acts))) {
+        Ok((0, 0)) => None,
+        Ok((hanging, orphans)) => Some(format!("{hanging} notes hang, {orphans} were released but not struck")),
+        Err(panic) => Some(words_of(panic.as_ref())),
+    }
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().cloned();
+    words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned())).unwrap_or_else(|| "a panic".into())
+}
+
+/// Leaves out what is not needed for it to go wrong.
+fn shortened(seed: u64, mut acts: Vec<Act>) -> Vec<Act> {
+    let mut index = acts.len();
+    while index > 0 {
+        index -= 1;
+        let act = acts.remove(index);
+        if failure(seed, &acts).is_none() {
+            acts.insert(index, act);
+        }
+    }
+    acts
+}
+
+fn explain(seed: u64, words: &str) -> String {
+    let acts = shortened(seed, history(seed));
+    format!(
+        "history {seed}: {words}\nThe same goes wrong in {acts:#?}\nAll of it again: cargo xtask test --history {seed}"
+    )
+}
+
+fn survive(histories: u64) {
+    let began = Instant::now();
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(None));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= histories {
+                return;
+            }
+            if let Some(words) = failure(seed, &history(seed)) {
+                next.store(histories, Ordering::Relaxed);
+                failed.lock().expect("nothing panics while it is held").get_or_insert((seed, words));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    println!("{histories} histories in {:.1} s", began.elapsed().as_secs_f64());
+    if let Some((seed, words)) = failed.into_inner().expect("nothing panicked while it was held") {
+        panic!("{}", explain(seed, &words));
+    }
+}
+
+#[test]
+fn no_host_can_make_a_note_hang() {
+    survive(20_000);
+}
+
+#[test]
+#[ignore = "minutes: cargo xtask test --long"]
+fn no_host_of_a_million_can_make_a_note_hang() {
+    survive(1_000_000);
+}
+
+#[test]
+#[ignore = "cargo xtask test --history SEED"]
+fn one_history() {
+    let seed = std::env::var("OBBLIGATO_HISTORY").map_or(0, |seed| seed.parse().expect("the seed is a number"));
+    println!("{:#?}", history(seed));
+    if let Some(words) = failure(seed, &history(seed)) {
+        panic!("{}", explain(seed, &words));
+    }
+}
+
+/// Otherwise a seed would say nothing.
+#[test]
+fn a_history_comes_out_the_same_each_time() {
+    for seed in 0..8 {
+        let run = || {
+            let mut host = RandomHost::new(TestHost::inline(loose_band()));
+            history(seed).into_iter().for_each(|act| {
+                host.act(act);
+            });
+            host.host.sent.clone()
+        };
+        assert_eq!(run(), run(), "history {seed}");
+    }
+}
+
+/// Strikes that nothing releases, and releases of nothing, are found.
+#[test]
+fn what_hangs_is_found() {
+    let mut host = RandomHost::new(TestHost::bare());
+    for (channel, on) in [(0, true), (1, true)] {
+        host.act(Act::Note { timing: 0, key: 40, channel, on });
+    }
+    host.act(Act::Thru(true));
+    host.act(Act::Stand { frames: 64 });
+    assert_eq!((host.host.hanging(), host.host.orphans), (2, 0));
+    assert_eq!(host.end(), (0, 0));
+    assert!(words_of(&*catch_unwind(|| panic!("{}", 7)).expect_err("it panics")).contains('7'));
+}
