@@ -29,6 +29,9 @@ pub struct ObbligatoParams {
     /// The host's own bypass button, so that bypassing releases what sounds.
     #[id = "bypass"]
     pub bypass: BoolParam,
+    /// Silences everything when it is turned on. For a pedal or a pad: it stays as the host leaves it.
+    #[id = "panic"]
+    pub panic: BoolParam,
     #[nested(id_prefix = "bass", group = "Bass")]
     bass: PartParams,
     #[nested(id_prefix = "chords", group = "Chords")]
@@ -79,6 +82,7 @@ impl ObbligatoParams {
             follow: EnumParam::new("Follow", default.follow),
             thru: switch("Melody Thru", default.thru),
             bypass: switch("Bypass", false).make_bypass(),
+            panic: switch("Panic", false),
             bass: PartParams::new(Part::Bass),
             chords: PartParams::new(Part::Chords),
             pad: PartParams::new(Part::Pad),
@@ -274,7 +278,11 @@ pub struct Report {
     pub median_ms_per_bar: f32,
     pub worst_ms_per_bar: f32,
     pub late_segments: u32,
+    /// Of these, segments in which the last bar was played again.
+    pub repeated_segments: u32,
     pub late_notes: u32,
+    /// Answers that a model failed to write.
+    pub failed_answers: u32,
     /// Messages that did not fit into a queue.
     pub dropped: u32,
     pub problem: Option<String>,
@@ -310,7 +318,9 @@ impl ReportField {
             median_ms_per_bar: view.engine.median_milliseconds_per_bar,
             worst_ms_per_bar: view.engine.worst_milliseconds_per_bar,
             late_segments: count(&self.meters.late_segments),
+            repeated_segments: count(&self.meters.repeated_segments),
             late_notes: count(&self.meters.late_notes),
+            failed_answers: count(&self.meters.failed_answers),
             dropped: count(&self.meters.dropped),
             problem: view.engine.problem.clone().or_else(|| self.plan.problem()),
             chords: chords.collect(),
@@ -352,7 +362,7 @@ mod tests {
         let (params, ..) = params();
         let ids: Vec<String> = params.param_map().into_iter().map(|(id, ..)| id).collect();
         let published = [
-            "temperature style density follow thru bypass",
+            "temperature style density follow thru bypass panic",
             "bass_on bass_channel bass_octave bass_velocity",
             "chords_on chords_channel chords_octave chords_velocity",
             "pad_on pad_channel pad_octave pad_velocity",
@@ -408,6 +418,7 @@ mod tests {
         reads_back(&params.follow, 0.5);
         reads_back(&params.thru, 0.5);
         reads_back(&params.bypass, 0.5);
+        reads_back(&params.panic, 0.5);
         for part in Part::ALL {
             let row = params.part(part);
             reads_back(&row.on, 0.5);
@@ -491,11 +502,13 @@ mod tests {
             ahead: vec![(segments[1].next(), planned(Some("C"), PlanSource::User))],
         });
         Meters::count(&meters.late_notes);
+        Meters::count(&meters.failed_answers);
         params.plan.set_text("| Xyz |".into());
         let report: serde_json::Value =
             serde_json::from_str(&params.serialize_fields()["report"]).expect("a report is JSON");
         assert_eq!(report["backend"], "tract");
         assert_eq!((&report["late_notes"], &report["worst_ms_per_bar"]), (&1.into(), &12.5.into()));
+        assert_eq!((&report["failed_answers"], &report["repeated_segments"]), (&1.into(), &0.into()));
         assert_eq!(report["chords"], serde_json::json!([[4, 0, "Am", "proposed"], [4, 1, "N.C.", "yours"]]));
         assert!(report["problem"].as_str().is_some_and(|problem| problem.contains("Xyz")));
     }

@@ -85,11 +85,15 @@ impl Obbligato {
             transport: host_transport(context.transport()),
             settings,
             bypass,
+            panic: self.params.panic.value(),
             offline,
             input: self.incoming.events(),
         };
         self.answer.clear();
         self.processor.process(&block, &mut self.answer);
+        if self.processor.panicked() {
+            self.outgoing.silence_channels();
+        }
         self.send_events(context);
         self.pace.end(Instant::now());
     }
@@ -157,7 +161,7 @@ impl Plugin for Obbligato {
         &[AudioIOLayout { main_output_channels: NonZeroU32::new(2), ..AudioIOLayout::const_default() }];
 
     /// Controllers too: an effect that swallows the sustain pedal and pitch bend is broken for a player. The price is
-    /// VST3's way of carrying them, a parameter for each controller and channel: 2,106 in all, 26 of them ours.
+    /// VST3's way of carrying them, a parameter for each controller and channel: 2,107 in all, 27 of them ours.
     const MIDI_INPUT: MidiConfig = MidiConfig::MidiCCs;
     const MIDI_OUTPUT: MidiConfig = MidiConfig::MidiCCs;
     const SAMPLE_ACCURATE_AUTOMATION: bool = true;
@@ -241,8 +245,12 @@ nice_export_vst3!(Obbligato);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
     use nice_plug::midi::{Channel, Key, VoiceID};
     use std::collections::VecDeque;
+
+    #[global_allocator]
+    static ALLOCATOR: AllocDisabler = AllocDisabler;
 
     type Event = NoteEvent<()>;
 
@@ -329,6 +337,32 @@ mod tests {
         let events = [note(0, true), key_pressure(4)];
         assert_eq!(play(PluginApi::Vst3, true, false, &events), events);
         assert_eq!(play(PluginApi::Clap, true, false, &events), events[..1]);
+    }
+
+    /// From the host's events to the host's events; what lies between is tried in `tests/realtime`.
+    #[test]
+    fn a_whole_call_allocates_nothing() {
+        let mut plugin = Obbligato::default();
+        let transport = Transport::new(48_000.0);
+        let output = Vec::with_capacity(1 << 14);
+        let mut host = Host { api: PluginApi::Vst3, transport, input: VecDeque::new(), output };
+        for block in 0..60_u32 {
+            // Not for so long that it would be taken for a render, which waits.
+            host.transport.playing = (10..40).contains(&block);
+            host.transport.pos_beats = Some(f64::from(block) * 512.0 / 24_000.0);
+            host.transport.tempo = Some(120.0);
+            host.input.extend(performance());
+            if block % 20 == 19 {
+                Meters::count(&plugin.meters.panics);
+            }
+            let before = violation_count();
+            assert_no_alloc(|| plugin.run(512, Settings::default(), block > 50, &mut host));
+            assert_eq!(violation_count(), before, "block {block}");
+            let silencing =
+                host.output.iter().filter(|event| matches!(event, NoteEvent::MidiCC { cc: 120, .. })).count();
+            assert_eq!(silencing, if block % 20 == 19 { 16 } else { 0 });
+            host.output.clear();
+        }
     }
 
     #[test]

@@ -95,6 +95,10 @@ impl ObbligatoEditor {
                 self.params.reroll();
             }
             ui.weak(format!("seed {seed}"));
+            ui.add_space(20.0);
+            if ui.button("Panic").on_hover_text("Silences everything, until the next half bar").clicked() {
+                Meters::count(&self.meters.panics);
+            }
         });
     }
 
@@ -168,7 +172,7 @@ impl ObbligatoEditor {
 
     fn status(&self, ui: &mut Ui, view: &SongView) {
         ui.weak(status::status_line(view, &self.meters));
-        if let Some(problem) = &view.engine.problem {
+        for problem in view.engine.problem.iter().chain(&status::silence_of_engine(&self.meters)) {
             ui.colored_label(theme::PROBLEM, problem);
         }
     }

@@ -37,7 +37,23 @@ fn milliseconds(value: f32) -> String {
 
 fn losses(meters: &Meters) -> String {
     let (segments, notes) = (count(&meters.late_segments), count(&meters.late_notes));
-    format!("late {segments} (notes {notes})  ·  dropped {}", count(&meters.dropped))
+    let repeated = told("repeated ", count(&meters.repeated_segments), ", ");
+    let failed = told("failed ", count(&meters.failed_answers), "  ·  ");
+    format!("late {segments} ({repeated}notes {notes})  ·  {failed}dropped {}", count(&meters.dropped))
+}
+
+/// A count that is worth telling.
+fn told(before: &str, count: u32, after: &str) -> String {
+    if count == 0 { String::new() } else { format!("{before}{count}{after}") }
+}
+
+/// What the engine cannot say itself: that it does not answer.
+pub fn silence_of_engine(meters: &Meters) -> Option<String> {
+    /// Two bars, in most metres.
+    const LONG: u32 = 4;
+    let late = count(&meters.late_in_a_row);
+    let silent = late >= LONG && meters.playing.load(Ordering::Relaxed);
+    silent.then(|| format!("The engine has missed the last {late} answers: the rules play, or the last bar again."))
 }
 
 fn place(view: &SongView, meters: &Meters) -> String {
@@ -139,6 +155,30 @@ mod tests {
             status_line(&view(3, &["C", "F"]), &meters),
             "Accompanist in tract on CPU  ·  42 ms a bar (worst 230)  ·  late 2 (notes 5)  ·  dropped 1  ·  bar 5"
         );
+    }
+
+    #[test]
+    fn what_the_reserve_and_the_last_bar_had_to_play_is_told() {
+        let meters = meters(0.0, true);
+        for (counter, value) in
+            [(&meters.late_segments, 9), (&meters.repeated_segments, 7), (&meters.failed_answers, 3)]
+        {
+            counter.store(value, Ordering::Relaxed);
+        }
+        let line = status_line(&view(0, &["C"]), &meters);
+        assert!(line.contains("late 9 (repeated 7, notes 0)  ·  failed 3  ·  dropped 0"), "{line}");
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_told_of_while_it_matters() {
+        let meters = meters(0.0, true);
+        for (late, told) in [(0, false), (3, false), (4, true), (400, true)] {
+            meters.late_in_a_row.store(late, Ordering::Relaxed);
+            let words = silence_of_engine(&meters);
+            assert_eq!(words.is_some_and(|words| words.contains(&format!("last {late} answers"))), told);
+        }
+        meters.playing.store(false, Ordering::Relaxed);
+        assert_eq!(silence_of_engine(&meters), None);
     }
 
     #[test]

@@ -154,8 +154,10 @@ enum Payload {
 impl OutgoingEvents {
     /// Controllers beyond this are dropped.
     const PASSED: usize = 8192;
-    /// Room for the controllers, a block's notes, and as many releases that the host had no room for.
-    const CAPACITY: usize = Self::PASSED + 2 * EventBuffer::CAPACITY;
+    /// Sustain off, all notes off, all sound off.
+    const SILENCING: [(u8, f32); 3] = [(64, 0.0), (123, 0.0), (120, 0.0)];
+    /// Room for the controllers, those of a panic, a block's notes, and as many releases that the host had no room for.
+    const CAPACITY: usize = Self::PASSED + 16 * Self::SILENCING.len() + 2 * EventBuffer::CAPACITY;
 
     pub fn new() -> Self {
         Self { events: Vec::with_capacity(Self::CAPACITY) }
@@ -164,6 +166,16 @@ impl OutgoingEvents {
     /// Passes a host event on as it is; `false` if there is no room.
     pub fn pass(&mut self, event: HostEvent) -> bool {
         self.events.len() < Self::PASSED && self.push(event.timing(), Payload::Passed(event))
+    }
+
+    /// Tells whatever plays our notes to fall silent, before anything else of the block: a held pedal, or a release that
+    /// was lost on the way, keeps sounding otherwise.
+    pub fn silence_channels(&mut self) {
+        for channel in 0..16 {
+            for (cc, value) in Self::SILENCING {
+                self.push(0, Payload::Passed(NoteEvent::MidiCC { timing: 0, channel, cc, value }));
+            }
+        }
     }
 
     /// Adds a note event; `false` if there is no room.
@@ -371,6 +383,30 @@ mod tests {
         let expected = |timing, number| off(timing, Channel::Number(0), HostKey::Number(number));
         assert_eq!(sent, [expected(0, 41), bend(3), bend(9), expected(9, 40), expected(9, 42)]);
         assert_eq!(lost, 0);
+    }
+
+    #[test]
+    fn a_panic_reaches_every_channel_before_the_notes() {
+        let mut outgoing = OutgoingEvents::new();
+        outgoing.silence_channels();
+        outgoing.note(&TimedEvent { timing: 0, ..note_off(41) });
+        let mut sent = Vec::new();
+        outgoing.send(|event| {
+            sent.push(event);
+            Ok(())
+        });
+        assert_eq!(sent.len(), 49);
+        for channel in 0..16 {
+            let controllers: Vec<u8> = sent
+                .iter()
+                .filter_map(|event| match event {
+                    NoteEvent::MidiCC { timing: 0, channel: of, cc, value: 0.0 } if *of == channel => Some(*cc),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(controllers, [64, 123, 120]);
+        }
+        assert!(matches!(sent[48], NoteEvent::NoteOff { .. }));
     }
 
     #[test]
