@@ -12,6 +12,12 @@ pub struct TestOptions {
     /// Also the tests of the training code, in a virtual environment that is made (several GB for PyTorch)
     #[arg(long)]
     pub training: bool,
+    /// Also what takes minutes: a million random hosts, and an hour of playing
+    #[arg(long)]
+    pub long: bool,
+    /// Only the random host with this number, and all that it does
+    #[arg(long, value_name = "SEED")]
+    pub history: Option<u64>,
 }
 
 /// What was tested and how it went.
@@ -33,6 +39,8 @@ const STEPS: [Step; 7] = [
     ("host tests", host_tests),
 ];
 
+const LONG_STEPS: [Step; 2] = [("million hosts", million_hosts), ("hour of playing", hour_of_playing)];
+
 const TRAINING_STEPS: [Step; 1] = [("training tests", training_tests)];
 
 /// Runs all steps, also after one has failed.
@@ -40,10 +48,15 @@ const TRAINING_STEPS: [Step; 1] = [("training tests", training_tests)];
 /// # Errors
 /// When something the build needs is missing, or a step failed.
 pub fn test(workspace: &Workspace, options: TestOptions) -> Result<()> {
+    if let Some(seed) = options.history {
+        return one_history(workspace, seed);
+    }
     let needs: &[Task] = if options.training { &[Task::Plugin, Task::Training] } else { &[Task::Plugin] };
     requirements::check(needs)?;
+    let long: &[Step] = if options.long { &LONG_STEPS } else { &[] };
     let training: &[Step] = if options.training { &TRAINING_STEPS } else { &[] };
-    let outcomes: Vec<Outcome> = STEPS.iter().chain(training).map(|step| outcome_of(*step, workspace)).collect();
+    let steps = STEPS.iter().chain(long).chain(training);
+    let outcomes: Vec<Outcome> = steps.map(|step| outcome_of(*step, workspace)).collect();
     println!();
     for Outcome { step, passed, time } in &outcomes {
         let verdict = if *passed { "ok" } else { "FAILED" };
@@ -78,7 +91,7 @@ fn clippy(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])
 }
 
-/// In the debug profile: seconds to build, and the guard against allocating on the audio thread works only there.
+/// In the debug profile: seconds to build, and arithmetic is checked.
 fn core_tests(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["test", "--package", PACKAGE, "--no-default-features"])
 }
@@ -98,6 +111,28 @@ fn make_bundle(workspace: &Workspace) -> Result<()> {
 /// The built bundles in the hosts of this package.
 fn host_tests(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["test", "--release", "--package", "xtask"])
+}
+
+fn million_hosts(workspace: &Workspace) -> Result<()> {
+    long_test(workspace, "random_hosts::no_host_of_a_million_can_make_a_note_hang")
+}
+
+/// In a process of its own, whose memory is looked at.
+fn hour_of_playing(workspace: &Workspace) -> Result<()> {
+    long_test(workspace, "soak::an_hour_of_playing_leaves_nothing_behind")
+}
+
+/// Fast, with arithmetic checked.
+fn long_test(workspace: &Workspace, name: &str) -> Result<()> {
+    let package = ["test", "--profile", "checked", "--package", PACKAGE, "--no-default-features", "--test", "realtime"];
+    cargo_in(workspace, &[&package[..], &["--", "--ignored", "--exact", name, "--nocapture"]].concat())
+}
+
+fn one_history(workspace: &Workspace, seed: u64) -> Result<()> {
+    let package = ["test", "--package", PACKAGE, "--no-default-features", "--test", "realtime"];
+    let test = ["--", "--ignored", "--exact", "random_hosts::one_history", "--nocapture"];
+    let arguments = [&package[..], &test].concat();
+    run(cargo().current_dir(&workspace.root).args(arguments).env("OBBLIGATO_HISTORY", seed.to_string()))
 }
 
 fn training_tests(workspace: &Workspace) -> Result<()> {
