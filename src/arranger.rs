@@ -81,7 +81,7 @@ impl Arranger {
 
     /// Answers a segment, handing out notes as they are decided.
     pub fn answer(&mut self, cut: &Cut, write: &mut dyn FnMut(PartNote)) -> SegmentAnswer {
-        self.reach(cut);
+        self.pass_over(cut);
         let arranged = match cut.settings.follow {
             Follow::Jam => None,
             Follow::Arrange => self.arranged_answer(cut),
@@ -95,13 +95,12 @@ impl Arranger {
         }
     }
 
-    /// Takes in that a segment was played without an answer, which would come too late. What its reserve plays counts as
-    /// what was played.
+    /// The song has come to a cut. Where its answer would come too late this is all; the melody is heard nevertheless.
     pub fn pass_over(&mut self, cut: &Cut) {
-        self.reach(cut);
-        let question = self.question_in_jam(cut.segment, cut);
-        let answers = self.band.answer_by_rule(&question.request(), &mut |_| {});
-        answers.into_iter().for_each(|answer| self.ledger.anticipate(answer));
+        self.last_cut = Some(*cut);
+        self.hearing.expect(cut.segment.bar);
+        let bars = self.hearing.finished_bars(cut.segment.start());
+        self.keep(bars);
     }
 
     /// Writes a segment by rule alone, at once: played if the answer should come late.
@@ -174,14 +173,6 @@ impl Arranger {
             }
         }
         answers
-    }
-
-    /// The song has come to a cut.
-    fn reach(&mut self, cut: &Cut) {
-        self.last_cut = Some(*cut);
-        self.hearing.expect(cut.segment.bar);
-        let bars = self.hearing.finished_bars(cut.segment.start());
-        self.keep(bars);
     }
 
     fn keep(&mut self, bars: Vec<HeardBar>) {

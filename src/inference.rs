@@ -120,11 +120,11 @@ impl InferenceWorker {
     /// `after` is what was heard since: whoever is behind does not waste time on what can no longer be played.
     fn answer(&mut self, cut: &Cut, after: &[Heard]) {
         let later = after.iter().find(|heard| matches!(heard, Heard::TakeBegan { .. } | Heard::Cut(_)));
-        if let Some(later) = later.filter(|_| !cut.offline) {
-            self.pass_over(cut, later);
-            return;
+        match later.filter(|_| !cut.offline) {
+            Some(Heard::Cut(_)) => return self.pass_over(cut),
+            Some(_) => return,
+            None => self.slow_for = self.slow_for.saturating_sub(1),
         }
-        self.slow_for = self.slow_for.saturating_sub(1);
         if !cut.offline && self.reserved != Some((cut.take, cut.segment.start())) {
             self.send_reserve(cut.segment, cut);
         }
@@ -151,11 +151,12 @@ impl InferenceWorker {
     }
 
     /// A segment that is over already, or as good as, when its turn comes.
-    fn pass_over(&mut self, cut: &Cut, later: &Heard) {
+    fn pass_over(&mut self, cut: &Cut) {
         /// Long enough to be read.
         const TOLD_FOR: u32 = 8;
         self.arranger.pass_over(cut);
-        if matches!(later, Heard::Cut(_)) {
+        // What was played while the model was still being loaded is not its fault.
+        if self.last_cut.is_some() {
             self.slow_for = TOLD_FOR;
             self.publish();
         }
