@@ -130,6 +130,23 @@ fn parts_are_released_when_the_user_changes_them() {
 }
 
 #[test]
+fn the_panic_switch_silences_everything_and_the_band_comes_back() {
+    let band = [Part::Bass, Part::Chords].map(Part::default_channel);
+    let mut plugin = clap();
+    let mut running = Running::start(&mut plugin);
+    running.play_until_sounding(&band);
+    let before = running.sent.len();
+    running.set("panic", 1.0);
+    running.play_on(0.01);
+    assert!(band.iter().all(|channel| !running.channels().contains(channel)), "{:?}", running.channels());
+    let all_sound_off = |timed: &&Timed| matches!(timed.message, Message::Controller { number: 120, value: 0, .. });
+    assert_eq!(running.sent[before..].iter().filter(all_sound_off).count(), 16, "a word to every channel");
+    running.play_until_sounding(&band);
+    running.stop();
+    assert_eq!(running.sounding(), []);
+}
+
+#[test]
 fn bypass_leaves_the_melody_and_nothing_else() {
     let song = tune(4);
     let mut plugin = clap();
