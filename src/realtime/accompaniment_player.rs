@@ -183,16 +183,11 @@ impl AccompanimentPlayer {
         let segment = self.due[index].segment;
         let reserved = self.reserved.contains(&segment.start());
         self.due[index].played = Some(if reserved { Played::Reserve } else { Played::Vamp });
-        if reserved {
-            self.vamp.begin(segment);
-            let notes = self
-                .pending
-                .iter()
-                .filter(|pending| pending.segment_start == segment.start() && pending.played == Played::Reserve);
-            notes.for_each(|pending| self.vamp.note(pending.note));
-            self.vamp.keep();
-        } else {
-            self.repeat_last_bar(segment);
+        // A silence that was asked for is not to be repeated.
+        match (segment.start() > self.hushed, reserved) {
+            (true, true) => self.remember_reserve(segment),
+            (true, false) => self.repeat_last_bar(segment),
+            (false, _) => {}
         }
         // While the generator is still being loaded, nothing is late.
         if self.meters.ready.load(Ordering::Relaxed) {
@@ -202,10 +197,14 @@ impl AccompanimentPlayer {
         }
     }
 
+    fn remember_reserve(&mut self, segment: Segment) {
+        self.vamp.begin(segment);
+        let of_segment = |note: &&PendingNote| note.segment_start == segment.start() && note.played == Played::Reserve;
+        self.pending.iter().filter(of_segment).for_each(|pending| self.vamp.note(pending.note));
+        self.vamp.keep();
+    }
+
     fn repeat_last_bar(&mut self, segment: Segment) {
-        if segment.start() <= self.hushed {
-            return;
-        }
         for note in self.vamp.notes_for(segment) {
             if self.pending.len() < Self::PENDING {
                 self.pending.push(PendingNote { segment_start: segment.start(), played: Played::Vamp, note });

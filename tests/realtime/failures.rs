@@ -4,11 +4,11 @@ use crate::bands::{all_parts, no_chords};
 use crate::host::{Run, SAMPLE_RATE, SAMPLES_PER_QUARTER, TestHost, block, playing, release, strike, worker};
 use crate::laws::song;
 use crossbeam_channel::{Receiver, Sender, select};
-use obbligato::channels::{self, Heard, SharedView};
+use obbligato::channels::{self, Heard, Meters, Reply, ReplyKind, ReplyMessage, SharedView};
 use obbligato::generators::library::Loaded;
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
-use obbligato::music::{Meter, PerPart, PlannedChord};
+use obbligato::music::{Key, Meter, Note, Part, PerPart, PlannedChord, Velocity};
 use obbligato::realtime::TimedEvent;
 use obbligato::settings::Settings;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -267,6 +267,28 @@ fn after_a_jump_the_reserve_is_played_from_its_first_note() {
     assert_nothing_hangs(&mut host);
 }
 
+/// The silence after a panic is not the last bar.
+#[test]
+fn after_a_panic_the_last_bar_is_still_music() {
+    let (mut host, mut worker) = SlowWorker::start(8, None);
+    play(&mut host, 0, 15, |_| worker.turn());
+    let begun = host.elapsed;
+    // The reserve is there, and it is not settled yet that it is played.
+    play(&mut host, 4, 12, |host| {
+        if host.elapsed == begun + 2000 {
+            Meters::count(&host.meters.panics);
+        }
+        worker.turn();
+    });
+    let half_bar = |number: u64| {
+        let half = begun + number * BAR / 2..begun + (number + 1) * BAR / 2;
+        host.strikes().iter().filter(|sample| half.contains(sample)).count()
+    };
+    assert_eq!(half_bar(0), 0);
+    assert!((1..4).all(|number| half_bar(number) >= 2), "{:?}", [0, 1, 2, 3].map(half_bar));
+    assert_nothing_hangs(&mut host);
+}
+
 #[test]
 fn where_loading_a_model_fails_badly_the_rules_play() {
     let notes = |load: fn() -> Loaded| {
@@ -322,6 +344,33 @@ fn an_error_in_the_worker_itself_does_not_end_it() {
     assert_eq!(host.count(|meters| &meters.failed_answers), 5, "four segments, and the one that is asked for ahead");
     assert!(host.problem().is_some_and(|problem| problem.contains("error in the program")), "{:?}", host.problem());
     assert_nothing_hangs(&mut host);
+}
+
+/// An engine far behind writes much that is of no use any more.
+#[test]
+fn answers_that_nobody_waits_for_take_no_room() {
+    let mut host = TestHost::bare();
+    let frames = SAMPLES_PER_QUARTER / BLOCKS as u32;
+    let note = |start| Note { start, key: Key::folded(60), duration: 6, velocity: Velocity::default() };
+    for step in 0..40 * BLOCKS {
+        host.block(&block(frames, playing(step as f64 / BLOCKS as f64), &all_parts()));
+        let end = host.end();
+        while let Ok(heard) = end.heard.pop() {
+            let Heard::Cut(cut) = heard else { continue };
+            let mut send = |segment_start, message| {
+                let reply = Reply { take: cut.take, segment_start, kind: ReplyKind::Answer, message };
+                end.replies.push(reply).expect("there is room: every block takes out what is in");
+            };
+            // First a flood for what is long over, then what is asked for.
+            let (past, start) = (cut.segment.start() - 480, cut.segment.start());
+            (0..500).for_each(|_| send(past, ReplyMessage::Note(PartNote::on_grid(Part::Bass, note(past)))));
+            send(start, ReplyMessage::Begin);
+            send(start, ReplyMessage::Note(PartNote::on_grid(Part::Bass, note(start))));
+            send(start, ReplyMessage::End);
+        }
+    }
+    assert_eq!(host.strikes().len(), 20, "one a segment");
+    assert_eq!(host.count(|meters| &meters.dropped), 0);
 }
 
 #[test]

@@ -159,6 +159,31 @@ fn a_panic_silences_everything_in_its_block_and_the_band_until_the_next_segment(
     }
 }
 
+/// Ticks of the band's strikes in the fifth bar, with or without a panic at its third tick.
+fn strikes_in_the_fifth_bar(panics: bool) -> Vec<u64> {
+    const TICK: u32 = SAMPLES_PER_QUARTER / 12;
+    let mut host = TestHost::inline(Loaded::rules());
+    let settings = Settings { density: 0.8, ..all_parts() };
+    let melody = [strike(0, 67)];
+    for tick in 0..240 {
+        let mut block = block(TICK, playing(f64::from(tick) / 12.0), &settings);
+        block.input = if tick % 24 == 0 { &melody } else { &[] };
+        block.panic = panics && tick == 195;
+        host.block(&block);
+    }
+    let ticks = host.strikes().into_iter().map(|sample| sample / u64::from(TICK));
+    ticks.filter(|tick| *tick >= 192).collect()
+}
+
+#[test]
+fn after_a_panic_the_rest_of_the_segment_is_silent_and_the_next_is_not() {
+    let undisturbed = strikes_in_the_fifth_bar(false);
+    let silent = |tick: &u64| (195..216).contains(tick);
+    assert!(undisturbed.iter().filter(|tick| silent(tick)).count() > 4, "{undisturbed:?}");
+    let expected: Vec<u64> = undisturbed.into_iter().filter(|tick| !silent(tick)).collect();
+    assert_eq!(strikes_in_the_fifth_bar(true), expected);
+}
+
 #[test]
 fn after_a_panic_notes_that_were_on_their_way_do_not_sound_either() {
     let settings = only(Part::Bass);
