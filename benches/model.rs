@@ -84,6 +84,7 @@ fn perform(arrange: bool, choice: &GeneratorChoice) -> Performance {
                 past: &past,
                 chords: &[None, None],
                 parts: PerPart::from_fn(|part| settings.part_is_on(part)),
+                standing: &[],
                 settings: &settings,
                 quarters_per_minute: 120.0,
                 margin: 2,

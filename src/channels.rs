@@ -4,6 +4,7 @@
 //! side ever frees what the other made.
 
 use crate::generators::PartNote;
+use crate::ledger::{Ledger, LedgerCommand};
 use crate::music::{ChordPlan, Key, PerPart, PlannedChord, Segment, Ticks, Velocity};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
@@ -128,6 +129,12 @@ impl Meters {
 pub enum EditorCommand {
     /// The user's chord plan; an empty one gives the choice back to the engine.
     SetPlan(ChordPlan),
+    Ledger(LedgerCommand),
+    /// The song as it was saved; `number` counts such loads, so that its sender sees when it has arrived.
+    Restore {
+        ledger: Ledger,
+        number: u32,
+    },
 }
 
 /// Inference thread → editor: the song and the engine as they are now.
@@ -138,6 +145,12 @@ pub struct SongView {
     pub chords: Vec<(Segment, PlannedChord)>,
     /// The chords that are settled for what comes next, by segment.
     pub ahead: Vec<(Segment, PlannedChord)>,
+    /// The song itself, as it would be saved now.
+    pub ledger: Ledger,
+    /// The last song that was loaded, by the number of its [`EditorCommand::Restore`].
+    pub restored: u32,
+    /// Steps that can be undone and redone.
+    pub steps: (usize, usize),
 }
 
 /// What plays, and what is wrong if something is.

@@ -44,6 +44,16 @@ impl Hearing {
         self.notes.iter().copied().take_while(move |note| note.start <= last)
     }
 
+    /// Notes of this take that begin from `first` to `last`, by start and key.
+    pub fn notes_between(&self, first: Ticks, last: Ticks) -> Vec<Note> {
+        self.notes_until(last).skip_while(|note| note.start < first).collect()
+    }
+
+    /// Bars that are under way, or whose melody is not final yet.
+    pub fn open_bars(&self) -> impl Iterator<Item = Bar> {
+        self.open_bars.iter().copied()
+    }
+
     pub fn start(&self) -> Ticks {
         self.start
     }

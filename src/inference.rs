@@ -28,6 +28,8 @@ pub struct InferenceWorker {
     failures: u32,
     timing: Timing,
     last_cut: Option<Cut>,
+    /// The number of the last song that was loaded.
+    restored: u32,
     /// The segment for which a reserve has been sent last.
     reserved: Option<(TakeId, Ticks)>,
     stop: Arc<AtomicBool>,
@@ -60,6 +62,7 @@ impl InferenceWorker {
             failures: 0,
             timing: Timing::default(),
             last_cut: None,
+            restored: 0,
             reserved: None,
             stop,
         };
@@ -70,14 +73,16 @@ impl InferenceWorker {
 
     /// Does all that is waiting to be done. Returns whether there was anything.
     pub fn run_pending(&mut self) -> bool {
-        let mut worked = false;
-        while let Ok(command) = self.commands.try_recv() {
-            self.obey(command);
-            worked = true;
-        }
+        // What was heard is looked at first and answered last: a song or a plan that was sent before the music began is then
+        // surely here.
         let mut batch = Vec::new();
         while let Ok(heard) = self.end.heard.pop() {
             batch.push(heard);
+        }
+        let mut worked = !batch.is_empty();
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+            worked = true;
         }
         for (index, heard) in batch.iter().enumerate() {
             match heard {
@@ -86,11 +91,13 @@ impl InferenceWorker {
                     self.arranger.hear(heard);
                 }
             }
-            worked = true;
         }
-        let worked = worked || self.arrange_next();
+        let wrote = !worked && self.write_next();
         self.count_failures();
-        worked
+        if wrote || batch.iter().any(|heard| matches!(heard, Heard::TakeEnded { .. })) {
+            self.publish();
+        }
+        worked || wrote
     }
 
     fn count_failures(&mut self) {
@@ -100,9 +107,9 @@ impl InferenceWorker {
     }
 
     /// What is written ahead takes its time too.
-    fn arrange_next(&mut self) -> bool {
+    fn write_next(&mut self) -> bool {
         let (begun, written) = (Instant::now(), self.arranger.written());
-        let arranged = self.arranger.arrange_next();
+        let arranged = self.arranger.write_next();
         let written = self.arranger.written().wrapping_sub(written);
         if let Some(cut) = self.last_cut.filter(|_| written > 0) {
             self.timing.note(begun.elapsed(), written, &cut, &self.end.meters);
@@ -113,6 +120,11 @@ impl InferenceWorker {
     fn obey(&mut self, command: EditorCommand) {
         match command {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
+            EditorCommand::Ledger(command) => self.arranger.command(command),
+            EditorCommand::Restore { ledger, number } => {
+                self.arranger.restore(ledger);
+                self.restored = number;
+            }
         }
         self.publish();
     }
@@ -178,7 +190,9 @@ impl InferenceWorker {
             engine.problem = Some(format!("{} is too slow here: the rules play what it misses.", engine.generator));
         }
         let ahead = self.last_cut.map_or_else(Vec::new, |cut| self.arranger.chords_ahead(cut.segment.next()));
-        self.view.publish(SongView { engine, chords: self.arranger.ledger().chords(), ahead });
+        let ledger = self.arranger.ledger().clone();
+        let (chords, restored, steps) = (ledger.chords(), self.restored, self.arranger.steps());
+        self.view.publish(SongView { engine, chords, ahead, ledger, restored, steps });
     }
 }
 

@@ -21,4 +21,5 @@ pub mod realtime;
 #[cfg(feature = "inference")]
 pub mod runtime;
 pub mod settings;
+pub mod state;
 pub mod user_folder;

@@ -4,7 +4,8 @@
 
 use crate::channels::{EditorCommand, Meters, SharedView};
 use crate::music::{ChordPlan, Part, PerPart, style_from_text, style_text};
-use crate::settings::{Follow, PartSettings, Settings};
+use crate::settings::{CountInBand, Follow, PartSettings, Settings};
+use crate::state::SongState;
 use crossbeam_channel::Sender;
 use nice_plug::params::persist::PersistentField;
 use nice_plug::prelude::*;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// From here [`ObbligatoParams::edits`] begins anew.
+const LAST_EDIT: i32 = 9999;
 
 /// Ids never change: automation and saved songs refer to them.
 #[derive(Params)]
@@ -24,6 +28,11 @@ pub struct ObbligatoParams {
     pub density: FloatParam,
     #[id = "follow"]
     pub follow: EnumParam<Follow>,
+    /// Bars that are listened to before the band plays its own.
+    #[id = "count_in"]
+    pub count_in: IntParam,
+    #[id = "count_in_band"]
+    pub count_in_band: EnumParam<CountInBand>,
     #[id = "thru"]
     pub thru: BoolParam,
     /// The host's own bypass button, so that bypassing releases what sounds.
@@ -42,11 +51,17 @@ pub struct ObbligatoParams {
     counter: PartParams,
     #[nested(id_prefix = "drums", group = "Drums")]
     drums: PartParams,
+    /// Counts what the user changes that is no parameter. It means nothing: a host takes a song to have changed when a
+    /// parameter has, and the framework has no other way to tell it.
+    #[id = "edits"]
+    pub edits: IntParam,
     /// Another seed, another answer to the same melody.
     #[persist = "seed"]
     pub seed: AtomicU32,
     #[persist = "plan"]
     pub plan: PlanField,
+    #[persist = "ledger"]
+    pub song: SongField,
     #[persist = "report"]
     report: ReportField,
 }
@@ -69,7 +84,9 @@ impl ObbligatoParams {
     /// `commands` carries the chord plan to the inference thread; `view` and `meters` are what the report is made of.
     pub fn new(commands: Sender<EditorCommand>, view: SharedView, meters: Arc<Meters>) -> Self {
         let default = Settings::default();
-        let plan = PlanField::new(commands);
+        let plan = PlanField::new(commands.clone());
+        let song = SongField(Arc::new(SongState::new(view.clone(), commands)));
+        let (fewest, most) = Settings::COUNT_IN.into_inner();
         Self {
             temperature: FloatParam::new("Temperature", default.temperature, linear(Settings::TEMPERATURE))
                 .with_step_size(0.01)
@@ -80,6 +97,14 @@ impl ObbligatoParams {
                 .with_string_to_value(Arc::new(|text| style_from_text(text).filter(|style| style.is_finite()))),
             density: percentage("Density", default.density, Settings::DENSITY),
             follow: EnumParam::new("Follow", default.follow),
+            count_in: IntParam::new(
+                "Count-in",
+                i32::from(default.count_in),
+                IntRange::Linear { min: i32::from(fewest), max: i32::from(most) },
+            )
+            .with_unit(" bars")
+            .with_string_to_value(Arc::new(bars_from_text)),
+            count_in_band: EnumParam::new("Count-in Band", default.count_in_band),
             thru: switch("Melody Thru", default.thru),
             bypass: switch("Bypass", false).make_bypass(),
             panic: switch("Panic", false),
@@ -88,9 +113,11 @@ impl ObbligatoParams {
             pad: PartParams::new(Part::Pad),
             counter: PartParams::new(Part::Counter),
             drums: PartParams::new(Part::Drums),
+            edits: IntParam::new("Edits", 0, IntRange::Linear { min: 0, max: LAST_EDIT }).hide().hide_in_generic_ui(),
             seed: AtomicU32::new(default.seed),
             plan: plan.clone(),
-            report: ReportField { view, meters, plan },
+            song: song.clone(),
+            report: ReportField { view, meters, plan, song },
         }
     }
 
@@ -111,6 +138,8 @@ impl ObbligatoParams {
             style: self.style.value(),
             density: self.density.value(),
             follow: self.follow.value(),
+            count_in: self.count_in.value().clamp(0, 255) as u8,
+            count_in_band: self.count_in_band.value(),
             thru: self.thru.value(),
             seed: self.seed.load(Ordering::Relaxed),
             parts: PerPart::from_fn(|part| self.part(part).settings()),
@@ -119,9 +148,14 @@ impl ObbligatoParams {
         settings.clamped()
     }
 
-    /// Takes the next seed. Hosts are not told: a saved field is no parameter, so the song does not count as changed.
+    /// Takes the next seed. Tell the host of it: [`ObbligatoParams::next_edit`].
     pub fn reroll(&self) {
         self.seed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What [`edits`](Self::edits) is to be set to, so that the host takes the song to have changed.
+    pub fn next_edit(&self) -> i32 {
+        (self.edits.unmodulated_plain_value() + 1) % (LAST_EDIT + 1)
     }
 }
 
@@ -179,6 +213,27 @@ impl Enum for Follow {
     }
 }
 
+impl Enum for CountInBand {
+    fn variants() -> &'static [&'static str] {
+        &["Plays by rule", "Rests"]
+    }
+
+    fn ids() -> Option<&'static [&'static str]> {
+        Some(&["rules", "rests"])
+    }
+
+    fn to_index(self) -> usize {
+        match self {
+            Self::Rules => 0,
+            Self::Rests => 1,
+        }
+    }
+
+    fn from_index(index: usize) -> Self {
+        if index == Self::Rests.to_index() { Self::Rests } else { Self::Rules }
+    }
+}
+
 fn linear(range: RangeInclusive<f32>) -> FloatRange {
     FloatRange::Linear { min: *range.start(), max: *range.end() }
 }
@@ -203,6 +258,11 @@ fn number_from_text(text: &str) -> Option<f32> {
 
 fn integer_from_text(text: &str) -> Option<i32> {
     text.trim().replace('\u{2212}', "-").parse().ok()
+}
+
+fn bars_from_text(text: &str) -> Option<i32> {
+    let text = text.trim();
+    integer_from_text(text.strip_suffix("bars").or_else(|| text.strip_suffix("bar")).unwrap_or(text))
 }
 
 fn switch_from_text(text: &str) -> Option<bool> {
@@ -267,6 +327,38 @@ impl PersistentField<'_, String> for PlanField {
     }
 }
 
+/// The song as it was heard and answered.
+#[derive(Clone)]
+pub struct SongField(Arc<SongState>);
+
+impl SongField {
+    /// Why the song that was loaded is not played, in words.
+    pub fn problem(&self) -> Option<String> {
+        self.0.problem()
+    }
+}
+
+/// Text in saved state. Anything else that stands there is taken as it is written, to be refused in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SavedText(String);
+
+impl<'de> Deserialize<'de> for SavedText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Ok(Self(value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+    }
+}
+
+impl PersistentField<'_, SavedText> for SongField {
+    fn set(&self, text: SavedText) {
+        self.0.load(text.0);
+    }
+
+    fn map<F: Fn(&SavedText) -> R, R>(&self, read: F) -> R {
+        read(&SavedText(self.0.save()))
+    }
+}
+
 /// How the engine fared, written into saved state for whoever reads it (a test, a bug report). Ignored on loading.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Report {
@@ -300,6 +392,7 @@ struct ReportField {
     view: SharedView,
     meters: Arc<Meters>,
     plan: PlanField,
+    song: SongField,
 }
 
 impl ReportField {
@@ -322,7 +415,7 @@ impl ReportField {
             late_notes: count(&self.meters.late_notes),
             failed_answers: count(&self.meters.failed_answers),
             dropped: count(&self.meters.dropped),
-            problem: view.engine.problem.clone().or_else(|| self.plan.problem()),
+            problem: view.engine.problem.clone().or_else(|| self.plan.problem()).or_else(|| self.song.problem()),
             chords: chords.collect(),
         }
     }
@@ -336,11 +429,15 @@ impl PersistentField<'_, Report> for ReportField {
     }
 }
 
-/// Takes out of saved state what would stop the host when it is saved again: a choice that does not exist.
+/// Takes out of saved state what would stop the host when it is saved again: a choice that does not exist. A state from
+/// before songs were saved has an empty one.
 pub fn discard_unusable(state: &mut PluginState) {
     use nice_plug::plugin::ParamValue;
-    let known = |id: &str| Follow::ids().is_some_and(|ids| ids.contains(&id));
-    state.params.retain(|id, value| id != "follow" || matches!(value, ParamValue::String(choice) if known(choice)));
+    for (choice, ids) in [("follow", Follow::ids()), ("count_in_band", CountInBand::ids())] {
+        let known = |id: &str| ids.is_some_and(|ids| ids.contains(&id));
+        state.params.retain(|id, value| id != choice || matches!(value, ParamValue::String(id) if known(id)));
+    }
+    state.fields.entry("ledger".into()).or_insert_with(|| "\"\"".into());
 }
 
 #[cfg(test)]
@@ -362,16 +459,17 @@ mod tests {
         let (params, ..) = params();
         let ids: Vec<String> = params.param_map().into_iter().map(|(id, ..)| id).collect();
         let published = [
-            "temperature style density follow thru bypass panic",
+            "temperature style density follow count_in count_in_band thru bypass panic",
             "bass_on bass_channel bass_octave bass_velocity",
             "chords_on chords_channel chords_octave chords_velocity",
             "pad_on pad_channel pad_octave pad_velocity",
             "counter_on counter_channel counter_octave counter_velocity",
             "drums_on drums_channel drums_octave drums_velocity",
+            "edits",
         ];
         assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
         let saved: Vec<String> = params.serialize_fields().into_keys().collect();
-        assert_eq!(saved, ["plan", "report", "seed"]);
+        assert_eq!(saved, ["ledger", "plan", "report", "seed"]);
     }
 
     #[test]
@@ -416,6 +514,8 @@ mod tests {
         reads_back(&params.style, 0.001);
         reads_back(&params.density, 0.006);
         reads_back(&params.follow, 0.5);
+        reads_back(&params.count_in, 0.5 / 8.0 + 1e-3);
+        reads_back(&params.count_in_band, 0.5);
         reads_back(&params.thru, 0.5);
         reads_back(&params.bypass, 0.5);
         reads_back(&params.panic, 0.5);
@@ -435,6 +535,10 @@ mod tests {
         assert_eq!(params.style.to_string(), "Arpeggio ballad");
         assert_eq!(params.density.to_string(), "50 %");
         assert_eq!(params.follow.to_string(), "Jam");
+        assert_eq!(
+            (params.count_in.to_string(), params.count_in_band.to_string()),
+            ("4 bars".into(), "Plays by rule".into())
+        );
         assert_eq!(params.thru.to_string(), "On");
         assert_eq!(params.drums.channel.to_string(), "10");
         assert_eq!(params.bass.velocity.to_string(), "100 %");
@@ -482,6 +586,42 @@ mod tests {
     }
 
     #[test]
+    fn the_song_is_saved_with_the_rest_and_does_not_spoil_it() {
+        let bar = Bar::of_constant_meter(2, Meter::COMMON);
+        let mut ledger = crate::ledger::Ledger::default();
+        ledger.hear(bar, Vec::new());
+        let (written, _commands, view, _) = params();
+        view.publish(SongView { ledger: ledger.clone(), ..SongView::default() });
+        written.seed.store(77, Ordering::Relaxed);
+        let fields = written.serialize_fields();
+
+        let (read, commands, ..) = params();
+        read.deserialize_fields(&fields);
+        let sent: Vec<EditorCommand> = commands.try_iter().collect();
+        assert!(sent.contains(&EditorCommand::Restore { ledger, number: 1 }), "{sent:?}");
+        assert_eq!(read.song.problem(), None);
+
+        for damaged in [r#""1:AAAA""#, r#""2:later""#, "57", "{}", "null"] {
+            let mut fields = fields.clone();
+            fields.insert("ledger".into(), damaged.into());
+            let (read, ..) = params();
+            read.deserialize_fields(&fields);
+            assert_eq!(read.settings().seed, 77, "the rest is there");
+            assert!(read.song.problem().is_some(), "{damaged}");
+            let report: serde_json::Value =
+                serde_json::from_str(&read.serialize_fields()["report"]).expect("a report is JSON");
+            assert!(report["problem"].as_str().is_some_and(|problem| problem.contains("bars in this project")));
+        }
+    }
+
+    #[test]
+    fn an_edit_gives_the_host_something_to_notice() {
+        let (params, ..) = params();
+        assert_eq!(params.next_edit(), 1);
+        assert!(params.edits.flags().contains(ParamFlags::HIDDEN));
+    }
+
+    #[test]
     fn the_report_tells_what_happened() {
         let (params, _commands, view, meters) = params();
         let bar = Bar::of_constant_meter(4, Meter::COMMON);
@@ -500,6 +640,7 @@ mod tests {
                 (segments[1], planned(None, PlanSource::User)),
             ],
             ahead: vec![(segments[1].next(), planned(Some("C"), PlanSource::User))],
+            ..SongView::default()
         });
         Meters::count(&meters.late_notes);
         Meters::count(&meters.failed_answers);
@@ -516,16 +657,19 @@ mod tests {
     #[test]
     fn a_choice_that_does_not_exist_is_discarded_from_state() {
         use nice_plug::plugin::ParamValue;
-        for (value, kept) in [
-            (ParamValue::String("arrange".into()), true),
-            (ParamValue::String("waltz".into()), false),
-            (ParamValue::I32(57), false),
+        for (id, value, kept) in [
+            ("follow", ParamValue::String("arrange".into()), true),
+            ("follow", ParamValue::String("waltz".into()), false),
+            ("follow", ParamValue::I32(57), false),
+            ("count_in_band", ParamValue::String("rests".into()), true),
+            ("count_in_band", ParamValue::String("arrange".into()), false),
         ] {
-            let params = BTreeMap::from([("follow".to_owned(), value), ("thru".to_owned(), ParamValue::Bool(true))]);
+            let params = BTreeMap::from([(id.to_owned(), value), ("thru".to_owned(), ParamValue::Bool(true))]);
             let mut state = PluginState { version: String::new(), params, fields: BTreeMap::new() };
             discard_unusable(&mut state);
-            assert_eq!(state.params.contains_key("follow"), kept);
+            assert_eq!(state.params.contains_key(id), kept);
             assert!(state.params.contains_key("thru"));
+            assert_eq!(state.fields["ledger"], r#""""#, "a song that was never saved is empty");
         }
     }
 }

@@ -14,6 +14,15 @@ pub enum Follow {
     Arrange,
 }
 
+/// What the band does while it listens to the first bars of a melody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum CountInBand {
+    /// It plays by rule.
+    #[default]
+    Rules,
+    Rests,
+}
+
 /// Everything that shapes an answer. Small and `Copy`, since it crosses to the inference thread with every segment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -24,6 +33,9 @@ pub struct Settings {
     /// How many notes; 0.5 is what is usual for the style. [`Settings::DENSITY`].
     pub density: f32,
     pub follow: Follow,
+    /// Bars that are listened to before the generator plays, where nothing else gives a plan. [`Settings::COUNT_IN`].
+    pub count_in: u8,
+    pub count_in_band: CountInBand,
     /// Whether the melody and its controllers are sent on to the output.
     pub thru: bool,
     /// Another seed, another answer to the same melody.
@@ -46,6 +58,12 @@ impl Settings {
     pub const TEMPERATURE: RangeInclusive<f32> = 0.1..=2.0;
     pub const STYLE: RangeInclusive<f32> = 0.0..=Style::LAST_POSITION;
     pub const DENSITY: RangeInclusive<f32> = 0.0..=1.0;
+    pub const COUNT_IN: RangeInclusive<u8> = 0..=8;
+    /// So far a knob may be off and still ask for the same music: hosts round what they send back, and automation is
+    /// sampled at other places in every pass.
+    const KNOB_TOLERANCE: f32 = 0.02;
+    /// A twentieth of the way from one style to the next.
+    const STYLE_TOLERANCE: f32 = 0.05;
 
     /// The same with every value brought into its range; not-a-number becomes the default.
     #[must_use]
@@ -55,6 +73,7 @@ impl Settings {
             temperature: clamp(self.temperature, Self::TEMPERATURE, default.temperature),
             style: clamp(self.style, Self::STYLE, default.style),
             density: clamp(self.density, Self::DENSITY, default.density),
+            count_in: self.count_in.clamp(*Self::COUNT_IN.start(), *Self::COUNT_IN.end()),
             parts: PerPart::from_fn(|part| self.parts[part].clamped()),
             ..self
         }
@@ -64,18 +83,27 @@ impl Settings {
         self.parts[part].on
     }
 
-    /// Whether the two ask the generator for the same music: channel, octave, velocity and thru only change how it sounds.
+    /// Whether the two ask for the same music as far as all parts go: which of them play is another matter, and channel,
+    /// octave, velocity and thru only change how it sounds.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let asked = |settings: &Self| {
-            (
-                settings.temperature,
-                settings.style,
-                settings.density,
-                settings.seed,
-                settings.parts.0.map(|part| part.on),
-            )
-        };
-        asked(self) == asked(other)
+        let near = |a: f32, b: f32, tolerance: f32| (a - b).abs() <= tolerance;
+        self.seed == other.seed
+            && near(self.temperature, other.temperature, Self::KNOB_TOLERANCE)
+            && near(self.density, other.density, Self::KNOB_TOLERANCE)
+            && near(self.style, other.style, Self::STYLE_TOLERANCE)
+    }
+
+    /// Whether a count-in is the same under both.
+    pub fn counts_in_the_same(&self, other: &Self) -> bool {
+        (self.count_in, self.count_in_band) == (other.count_in, other.count_in_band)
+    }
+
+    /// What of the settings shapes the music that is written; the rest at its usual value.
+    #[must_use]
+    pub fn asked(&self) -> Self {
+        let part = |part: Part| PartSettings { on: self.parts[part].on, ..PartSettings::of(part) };
+        let Self { follow, thru, .. } = Self::default();
+        Self { follow, thru, parts: PerPart::from_fn(part), ..*self }
     }
 }
 
@@ -86,6 +114,8 @@ impl Default for Settings {
             style: Style::DEFAULT_POSITION,
             density: 0.5,
             follow: Follow::Jam,
+            count_in: 4,
+            count_in_band: CountInBand::Rules,
             thru: true,
             seed: 1,
             parts: PerPart::from_fn(PartSettings::of),
@@ -129,10 +159,37 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_brought_in() {
-        let mut wild = Settings { temperature: f32::NAN, style: 1e9, density: -1.0, ..Settings::default() };
+        let mut wild =
+            Settings { temperature: f32::NAN, style: 1e9, density: -1.0, count_in: 200, ..Settings::default() };
         wild.parts[Part::Bass] = PartSettings { on: true, channel: 200, octave: -128, velocity: f32::INFINITY };
         let tame = wild.clamped();
         assert_eq!((tame.temperature, tame.style, tame.density), (1.0, Style::LAST_POSITION, 0.0));
+        assert_eq!(tame.count_in, 8);
         assert_eq!(tame.parts[Part::Bass], PartSettings { on: true, channel: 15, octave: -3, velocity: 2.0 });
+    }
+    #[test]
+    fn the_same_music_is_asked_for_as_long_as_a_knob_stays_where_it_is() {
+        let usual = Settings::default();
+        let mut sounding = Settings { thru: false, follow: Follow::Arrange, count_in: 0, ..usual };
+        sounding.parts[Part::Pad] = PartSettings { on: true, channel: 9, octave: 2, velocity: 0.5 };
+        let rounded = Settings { temperature: 1.004, style: 4.01, density: 0.495, ..usual };
+        assert!(usual.asks_the_same(&sounding) && usual.asks_the_same(&rounded));
+        for other in [
+            Settings { temperature: 1.05, ..usual },
+            Settings { style: 4.2, ..usual },
+            Settings { density: 0.45, ..usual },
+            Settings { seed: 2, ..usual },
+        ] {
+            assert!(!usual.asks_the_same(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_forgets_how_it_sounds() {
+        let mut settings = Settings { thru: false, follow: Follow::Arrange, seed: 9, ..Settings::default() };
+        settings.parts[Part::Pad] = PartSettings { on: true, channel: 9, octave: 2, velocity: 0.5 };
+        let asked = settings.asked();
+        assert_eq!((asked.seed, asked.thru, asked.follow), (9, true, Follow::Jam));
+        assert_eq!(asked.parts[Part::Pad], PartSettings { on: true, ..PartSettings::of(Part::Pad) });
     }
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["music", "user_folder"],
     &["settings", "runtime", "contract", "model"],
-    &["channels", "generators"],
-    &["ledger", "hearing", "arranger", "realtime"],
-    &["inference", "midi_file", "params"],
+    &["channels", "generators", "ledger"],
+    &["hearing", "arranger", "realtime"],
+    &["inference", "midi_file", "params", "state"],
     &["editor"],
     &["plugin", "bin", "main", "lib"],
 ];
@@ -26,7 +26,10 @@ const FRAMEWORKS: &[(&str, &[&str])] = &[
     ("egui", &["editor"]),
     ("midly", &["midi_file"]),
     ("rtrb", &["channels", "realtime"]),
-    ("crossbeam_channel", &["inference", "params", "plugin", "editor"]),
+    ("crossbeam_channel", &["inference", "params", "plugin", "editor", "state"]),
+    ("postcard", &["ledger"]),
+    ("miniz_oxide", &["ledger"]),
+    ("base64", &["ledger"]),
 ];
 
 struct SourceFile {

@@ -89,6 +89,8 @@ fn help_names_every_flag_and_gives_examples() {
         "--temperature",
         "--density",
         "--chords",
+        "--count-in",
+        "--count-in-band",
         "--seed",
         "--track",
         "--parts",

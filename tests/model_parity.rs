@@ -224,6 +224,7 @@ fn an_answer_depends_on_the_request_alone() {
             past: &past,
             chords: &[None],
             parts: PerPart::from_fn(|part| settings.part_is_on(part)),
+            standing: &[],
             settings: &settings,
             quarters_per_minute: 120.0,
             margin: 2,

@@ -2,6 +2,7 @@
 //!
 //! Every change is told to the host inside a gesture (begin, set, end), so that it records automation rightly.
 
+use crate::params::ObbligatoParams;
 use egui::{Checkbox, DragValue, Id, PointerButton, Response, Slider, Ui};
 use nice_plug::prelude::{BoolParam, Enum, EnumParam, IntParam, Param, ParamSetter};
 
@@ -69,6 +70,13 @@ impl<'a> Controls<'a> {
             chosen = if response.clicked() { Some(index) } else { chosen };
         }
         self.tell(ui, param, held, chosen.map(|index| param.preview_normalized(T::from_index(index))));
+    }
+
+    /// The user has changed something that is no parameter: the host is to ask before it is lost.
+    pub fn tell_of_edit(&self, params: &ObbligatoParams) {
+        self.setter.begin_set_parameter(&params.edits);
+        self.setter.set_parameter(&params.edits, params.next_edit());
+        self.setter.end_set_parameter(&params.edits);
     }
 
     fn tell(&self, ui: &Ui, param: &impl Param, held: bool, normalized: Option<f32>) {

@@ -69,7 +69,7 @@ impl NiceEguiApp for ObbligatoEditor {
             ui.separator();
             self.parts(ui, &controls, &view);
             ui.separator();
-            self.chord_plan(ui, &view);
+            self.chord_plan(ui, &controls, &view);
             ui.separator();
             self.status(ui, &view);
         });
@@ -93,6 +93,7 @@ impl ObbligatoEditor {
             let seed = self.params.seed.load(Ordering::Relaxed);
             if ui.button("Another take").on_hover_text("Answers the same melody differently from here on").clicked() {
                 self.params.reroll();
+                controls.tell_of_edit(&self.params);
             }
             ui.weak(format!("seed {seed}"));
             ui.add_space(20.0);
@@ -141,7 +142,7 @@ impl ObbligatoEditor {
         ui.weak(status::part_note(view, part));
     }
 
-    fn chord_plan(&mut self, ui: &mut Ui, view: &SongView) {
+    fn chord_plan(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
         ui.horizontal(|ui| {
             let label = ui.label("Chords").id;
             self.plan.refresh(self.params.plan.text());
@@ -152,6 +153,7 @@ impl ObbligatoEditor {
                 && let Some(text) = self.plan.commit()
             {
                 self.params.plan.set_text(text);
+                controls.tell_of_edit(&self.params);
             }
         });
         if let Some(problem) = self.params.plan.problem() {
@@ -172,7 +174,8 @@ impl ObbligatoEditor {
 
     fn status(&self, ui: &mut Ui, view: &SongView) {
         ui.weak(status::status_line(view, &self.meters));
-        for problem in view.engine.problem.iter().chain(&status::silence_of_engine(&self.meters)) {
+        let problem = view.engine.problem.clone().or_else(|| status::silence_of_engine(&self.meters));
+        for problem in problem.into_iter().chain(self.params.song.problem()) {
             ui.colored_label(theme::PROBLEM, problem);
         }
     }

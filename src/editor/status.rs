@@ -134,7 +134,7 @@ mod tests {
             worst_milliseconds_per_bar: 230.0,
             problem: None,
         };
-        SongView { engine, chords, ahead: Vec::new() }
+        SongView { engine, chords, ..SongView::default() }
     }
 
     fn meters(quarters: f64, playing: bool) -> Meters {

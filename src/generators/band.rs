@@ -29,9 +29,10 @@ impl Band {
         self.failures
     }
 
-    /// Writes all parts that are asked for, handing out notes as they are decided; the answers by segment.
+    /// Writes all parts that are asked for, handing out notes as they are decided; the answers by segment, with the notes
+    /// that stand.
     pub fn answer(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
-        let mut notes = Vec::new();
+        let mut notes = request.standing.to_vec();
         let groove = Groove::of(request.past);
         let bar = request.ask.bar().start;
         let mut collect = |note| {
@@ -54,12 +55,6 @@ impl Band {
         into_segments(request, &chords, notes)
     }
 
-    /// Writes by rule alone, at once.
-    pub fn answer_by_rule(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) {
-        // The rules cannot fail: whatever they are asked, they have an answer.
-        let _ = self.rules.answer(request, write);
-    }
-
     fn fail(&mut self, problem: String) {
         self.problem = Some(problem);
         self.failures = self.failures.wrapping_add(1);
@@ -71,7 +66,8 @@ impl Band {
         let own = self.generator.parts();
         let by_model = PerPart::from_fn(|part| request.parts[part] && own[part]);
         let mut chords = None;
-        if self.generator.plays(request.ask.bar().meter) {
+        let needed = by_model.0.contains(&true) || request.chords.iter().any(Option::is_none);
+        if needed && self.generator.plays(request.ask.bar().meter) {
             let mut write = |note: PartNote| {
                 begun[note.part] = true;
                 write(note);
@@ -116,9 +112,20 @@ impl Band {
         if !done {
             let parts = PerPart::from_fn(|part| part == Part::Drums);
             let chords: Vec<_> = answers.iter().map(|answer| Some(answer.chord)).collect();
-            self.answer_by_rule(&Request { parts, chords: &chords, ..*request }, write);
+            // Their chords are those given.
+            let _ = self.rules.answer(&Request { parts, chords: &chords, ..*request }, write);
         }
     }
+}
+
+/// Writes by rule alone, in microseconds; the answers by segment, with the notes that stand.
+pub fn answer_by_rule(request: &Request<'_>, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
+    let mut notes = request.standing.to_vec();
+    let chords = RuleGenerator.answer(request, &mut |note| {
+        notes.push(note);
+        write(note);
+    });
+    into_segments(request, &chords.expect("rules have an answer to whatever they are asked"), notes)
 }
 
 /// A generator's panic is its own affair.
@@ -202,6 +209,7 @@ mod tests {
             past: &[],
             chords: &[None, None],
             parts: PerPart::from_fn(|part| matches!(part, Part::Bass | Part::Drums)),
+            standing: &[],
             settings: &Settings { density: 0.8, ..Settings::default() },
             quarters_per_minute: 120.0,
             margin: 2,

@@ -135,7 +135,13 @@ impl Shown<'_> {
 
     fn condition_asked(&self) -> Condition {
         let request = self.request;
-        condition(self.contract, request.settings, &request.parts, request.quarters_per_minute, request.ask.bar().index)
+        condition(
+            self.contract,
+            request.settings,
+            &request.playing(),
+            request.quarters_per_minute,
+            request.ask.bar().index,
+        )
     }
 
     /// A whole bar of the past, in the layout that this request asks for.
@@ -290,6 +296,7 @@ mod tests {
                 past,
                 chords: &[None, None],
                 parts: self.parts,
+                standing: &[],
                 settings: &Settings::default(),
                 quarters_per_minute: 120.0,
                 margin: self.margin,

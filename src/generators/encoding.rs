@@ -234,13 +234,18 @@ pub fn write_answer(
     notes: &[PartNote],
 ) {
     for part in PARTS.into_iter().filter(|part| asked[*part]) {
-        tokens.extend(part_token(part));
-        let of_part = notes.iter().filter(|note| note.part == part).map(|note| &note.note);
-        let here = of_part.filter(|note| (start..end).contains(&note.start));
-        let written = here.map(|note| Written::new(bar, note, Length::Ticks(note.duration)));
-        write_notes(tokens, written, notes_a_position(part));
+        write_part(tokens, bar, (start, end), part, notes);
     }
     tokens.push(END);
+}
+
+/// The notes of one part that begin in `start..end`, as they stand in an answer.
+pub fn write_part(tokens: &mut Vec<Token>, bar: &Bar, (start, end): (Ticks, Ticks), part: Part, notes: &[PartNote]) {
+    tokens.extend(part_token(part));
+    let of_part = notes.iter().filter(|note| note.part == part).map(|note| &note.note);
+    let here = of_part.filter(|note| (start..end).contains(&note.start));
+    let written = here.map(|note| Written::new(bar, note, Length::Ticks(note.duration)));
+    write_notes(tokens, written, notes_a_position(part));
 }
 
 /// What of a segment's melody had been heard `margin` ticks before its end: `MELODY`, ties, notes.

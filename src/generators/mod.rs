@@ -117,12 +117,22 @@ pub struct Request<'a> {
     pub chords: &'a [Option<PlannedChord>],
     /// Parts to be written.
     pub parts: PerPart<bool>,
+    /// Notes in the asked segments, of other parts, that stay as they are: what is written goes with them. By part, start
+    /// and key.
+    pub standing: &'a [PartNote],
     pub settings: &'a Settings,
     pub quarters_per_minute: f32,
     /// See [`crate::channels::Cut::margin`].
     pub margin: Ticks,
     /// Random numbers come from this alone.
     pub seed: u64,
+}
+
+impl Request<'_> {
+    /// The parts that play in the asked segments: those to be written and those that stand.
+    pub fn playing(&self) -> PerPart<bool> {
+        PerPart::from_fn(|part| self.parts[part] || self.standing.iter().any(|note| note.part == part))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::controls::{Condition, asked_density, condition};
 use super::dynamics::Dynamics;
-use super::encoding::{END, Meaning, PARTS, Token, bass_of, chord_token, meaning, metre, part_token};
+use super::encoding::{END, Meaning, PARTS, Token, bass_of, chord_token, meaning, metre, part_token, write_part};
 use super::grammar::{PartGrammar, Stretch};
 use super::pace::Pace;
 use super::reader::{Network, Reader};
@@ -92,8 +92,8 @@ struct Pen<'a> {
     /// All tokens so far. The reader is shown those that are new when it is asked what comes next.
     context: Context,
     condition: Condition,
-    /// Each with how dense it is to be.
-    asked: Vec<(Part, Pace)>,
+    /// Those to be written and those that stand, in the model's order, each with how dense it is to be.
+    playing: Vec<(Part, Pace)>,
     dice: Dice,
     dynamics: Dynamics,
     /// What the model said last of the loudness of the note it had just read.
@@ -213,11 +213,11 @@ impl<'a> Pen<'a> {
             condition: condition(
                 contract,
                 request.settings,
-                &request.parts,
+                &request.playing(),
                 request.quarters_per_minute,
                 request.ask.bar().index,
             ),
-            asked: asked(contract, request),
+            playing: playing(contract, request),
             dice: Dice::new(request.seed),
             dynamics: Dynamics::following(request.melody, known_until),
             loudness: None,
@@ -291,13 +291,26 @@ impl<'a> Pen<'a> {
         stretches: Vec<Stretch>,
         write: &mut dyn FnMut(PartNote),
     ) -> Result<(), GeneratorError> {
-        let asked = self.asked.clone();
-        for (index, (part, pace)) in asked.iter().enumerate() {
-            let then = asked.get(index + 1).and_then(|(next, _)| part_token(*next)).unwrap_or(END);
-            part_token(*part).into_iter().for_each(|token| self.push(token));
-            self.part(bar, PartGrammar::new(*part, then, stretches.clone()), *pace, &stretches, write)?;
+        let playing = self.playing.clone();
+        for (index, (part, pace)) in playing.iter().enumerate() {
+            let then = playing.get(index + 1).and_then(|(next, _)| part_token(*next)).unwrap_or(END);
+            if self.request.parts[*part] {
+                part_token(*part).into_iter().for_each(|token| self.push(token));
+                self.part(bar, PartGrammar::new(*part, then, stretches.clone()), *pace, &stretches, write)?;
+            } else {
+                self.read_standing(bar, *part, &stretches);
+            }
         }
         Ok(())
+    }
+
+    /// Shows the model a part that stays as it is.
+    fn read_standing(&mut self, bar: &Bar, part: Part, stretches: &[Stretch]) {
+        let ends = stretches.first().zip(stretches.last());
+        let span = ends.map_or((0, 0), |(first, last)| (bar.start + first.start, bar.start + last.end));
+        let mut tokens = Vec::new();
+        write_part(&mut tokens, bar, span, part, self.request.standing);
+        tokens.into_iter().for_each(|token| self.push(token));
     }
 
     fn part(
@@ -391,9 +404,10 @@ impl<'a> Pen<'a> {
     }
 }
 
-/// The parts to be written, each with how dense it is to be.
-fn asked(contract: &Contract, request: &Request<'_>) -> Vec<(Part, Pace)> {
-    let parts = PARTS.into_iter().enumerate().filter(|(_, part)| request.parts[*part]);
+/// The parts that play, each with how dense it is to be.
+fn playing(contract: &Contract, request: &Request<'_>) -> Vec<(Part, Pace)> {
+    let playing = request.playing();
+    let parts = PARTS.into_iter().enumerate().filter(|(_, part)| playing[*part]);
     parts
         .map(|(index, part)| (part, Pace::of(part, request, |settings| asked_density(contract, settings, index))))
         .collect()
@@ -526,7 +540,18 @@ mod tests {
         settings: &'a Settings,
     ) -> Request<'a> {
         let parts = PerPart::from_fn(|part| settings.part_is_on(part));
-        Request { ask, melody, past, chords, parts, settings, quarters_per_minute: 100.0, margin: 2, seed: 9 }
+        Request {
+            ask,
+            melody,
+            past,
+            chords,
+            parts,
+            standing: &[],
+            settings,
+            quarters_per_minute: 100.0,
+            margin: 2,
+            seed: 9,
+        }
     }
 
     fn given(text: &str) -> Option<PlannedChord> {
@@ -605,6 +630,25 @@ mod tests {
             let notes: Vec<&PartNote> = answers.iter().flat_map(|answer| &answer.notes).collect();
             assert!(!notes.is_empty() && notes.iter().all(|note| note.part == part), "{part:?}");
         }
+    }
+
+    #[test]
+    fn a_part_is_written_to_those_that_stand() {
+        let (melody, settings) = (song(2), Settings::default());
+        let bar = Bar::of_constant_meter(0, Meter::COMMON);
+        let chords = [given("C"), given("F")];
+        let parts = PerPart::from_fn(|part| part == Part::Chords);
+        let written_to = |bass: i32| {
+            let note = Note { start: 6, key: Key::folded(bass), duration: 12, velocity: Velocity::default() };
+            let standing = [PartNote::on_grid(Part::Bass, note)];
+            let request = request(Ask::Arrange(bar), &melody, &[], &chords, &settings);
+            let request = Request { parts, standing: &standing, ..request };
+            answers(&mut transformer(musical), &request).into_iter().flat_map(|answer| answer.notes).collect::<Vec<_>>()
+        };
+        let to_c = written_to(36);
+        assert!(to_c.len() > 2 && to_c.iter().all(|note| note.part == Part::Chords), "{to_c:?}");
+        assert_eq!(written_to(36), to_c);
+        assert_ne!(written_to(41), to_c, "the bass is heard");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! A host without a plugin format: drives the real-time processor block by block and keeps account of its notes.
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use obbligato::channels::{self, EditorCommand, InferenceEnd, Meters, RealtimeEnd, SharedView};
 use obbligato::generators::library::Loaded;
 use obbligato::inference::{InferenceThread, InferenceWorker};
 use obbligato::music::{Key, Note, Song, TICKS_PER_QUARTER, Timing, Velocity};
 use obbligato::realtime::{Block, EventBuffer, HostTransport, NoteEvent, RealtimeProcessor, TimedEvent};
 use obbligato::settings::Settings;
+use obbligato::state::SongState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -41,10 +42,7 @@ pub struct SentNote {
 /// The other side of the queues.
 enum Band {
     /// As in the plugin.
-    Thread {
-        _inference: InferenceThread,
-        _commands: Sender<EditorCommand>,
-    },
+    Thread { _inference: InferenceThread },
     /// Works between the blocks, so that a run can be repeated exactly.
     Inline(Box<InferenceWorker>),
     /// The test itself.
@@ -57,6 +55,9 @@ pub struct TestHost {
     band: Band,
     pub meters: Arc<Meters>,
     pub view: SharedView,
+    pub commands: Sender<EditorCommand>,
+    /// What a project would save.
+    pub state: SongState,
     output: EventBuffer,
     pub sent: Vec<Sent>,
     pub sounding: Sounding,
@@ -71,34 +72,36 @@ impl TestHost {
         let (realtime, end) = channels::connect();
         let (view, (commands, receiver)) = (SharedView::default(), crossbeam_channel::unbounded());
         let inference = InferenceThread::spawn(end, view.clone(), receiver, load).expect("the system has threads");
-        Self::with(realtime, view, Band::Thread { _inference: inference, _commands: commands })
+        Self::with(realtime, view, commands, Band::Thread { _inference: inference })
     }
 
     pub fn inline(loaded: Loaded) -> Self {
         let (realtime, end) = channels::connect();
-        let view = SharedView::default();
-        let worker = worker(end, view.clone(), loaded);
-        Self::with(realtime, view, Band::Inline(Box::new(worker)))
+        let (view, (commands, receiver)) = (SharedView::default(), crossbeam_channel::unbounded());
+        let worker = worker(end, view.clone(), receiver, loaded);
+        Self::with(realtime, view, commands, Band::Inline(Box::new(worker)))
     }
 
     /// Without a worker: the test hears what it would hear.
     pub fn bare() -> Self {
         let (realtime, end) = channels::connect();
-        Self::with(realtime, SharedView::default(), Band::End(end))
+        Self::with(realtime, SharedView::default(), crossbeam_channel::unbounded().0, Band::End(end))
     }
 
     /// The other end of the queues is elsewhere.
     pub fn alone(realtime: RealtimeEnd, view: SharedView) -> Self {
-        Self::with(realtime, view, Band::Gone)
+        Self::with(realtime, view, crossbeam_channel::unbounded().0, Band::Gone)
     }
 
-    fn with(realtime: RealtimeEnd, view: SharedView, band: Band) -> Self {
+    fn with(realtime: RealtimeEnd, view: SharedView, commands: Sender<EditorCommand>, band: Band) -> Self {
         let meters = realtime.meters.clone();
         Self {
             processor: RealtimeProcessor::new(realtime),
             band,
             meters,
+            state: SongState::new(view.clone(), commands.clone()),
             view,
+            commands,
             output: EventBuffer::new(),
             sent: Vec::new(),
             sounding: Sounding::default(),
@@ -232,9 +235,13 @@ impl TestHost {
 }
 
 /// Makes a worker that takes its turns when it is told to.
-pub fn worker(end: InferenceEnd, view: SharedView, loaded: Loaded) -> InferenceWorker {
-    let (_, receiver) = crossbeam_channel::unbounded();
-    InferenceWorker::new(end, view, receiver, loaded, Arc::new(AtomicBool::new(false)))
+pub fn worker(
+    end: InferenceEnd,
+    view: SharedView,
+    commands: Receiver<EditorCommand>,
+    loaded: Loaded,
+) -> InferenceWorker {
+    InferenceWorker::new(end, view, commands, loaded, Arc::new(AtomicBool::new(false)))
 }
 
 /// How often memory is allocated or freed in `work`.

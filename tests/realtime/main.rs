@@ -5,6 +5,7 @@ mod bands;
 mod failures;
 mod host;
 mod laws;
+mod ledger;
 mod notes;
 mod random_hosts;
 mod soak;

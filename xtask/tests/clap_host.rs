@@ -26,10 +26,11 @@ fn hosts_see_every_parameter_under_its_lasting_number() {
     let parameters = clap().parameters();
     let part_parameters = ["on", "channel", "octave", "velocity"];
     let of_parts = Part::ALL.iter().flat_map(|part| part_parameters.map(|what| format!("{}_{what}", part.id())));
-    let ids = ["temperature", "style", "density", "follow", "thru", "bypass", "panic"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(of_parts);
+    let ids =
+        ["temperature", "style", "density", "follow", "count_in", "count_in_band", "thru", "bypass", "panic", "edits"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(of_parts);
     let mut expected: Vec<u32> = ids.map(|id| parameter_number(&id)).collect();
     let mut seen: Vec<u32> = parameters.iter().map(|parameter| parameter.number).collect();
     expected.sort_unstable();

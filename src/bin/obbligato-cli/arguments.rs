@@ -5,7 +5,7 @@ use obbligato::generators::library::GeneratorChoice;
 use obbligato::midi_file::TrackChoice;
 use obbligato::music::{Part, PerPart, Style, style_from_text, style_text};
 use obbligato::runtime::RuntimeChoice;
-use obbligato::settings::{Follow, PartSettings, Settings};
+use obbligato::settings::{CountInBand, Follow, PartSettings, Settings};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -71,6 +71,15 @@ pub struct Accompany {
     #[arg(default_value_t = Settings::default().density)]
     density: f32,
 
+    /// In a jam without chords: bars to listen to before the generator plays
+    #[arg(long, value_name = "0..8", value_parser = clap::value_parser!(u8).range(0..=8), allow_negative_numbers = true)]
+    #[arg(default_value_t = Settings::default().count_in)]
+    count_in: u8,
+
+    /// What the band does meanwhile
+    #[arg(long, value_enum, default_value_t = CountInFlag::Rules)]
+    count_in_band: CountInFlag,
+
     /// Chords to play: bars between `|`, or a text file of them, or a MIDI file with chords as markers or notes
     #[arg(long, value_name = "CHORDS|FILE")]
     pub chords: Option<String>,
@@ -114,6 +123,14 @@ enum FollowFlag {
     Arrange,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum CountInFlag {
+    /// It plays by rule
+    Rules,
+    /// It rests
+    Rests,
+}
+
 impl Accompany {
     pub fn settings(&self) -> Settings {
         let default = Settings::default();
@@ -125,6 +142,11 @@ impl Accompany {
             follow: match self.follow {
                 FollowFlag::Jam => Follow::Jam,
                 FollowFlag::Arrange => Follow::Arrange,
+            },
+            count_in: self.count_in,
+            count_in_band: match self.count_in_band {
+                CountInFlag::Rules => CountInBand::Rules,
+                CountInFlag::Rests => CountInBand::Rests,
             },
             seed: self.seed,
             parts: PerPart::from_fn(|part| PartSettings { on: on(part), ..PartSettings::of(part) }),
@@ -206,6 +228,8 @@ mod tests {
     #[test]
     fn flags_fill_the_settings() {
         let flags = ["--style", "hymn", "--density", "0", "--parts", "drums,bass", "--follow", "jam", "--seed", "7"];
+        let counting = settings_of(&["--count-in", "0", "--count-in-band", "rests"]);
+        assert_eq!((counting.count_in, counting.count_in_band), (0, CountInBand::Rests));
         let settings = settings_of(&flags);
         assert_eq!((settings.style, settings.density, settings.seed), (1.0, 0.0, 7));
         assert_eq!(settings.follow, Follow::Jam);

@@ -113,7 +113,18 @@ fn written(ask: Ask, settings: &Settings, chord: Option<&str>) -> Vec<SegmentAns
 
 fn request<'a>(ask: Ask, melody: &'a [Note], past: &'a [SegmentAnswer], settings: &'a Settings) -> Request<'a> {
     let parts = PerPart::from_fn(|part| settings.part_is_on(part));
-    Request { ask, melody, past, chords: &[], parts, settings, quarters_per_minute: 100.0, margin: 2, seed: 9 }
+    Request {
+        ask,
+        melody,
+        past,
+        chords: &[],
+        parts,
+        standing: &[],
+        settings,
+        quarters_per_minute: 100.0,
+        margin: 2,
+        seed: 9,
+    }
 }
 
 fn strokes(

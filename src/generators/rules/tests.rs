@@ -77,6 +77,7 @@ impl Session {
                 past: &past,
                 chords: &chords,
                 parts: self.parts,
+                standing: &[],
                 settings: &self.settings,
                 quarters_per_minute: self.quarters_per_minute,
                 margin: 2,

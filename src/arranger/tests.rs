@@ -1,0 +1,678 @@
+//! The engine over several passes, as a host that plays a song again and again sees it.
+
+use super::perform::{cut_of, melody_events};
+use super::*;
+use crate::channels::{Heard, SHORTEST_MARGIN, TakeId};
+use crate::generators::rules::RuleGenerator;
+use crate::generators::{GeneratorError, Request};
+use crate::ledger::BarState;
+use crate::ledger::saved::{from_text, to_text};
+use crate::music::{Bar, Key, Meter, Part, PlanSource, Song, TICKS_PER_QUARTER, Timing, Velocity};
+use crate::settings::{CountInBand, Follow};
+use proptest::prelude::*;
+use std::ops::RangeInclusive;
+
+/// The rules' notes, each by chance a key higher and off the grid: what only a model would write.
+struct Model;
+
+impl Generator for Model {
+    fn name(&self) -> &str {
+        "Model"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        PerPart::from_fn(|part| part != Part::Drums)
+    }
+
+    fn plays(&self, _: Meter) -> bool {
+        true
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        let whim = (request.seed % 5) as i32;
+        RuleGenerator.answer(request, &mut |played| {
+            let key = Key::folded(i32::from(played.note.key.number()) + whim);
+            write(PartNote { note: Note { key, ..played.note }, timing: Timing::clamped(whim), ..played });
+        })
+    }
+}
+
+const ALL: Range<Ticks> = Ticks::MIN..Ticks::MAX;
+
+fn bar(index: i32) -> Bar {
+    Bar::of_constant_meter(index, Meter::COMMON)
+}
+
+fn bars(range: RangeInclusive<i32>) -> Range<Ticks> {
+    bar(*range.start()).start..bar(*range.end()).end()
+}
+
+/// A song in 4/4, a letter a quarter: `c` is C4 and `C` C5, `.` rests; spaces are for the eye.
+fn song(text: &str) -> Song {
+    let key = |letter: char| {
+        let steps = [9, 11, 0, 2, 4, 5, 7];
+        let step = (letter.to_ascii_lowercase() as u8).checked_sub(b'a')?;
+        let octave = if letter.is_ascii_uppercase() { 72 } else { 60 };
+        Some(Key::folded(octave + steps.get(usize::from(step))?))
+    };
+    let letters = text.chars().filter(|letter| *letter != ' ');
+    let note = |(quarter, letter): (usize, char)| {
+        let start = quarter as Ticks * TICKS_PER_QUARTER;
+        Some(Note { start, key: key(letter)?, duration: 10, velocity: Velocity::default() })
+    };
+    Song { melody: letters.enumerate().filter_map(note).collect(), ..Song::default() }
+}
+
+/// Eight bars without a repeat.
+const TUNE: &str = "cdef gage fedc bCba gfed egCb aCgf edc.";
+
+/// No count-in, and everybody plays.
+fn settings() -> Settings {
+    let mut settings = Settings { count_in: 0, ..Settings::default() };
+    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    settings
+}
+
+fn arranged() -> Settings {
+    Settings { follow: Follow::Arrange, ..settings() }
+}
+
+fn band() -> Arranger {
+    Arranger::new(Box::new(Model), None)
+}
+
+/// Plays bars of a song in one take; without offline, with twice the margin.
+fn play_bars(
+    arranger: &mut Arranger,
+    song: &Song,
+    settings: impl Fn(i32) -> Settings,
+    bars: RangeInclusive<i32>,
+    offline: bool,
+) -> Vec<SegmentAnswer> {
+    let quarters = |ticks: Ticks| f64::from(ticks) / f64::from(TICKS_PER_QUARTER);
+    let (start, end) = (bar(*bars.start()).start, bar(*bars.end()).end());
+    arranger.hear(&Heard::TakeBegan { take: TakeId(1), at: quarters(start) });
+    let events = melody_events(song).into_iter().filter(|(at, _)| (start..end).contains(at));
+    let mut events = events.peekable();
+    let mut answers = Vec::new();
+    for segment in bars.flat_map(|index| bar(index).segments()) {
+        let margin = if offline { SHORTEST_MARGIN } else { 2 * SHORTEST_MARGIN };
+        while let Some((_, heard)) = events.next_if(|(at, _)| *at <= segment.start() - margin) {
+            arranger.hear(&heard);
+        }
+        let cut = Cut { margin, offline, ..cut_of(song, segment, &settings(segment.bar.index.0)) };
+        let mut written = Vec::new();
+        let answer = arranger.answer(&cut, &mut |note| written.push(note));
+        written.sort_unstable();
+        assert_eq!(written, answer.notes, "what is kept is what was handed out");
+        answers.push(answer);
+    }
+    events.for_each(|(_, heard)| arranger.hear(&heard));
+    arranger.hear(&Heard::TakeEnded { at: quarters(end) });
+    answers
+}
+
+/// Plays a song of eight bars, as a render does.
+fn play(arranger: &mut Arranger, text: &str, settings: &Settings) -> Vec<SegmentAnswer> {
+    play_bars(arranger, &song(text), |_| *settings, 0..=7, true)
+}
+
+fn idle(arranger: &mut Arranger) {
+    while arranger.write_next() {}
+}
+
+/// By bar: whether the two play the same notes.
+fn same_bars(a: &[SegmentAnswer], b: &[SegmentAnswer]) -> String {
+    assert_eq!(a.len(), b.len());
+    let pairs =
+        a.iter().zip(b).map(|(a, b)| (a.segment.bar.start, a.notes == b.notes && a.chord.chord == b.chord.chord));
+    let pairs: Vec<(Ticks, bool)> = pairs.collect();
+    pairs.chunk_by(|a, b| a.0 == b.0).map(|bar| if bar.iter().all(|(_, same)| *same) { '=' } else { 'x' }).collect()
+}
+
+fn notes_of(answers: &[SegmentAnswer], part: Part) -> Vec<PartNote> {
+    answers.iter().flat_map(|answer| &answer.notes).filter(|note| note.part == part).copied().collect()
+}
+
+/// What the ledger holds of these bars.
+fn held(arranger: &Arranger, range: &Range<Ticks>) -> Vec<SegmentAnswer> {
+    let within = arranger.ledger().bars().filter(|entry| range.contains(&entry.bar.start));
+    within.flat_map(|entry| entry.answers.clone()).collect()
+}
+
+fn states(arranger: &Arranger) -> Vec<BarState> {
+    arranger.ledger().bars().filter(|entry| entry.melody.is_some()).map(|entry| entry.state()).collect()
+}
+
+#[test]
+fn what_was_heard_is_played_again() {
+    for settings in [settings(), Settings { count_in: 4, ..settings() }, arranged()] {
+        let mut arranger = band();
+        let first = play(&mut arranger, TUNE, &settings);
+        idle(&mut arranger);
+        let second = play(&mut arranger, TUNE, &settings);
+        idle(&mut arranger);
+        let written = arranger.written();
+        let ledger = arranger.ledger().clone();
+        assert_eq!(same_bars(&play(&mut arranger, TUNE, &settings), &second), "========");
+        assert_eq!(same_bars(&play(&mut arranger, "................................", &settings), &second), "========");
+        let live = play_bars(&mut arranger, &song(TUNE), |_| settings, 2..=5, true);
+        assert_eq!(same_bars(&live, &second[4..12]), "====");
+        assert_eq!((arranger.written(), arranger.ledger()), (written, &ledger), "nothing was written");
+        let expected = if settings.follow == Follow::Jam { "========" } else { "xxxxxxxx" };
+        assert_eq!(same_bars(&first, &second), expected, "an arrangement replaces the jam once");
+    }
+}
+
+#[test]
+fn a_saved_song_plays_the_same_without_the_model() {
+    for settings in [settings(), Settings { count_in: 2, count_in_band: CountInBand::Rests, ..settings() }, arranged()]
+    {
+        let mut arranger = band();
+        play(&mut arranger, TUNE, &settings);
+        let heard = play(&mut arranger, TUNE, &settings);
+        let saved = to_text(arranger.ledger());
+        let mut other = Arranger::new(Box::new(RuleGenerator), None);
+        other.restore(from_text(&saved).expect("it was just written"));
+        assert_eq!(same_bars(&play(&mut other, TUNE, &settings), &heard), "========");
+        assert_eq!(other.written(), 0);
+        let longer = play_bars(&mut other, &song(&[TUNE, TUNE].concat()), |_| settings, 0..=9, true);
+        assert!(longer[16..].iter().any(|answer| !answer.notes.is_empty()), "new bars come from the rules");
+    }
+}
+
+#[test]
+fn another_melody_is_answered_anew_from_where_it_differs() {
+    let changed = TUNE.replace("fedc", "fgaC");
+    let mut arranger = band();
+    let before = play(&mut arranger, TUNE, &settings());
+    let after = play(&mut arranger, &changed, &settings());
+    // Heard in the third bar, answered in its second half and while the tune is not joined again for a bar.
+    assert_eq!(same_bars(&before, &after), "==xx====");
+    assert_eq!(before[4].notes, after[4].notes, "its first half was played before it was heard");
+    assert_eq!(same_bars(&play(&mut arranger, &changed, &settings()), &after), "========");
+    assert_eq!(arranger.steps(), (1, 0), "one step for the take");
+    arranger.command(LedgerCommand::Undo);
+    assert_eq!(same_bars(&play(&mut arranger, &changed, &settings()), &before), "========", "and the way back");
+
+    let mut arranger = band();
+    let jam = play(&mut arranger, TUNE, &arranged());
+    let before = play(&mut arranger, TUNE, &arranged());
+    play(&mut arranger, &changed, &arranged());
+    idle(&mut arranger);
+    assert_eq!(states(&arranger), [BarState::Arranged; 8]);
+    let after = play(&mut arranger, &changed, &arranged());
+    let same = same_bars(&before, &after);
+    assert!(same.starts_with("==x") && same.ends_with("===="), "arranged for the new melody: {same}");
+    assert_eq!(same_bars(&jam, &after), "xxxxxxxx");
+}
+
+#[test]
+fn a_knob_counts_from_the_next_bar_on_and_undo_goes_back() {
+    let loud = Settings { density: 1.0, temperature: 1.6, ..arranged() };
+    for follow in [Follow::Jam, Follow::Arrange] {
+        let [usual, turned] = [arranged(), loud].map(|settings| Settings { follow, ..settings });
+        let mut arranger = band();
+        play(&mut arranger, TUNE, &usual);
+        let before = play(&mut arranger, TUNE, &usual);
+        let steps = arranger.steps().0;
+        let at = |index| if index < 3 { usual } else { turned };
+        let after = play_bars(&mut arranger, &song(TUNE), at, 0..=7, true);
+        assert_eq!(same_bars(&before, &after), "===xxxxx");
+        assert_eq!(arranger.steps().0, steps + 1);
+        let back = play_bars(&mut arranger, &song(TUNE), at, 0..=7, true);
+        assert_eq!(same_bars(&after, &back), "========");
+        // The knob stays where it is: undo is meant to be heard.
+        arranger.command(LedgerCommand::Undo);
+        let undone = play_bars(&mut arranger, &song(TUNE), at, 0..=7, true);
+        assert_eq!(same_bars(&before, &undone), "========");
+        arranger.command(LedgerCommand::Redo);
+        let redone = play_bars(&mut arranger, &song(TUNE), at, 0..=7, true);
+        assert_eq!(same_bars(&after, &redone), "========");
+    }
+}
+
+#[test]
+fn a_knob_turned_inside_a_bar_waits_for_its_end() {
+    let mut arranger = band();
+    let before = play(&mut arranger, TUNE, &settings());
+    arranger.hear(&Heard::TakeBegan { take: TakeId(2), at: 0.0 });
+    let turned = Settings { density: 1.0, ..settings() };
+    let answers: Vec<SegmentAnswer> = (0..2)
+        .flat_map(|index| bar(index).segments())
+        .zip([settings(), turned, turned, turned])
+        .map(|(segment, settings)| arranger.answer(&cut_of(&song(TUNE), segment, &settings), &mut |_| {}))
+        .collect();
+    assert_eq!(same_bars(&answers, &before[..4]), "=x");
+}
+
+#[test]
+fn muting_a_part_changes_nothing_and_a_new_part_goes_with_what_stands() {
+    for follow in [Follow::Jam, Follow::Arrange] {
+        let all = Settings { follow, ..settings() };
+        let mut without = all;
+        without.parts[Part::Bass].on = false;
+        let mut arranger = band();
+        play(&mut arranger, TUNE, &without);
+        let before = play(&mut arranger, TUNE, &without);
+        assert!(notes_of(&before, Part::Bass).is_empty());
+        let after = play(&mut arranger, TUNE, &all);
+        assert!(notes_of(&after, Part::Bass).len() > 8, "{follow:?}");
+        for part in [Part::Chords, Part::Pad, Part::Counter, Part::Drums] {
+            assert_eq!(notes_of(&after, part), notes_of(&before, part), "{follow:?} {part:?}");
+        }
+        assert_eq!(same_bars(&play(&mut arranger, TUNE, &without), &after), "========", "muted, not taken away");
+    }
+}
+
+#[test]
+fn the_users_chords_replace_what_was_written_for_others() {
+    let mut arranger = band();
+    play(&mut arranger, TUNE, &arranged());
+    let before = play(&mut arranger, TUNE, &arranged());
+    let second = before[2].chord.chord.expect("a chord");
+    arranger.set_plan(ChordPlan::parse(&format!("| F#m | {second} |")).expect("a plan"));
+    idle(&mut arranger);
+    let after = play(&mut arranger, TUNE, &arranged());
+    assert!(after.iter().filter(|answer| answer.segment.bar.index.0 % 2 == 0).all(|answer| {
+        answer.chord.chord.is_some_and(|chord| chord.to_string() == "F#m") && answer.chord.source == PlanSource::User
+    }));
+    arranger.set_plan(ChordPlan::default());
+    let freed = play(&mut arranger, TUNE, &arranged());
+    assert!(freed.iter().all(|answer| answer.chord.source != PlanSource::User));
+}
+
+#[test]
+fn a_loop_is_recognised_when_it_comes_round() {
+    let round = "cdef gage fedc bCba";
+    let mut arranger = band();
+    let rounds = play(&mut arranger, &[round, round].concat(), &settings());
+    // Two bars have to be heard before it is known to be the same.
+    assert_eq!(same_bars(&moved(&rounds[..8], 4), &rounds[8..]), "xx==");
+    assert!(rounds[12..].iter().all(|answer| answer.chord.source == PlanSource::Heard));
+    let turned = Settings { density: 1.0, ..settings() };
+    let mut arranger = band();
+    let other = play_bars(
+        &mut arranger,
+        &song(&[round, round].concat()),
+        |bar| if bar < 4 { settings() } else { turned },
+        0..=7,
+        true,
+    );
+    let chords = |answers: &[SegmentAnswer]| answers.iter().map(|answer| answer.chord.chord).collect::<Vec<_>>();
+    assert_eq!(chords(&other[4..8]), chords(&other[12..]), "under another knob the plan comes back");
+    assert_eq!(same_bars(&moved(&other[..8], 4), &other[8..]), "xxxx", "and the notes are new");
+}
+
+#[test]
+fn a_melody_that_leaves_the_loop_is_answered_anew_from_the_next_segment() {
+    let mut arranger = band();
+    let left = play(&mut arranger, "cdef gage fedc bCba cdef gage fgab CCCC", &settings());
+    let expected: Vec<bool> = vec![true, false, false, false];
+    let same = |(a, b): (&SegmentAnswer, &SegmentAnswer)| a.notes == b.notes;
+    assert_eq!(moved(&left[4..8], 4).iter().zip(&left[12..]).map(same).collect::<Vec<_>>(), expected);
+}
+
+/// Answers moved on by so many bars.
+fn moved(answers: &[SegmentAnswer], bars: i32) -> Vec<SegmentAnswer> {
+    let by = |answer: &SegmentAnswer| {
+        let segment = Segment { bar: bar(answer.segment.bar.index.0 + bars), ..answer.segment };
+        let shift = segment.start() - answer.segment.start();
+        let notes = answer.notes.iter();
+        let notes = notes.map(|note| PartNote { note: Note { start: note.note.start + shift, ..note.note }, ..*note });
+        SegmentAnswer { segment, notes: notes.collect(), ..answer.clone() }
+    };
+    answers.iter().map(by).collect()
+}
+
+#[test]
+fn the_band_counts_in_by_rule_or_rests() {
+    let rests = |count_in| Settings { count_in, count_in_band: CountInBand::Rests, ..settings() };
+    for count_in in [1, 2, 4] {
+        let answers = play(&mut band(), TUNE, &rests(count_in));
+        let sounding: Vec<bool> =
+            answers.chunks(2).map(|bar| bar.iter().any(|answer| !answer.notes.is_empty())).collect();
+        let expected: Vec<bool> = (0..8).map(|bar| bar >= i32::from(count_in)).collect();
+        assert_eq!(sounding, expected);
+
+        let by_rule = play(&mut band(), TUNE, &Settings { count_in, ..settings() });
+        let on_grid = |bar: &[SegmentAnswer]| {
+            let pitched = bar.iter().flat_map(|answer| &answer.notes).filter(|note| note.part != Part::Drums);
+            pitched.map(|note| note.timing.sixteenths()).collect::<Vec<_>>()
+        };
+        for (index, bar) in by_rule.chunks(2).enumerate() {
+            // The rules play on the grid.
+            assert!(index >= usize::from(count_in) || on_grid(bar).iter().all(|timing| *timing == 0), "bar {index}");
+        }
+        assert!(by_rule.chunks(2).any(|bar| on_grid(bar).iter().any(|timing| *timing != 0)), "the model comes in");
+        assert!(
+            by_rule[1].notes.iter().any(|note| note.part == Part::Bass),
+            "the band is there from the first notes on"
+        );
+    }
+}
+
+#[test]
+fn a_pickup_is_no_bar_and_a_plan_needs_no_count_in() {
+    let rests = Settings { count_in: 2, count_in_band: CountInBand::Rests, ..settings() };
+    let sounding = |answers: &[SegmentAnswer]| -> String {
+        answers.chunks(2).map(|bar| if bar.iter().all(|answer| answer.notes.is_empty()) { '-' } else { '+' }).collect()
+    };
+    assert_eq!(sounding(&play(&mut band(), "...c defg agfe dcba gfed egCb aCgf edc.", &rests)), "---+++++");
+    let mut planned = band();
+    planned.set_plan(ChordPlan::parse("| C | G |").expect("a plan"));
+    assert_eq!(sounding(&play(&mut planned, TUNE, &rests)), "++++++++");
+}
+
+#[test]
+fn live_the_band_knows_the_tune_the_second_time_and_a_render_plays_what_was_heard() {
+    let rests = Settings { count_in: 4, count_in_band: CountInBand::Rests, ..settings() };
+    let live = |arranger: &mut Arranger| play_bars(arranger, &song(TUNE), |_| rests, 0..=7, false);
+    let mut arranger = band();
+    let first = live(&mut arranger);
+    assert_eq!(same_bars(&play(&mut arranger, TUNE, &rests), &first), "========");
+    let second = live(&mut arranger);
+    assert_eq!(same_bars(&first, &second), "xxxx====");
+    assert_eq!(same_bars(&live(&mut arranger), &second), "========");
+    assert_eq!(same_bars(&play(&mut arranger, TUNE, &rests), &second), "========");
+}
+
+/// What the generator was shown of the past.
+struct Watching(std::sync::Arc<std::sync::Mutex<Vec<Vec<SegmentAnswer>>>>);
+
+impl Generator for Watching {
+    fn name(&self) -> &str {
+        "Watching"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        RuleGenerator.parts()
+    }
+
+    fn plays(&self, _: Meter) -> bool {
+        true
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        self.0.lock().expect("no panic").push(request.past.to_vec());
+        RuleGenerator.answer(request, write)
+    }
+}
+
+#[test]
+fn after_the_count_in_the_generator_knows_the_first_bars() {
+    let seen = std::sync::Arc::default();
+    let rests = Settings { count_in: 2, count_in_band: CountInBand::Rests, ..settings() };
+    play(
+        &mut Arranger::new(Box::new(Watching(std::sync::Arc::clone(&seen))), None),
+        "cege cege dfaf dfaf gbDb gbDb cege cege",
+        &rests,
+    );
+    let seen = seen.lock().expect("no panic");
+    let past = &seen[0];
+    assert_eq!(past.len(), 4, "the first it writes is the third bar");
+    assert!(past.iter().all(|answer| answer.notes.iter().any(|note| note.part == Part::Chords)), "as if it had played");
+    assert!(past.iter().all(|answer| answer.chord.chord.is_some_and(|chord| chord.to_string() == "C")), "{past:?}");
+}
+
+#[test]
+fn a_reroll_gives_other_notes_in_these_bars_and_parts() {
+    for settings in [settings(), arranged()] {
+        let mut arranger = band();
+        play(&mut arranger, TUNE, &settings);
+        let before = play(&mut arranger, TUNE, &settings);
+        arranger.command(LedgerCommand::Reroll { bars: bars(2..=3), parts: PerPart::from_fn(|_| true) });
+        let after = play(&mut arranger, TUNE, &settings);
+        assert_eq!(same_bars(&before, &after), "==xx====");
+        assert_eq!(states(&arranger)[2..4], [BarState::Edited; 2]);
+        assert_eq!(same_bars(&play(&mut arranger, TUNE, &settings), &after), "========");
+
+        let chords = PerPart::from_fn(|part| part == Part::Chords);
+        arranger.command(LedgerCommand::Reroll { bars: bars(5..=5), parts: chords });
+        idle(&mut arranger);
+        let last = play(&mut arranger, TUNE, &settings);
+        assert_eq!(same_bars(&after, &last), "=====x==");
+        for part in Part::ALL.into_iter().filter(|part| *part != Part::Chords) {
+            assert_eq!(notes_of(&after, part), notes_of(&last, part), "{part:?}");
+        }
+        let names = |answers: &[SegmentAnswer]| answers.iter().map(|answer| answer.chord.chord).collect::<Vec<_>>();
+        assert_eq!(names(&after), names(&last), "the chords are what the others play");
+        arranger.command(LedgerCommand::Undo);
+        assert_eq!(same_bars(&play(&mut arranger, TUNE, &settings), &after), "========");
+        arranger.command(LedgerCommand::Undo);
+        assert_eq!(same_bars(&play(&mut arranger, TUNE, &settings), &before), "========");
+        arranger.command(LedgerCommand::Redo);
+        arranger.command(LedgerCommand::Redo);
+        assert_eq!(same_bars(&play(&mut arranger, TUNE, &settings), &last), "========");
+    }
+}
+
+#[test]
+fn live_a_reroll_waits_for_an_idle_moment() {
+    let mut arranger = band();
+    let live = |arranger: &mut Arranger| play_bars(arranger, &song(TUNE), |_| settings(), 0..=7, false);
+    let before = live(&mut arranger);
+    arranger.command(LedgerCommand::Reroll { bars: ALL, parts: PerPart::from_fn(|_| true) });
+    assert_eq!(same_bars(&live(&mut arranger), &before), "========");
+    idle(&mut arranger);
+    assert_eq!(same_bars(&live(&mut arranger), &before), "xxxxxxxx");
+}
+
+#[test]
+fn a_bar_that_was_never_heard_is_rerolled_too() {
+    let mut arranger = band();
+    play_bars(&mut arranger, &song("cdef gage"), |_| settings(), 0..=1, true);
+    // Asked for ahead, then the host stopped.
+    arranger.hear(&Heard::TakeBegan { take: TakeId(2), at: 4.0 });
+    let ahead: Vec<Segment> = (1..=2).flat_map(|index| bar(index).segments()).collect();
+    let cut = |segment: &Segment| cut_of(&song("...."), *segment, &settings());
+    let answers: Vec<SegmentAnswer> = ahead.iter().map(|segment| arranger.answer(&cut(segment), &mut |_| {})).collect();
+    arranger.hear(&Heard::TakeEnded { at: 8.0 });
+    arranger.command(LedgerCommand::Reroll { bars: bars(2..=2), parts: PerPart::from_fn(|_| true) });
+    idle(&mut arranger);
+    assert_eq!(same_bars(&held(&arranger, &bars(2..=2)), &answers[2..]), "x");
+}
+
+#[test]
+fn locked_bars_play_whatever_changes_until_they_are_unlocked() {
+    for follow in [Follow::Jam, Follow::Arrange] {
+        let usual = Settings { follow, ..settings() };
+        let turned = Settings { density: 1.0, seed: 9, ..usual };
+        let mut arranger = band();
+        let before = play(&mut arranger, TUNE, &usual);
+        arranger.command(LedgerCommand::Lock(bars(2..=3)));
+        arranger.command(LedgerCommand::Reroll { bars: ALL, parts: PerPart::from_fn(|_| true) });
+        arranger.set_plan(ChordPlan::parse("| F#m |").expect("a plan"));
+        idle(&mut arranger);
+        let after = play(&mut arranger, "fgab CbCb aaaa gggg ffff eeee dddd cccc", &turned);
+        assert_eq!(same_bars(&before, &after), "xx==xxxx", "{follow:?}");
+        assert_eq!(states(&arranger)[2], BarState::Locked);
+        arranger.command(LedgerCommand::Unlock(ALL));
+        let last = play(&mut arranger, TUNE, &turned);
+        assert_eq!(same_bars(&before, &last), "xxxxxxxx");
+    }
+}
+
+#[test]
+fn locked_chords_stay_and_come_from_what_is_planned() {
+    let mut arranger = band();
+    play_bars(&mut arranger, &song(TUNE), |_| settings(), 0..=3, true);
+    let ahead = arranger.ledger().chords();
+    arranger.command(LedgerCommand::LockChords(bars(1..=2)));
+    let another = Settings { seed: 77, temperature: 2.0, ..settings() };
+    let after = play(&mut arranger, "fgab CbCb aaaa gggg ffff eeee dddd cccc", &another);
+    for index in 2..6 {
+        assert_eq!(after[index].chord, PlannedChord { source: PlanSource::User, ..ahead[index].1 });
+    }
+    assert_eq!(
+        arranger.chords_ahead(bar(1).segment_at(0))[..2].iter().map(|(_, planned)| *planned).collect::<Vec<_>>(),
+        [after[2].chord, after[3].chord]
+    );
+    arranger.command(LedgerCommand::UnlockChords(ALL));
+    let freed = play(&mut arranger, "fgab CbCb aaaa gggg ffff eeee dddd cccc", &another);
+    assert!(freed.iter().all(|answer| answer.chord.source != PlanSource::User));
+}
+
+#[test]
+fn what_is_planned_can_be_locked_before_it_is_played() {
+    let round = "cdef gage fedc bCba";
+    let mut arranger = band();
+    play_bars(&mut arranger, &song(&[round, round].concat()), |_| settings(), 0..=5, true);
+    let planned = arranger.chords_ahead(bar(6).segment_at(0));
+    assert!(planned.len() >= 4, "the loop says what comes: {planned:?}");
+    arranger.command(LedgerCommand::LockChords(bars(6..=7)));
+    let after = play_bars(&mut arranger, &song("........ ........ ........ ffff ffff"), |_| settings(), 6..=7, true);
+    let played: Vec<_> = after.iter().map(|answer| answer.chord.chord).collect();
+    let expected: Vec<_> = planned[..4].iter().map(|(_, planned)| planned.chord).collect();
+    assert_eq!(played, expected);
+}
+
+#[test]
+fn cleared_bars_begin_anew() {
+    let mut arranger = band();
+    let before = play(&mut arranger, TUNE, &settings());
+    arranger.command(LedgerCommand::Lock(bars(1..=1)));
+    arranger.command(LedgerCommand::Clear(bars(1..=2)));
+    assert_eq!(held(&arranger, &bars(1..=2)), []);
+    assert_eq!(arranger.ledger().bars().filter(|entry| entry.melody.is_some()).count(), 6);
+    arranger.command(LedgerCommand::Undo);
+    arranger.command(LedgerCommand::Undo);
+    assert_eq!(same_bars(&play(&mut arranger, TUNE, &settings()), &before), "========");
+}
+
+/// Something that happens to a song.
+#[derive(Debug, Clone)]
+enum Act {
+    /// One of a few melodies, under one of a few settings.
+    Play {
+        melody: usize,
+        settings: usize,
+        bars: RangeInclusive<i32>,
+        offline: bool,
+    },
+    Command(LedgerCommand),
+    Plan(bool),
+    Idle,
+}
+
+const LAST: i32 = 5;
+
+fn some_bars() -> impl Strategy<Value = RangeInclusive<i32>> {
+    (0..=LAST, 0..=LAST).prop_map(|(a, b)| a.min(b)..=a.max(b))
+}
+
+fn command() -> impl Strategy<Value = LedgerCommand> {
+    let range = || some_bars().prop_map(bars);
+    prop_oneof![
+        3 => range().prop_map(LedgerCommand::Lock),
+        2 => range().prop_map(LedgerCommand::Unlock),
+        3 => (range(), any::<[bool; 5]>()).prop_map(|(bars, parts)| LedgerCommand::Reroll { bars, parts: PerPart(parts) }),
+        1 => range().prop_map(LedgerCommand::Clear),
+        1 => range().prop_map(LedgerCommand::LockChords),
+        1 => range().prop_map(LedgerCommand::UnlockChords),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let play = (0..3_usize, 0..4_usize, some_bars(), any::<bool>());
+    prop_oneof![
+        4 => play.prop_map(|(melody, settings, bars, offline)| Act::Play { melody, settings, bars, offline }),
+        5 => command().prop_map(Act::Command),
+        2 => Just(Act::Command(LedgerCommand::Undo)),
+        1 => Just(Act::Command(LedgerCommand::Redo)),
+        1 => any::<bool>().prop_map(Act::Plan),
+        2 => Just(Act::Idle),
+    ]
+}
+
+fn perform(arranger: &mut Arranger, act: &Act) {
+    const MELODIES: [&str; 3] =
+        ["cdef gage fedc cdef gage fedc", "cdef gage fgaC cdef gage aCba", "........ fedc bCba gfed egCb"];
+    let some =
+        [settings(), arranged(), Settings { density: 0.9, ..arranged() }, Settings { count_in: 3, ..settings() }];
+    match act {
+        Act::Play { melody, settings, bars, offline } => {
+            play_bars(arranger, &song(MELODIES[*melody]), |_| some[*settings], bars.clone(), *offline);
+        }
+        Act::Command(command) => arranger.command(command.clone()),
+        Act::Plan(typed) => {
+            let plan = if *typed { ChordPlan::parse("| C | F G |").expect("a plan") } else { ChordPlan::default() };
+            arranger.set_plan(plan);
+        }
+        Act::Idle => idle(arranger),
+    }
+}
+
+/// The music of the locked bars that an act must leave alone.
+fn protected(arranger: &Arranger, act: &Act) -> Vec<(Bar, Vec<SegmentAnswer>)> {
+    let freed = match act {
+        Act::Command(LedgerCommand::Unlock(bars) | LedgerCommand::Clear(bars)) => bars.clone(),
+        Act::Command(LedgerCommand::Undo | LedgerCommand::Redo) => ALL,
+        Act::Command(_) | Act::Play { .. } | Act::Plan(_) | Act::Idle => 0..0,
+    };
+    let locked = arranger.ledger().bars().filter(|entry| entry.locked && !freed.contains(&entry.bar.start));
+    locked.map(|entry| (entry.bar, entry.answers.clone())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn locked_bars_never_change(acts in prop::collection::vec(act(), 1..16)) {
+        let mut arranger = band();
+        for act in &acts {
+            let before = protected(&arranger, act);
+            perform(&mut arranger, act);
+            for (bar, answers) in before {
+                let now = arranger.ledger().bar(&bar).map(|entry| (entry.locked, entry.answers.clone()));
+                prop_assert_eq!(now, Some((true, answers)), "bar {:?} after {:?}", bar.index, act);
+            }
+        }
+    }
+
+    #[test]
+    fn undo_gives_back_the_exact_ledger(
+        acts in prop::collection::vec(act(), 1..6),
+        commands in prop::collection::vec((command(), any::<bool>()), 1..20),
+    ) {
+        let mut arranger = band();
+        acts.iter().for_each(|act| perform(&mut arranger, act));
+        idle(&mut arranger);
+        let (before, steps) = (arranger.ledger().clone(), arranger.steps().0);
+        for (command, then_idle) in commands {
+            arranger.command(command);
+            if then_idle {
+                idle(&mut arranger);
+            }
+        }
+        idle(&mut arranger);
+        let (after, done) = (arranger.ledger().clone(), arranger.steps().0 - steps);
+        (0..done).for_each(|_| arranger.command(LedgerCommand::Undo));
+        prop_assert_eq!(arranger.ledger(), &before);
+        (0..done).for_each(|_| arranger.command(LedgerCommand::Redo));
+        idle(&mut arranger);
+        prop_assert_eq!(arranger.ledger(), &after);
+    }
+
+    #[test]
+    fn saving_and_loading_gives_back_the_same_song(acts in prop::collection::vec(act(), 1..8)) {
+        let mut arranger = band();
+        acts.iter().for_each(|act| perform(&mut arranger, act));
+        let saved = to_text(arranger.ledger());
+        let loaded = from_text(&saved).expect("it was just written");
+        prop_assert_eq!(&loaded, arranger.ledger());
+        let mut other = Arranger::new(Box::new(Model), None);
+        other.set_plan(arranger.plan.clone());
+        other.restore(loaded);
+        let render = |arranger: &mut Arranger| play_bars(arranger, &song("cdef gage fedc cdef gage fedc"), |_| settings(), 0..=LAST, true);
+        prop_assert_eq!(render(&mut other), render(&mut arranger));
+    }
+}

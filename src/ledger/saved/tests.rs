@@ -1,0 +1,209 @@
+//! Saved songs: the same again, small, and refused in words when they are not what was written.
+
+use super::super::{LedgerBar, Origin};
+use super::*;
+use crate::arranger::Arranger;
+use crate::generators::rules::RuleGenerator;
+use crate::generators::{PartNote, SegmentAnswer};
+use crate::music::{
+    Bar, BarIndex, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Song, Ticks, Timing, Velocity,
+};
+use crate::settings::{CountInBand, Settings};
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn planned(chord: &str, source: PlanSource) -> PlannedChord {
+    PlannedChord { chord: chord.parse().ok(), source }
+}
+
+fn note(start: Ticks, key: i32, duration: Ticks, velocity: i32) -> Note {
+    Note { start, key: Key::folded(key), duration, velocity: Velocity::clamped(velocity) }
+}
+
+fn answer(segment: Segment, chord: PlannedChord, settings: Settings, notes: Vec<PartNote>) -> SegmentAnswer {
+    SegmentAnswer { segment, chord, notes, settings, quarters_per_minute: 97.5, margin: 3 }
+}
+
+/// A song with one of everything that can be saved; `v1.txt` is it, as version 1 wrote it.
+fn one_of_everything() -> Ledger {
+    let mut settings = Settings { temperature: 0.75, style: 2.5, density: 0.25, seed: 4711, ..Settings::default() };
+    settings.parts[Part::Drums].on = true;
+    let rests = Settings { count_in: 2, count_in_band: CountInBand::Rests, ..settings };
+    let empty = LedgerBar::new(Bar { index: BarIndex(-1), start: -36, meter: Meter::new(3, 4).expect("usual") });
+    let [pickup, listened, common, edited, planned_only] = [-1, 0, 1, 2, 3].map(|index: i32| match index {
+        -1 => empty.bar,
+        index => Bar::of_constant_meter(index, Meter::COMMON),
+    });
+    let halves: Vec<Segment> = common.segments().collect();
+    let played = |part, note, sixteenths| PartNote { part, note, timing: Timing::clamped(sixteenths) };
+    Ledger::of([
+        LedgerBar { bar: pickup, melody: Some(vec![note(-12, 67, 12, 90)]), ..empty.clone() },
+        LedgerBar {
+            bar: listened,
+            melody: Some(vec![note(0, 60, 12, 1), note(0, 64, 30, 127), note(47, 72, 1 << 24, 80)]),
+            answers: vec![answer(listened.segment_at(0), planned("x", PlanSource::Rule), rests, Vec::new())],
+            listened: true,
+            ..empty.clone()
+        },
+        LedgerBar {
+            bar: common,
+            melody: Some(Vec::new()),
+            answers: vec![
+                answer(
+                    halves[0],
+                    planned("Bbm7b5/E", PlanSource::Heard),
+                    settings,
+                    vec![
+                        played(Part::Bass, note(48, 40, 24, 77), 0),
+                        played(Part::Bass, note(60, 43, 5, 78), -18),
+                        played(Part::Drums, note(48, 36, 1, 127), 18),
+                        played(Part::Drums, note(48, 42, 1, 3), 1),
+                    ],
+                ),
+                answer(
+                    halves[1],
+                    planned("Cadd9", PlanSource::User),
+                    settings,
+                    vec![played(Part::Chords, note(72, 60, 100, 60), 5)],
+                ),
+            ],
+            origin: Origin::Arranged,
+            locked: true,
+            locked_chords: [None, Some(planned("Cadd9", PlanSource::User))],
+            ..empty.clone()
+        },
+        LedgerBar {
+            bar: edited,
+            answers: vec![answer(edited.segment_at(0), planned("G9", PlanSource::Proposed), rests, Vec::new())],
+            origin: Origin::Edited,
+            rolls: 300,
+            wanted: PerPart([false, true, false, false, true]),
+            kept_under: Some(settings),
+            ..empty.clone()
+        },
+        LedgerBar { bar: planned_only, locked_chords: [Some(planned("N.C.", PlanSource::User)), None], ..empty },
+    ])
+}
+
+#[test]
+fn what_version_1_wrote_is_read() {
+    assert_eq!(from_text(include_str!("v1.txt").trim_end()), Ok(one_of_everything()));
+}
+
+#[test]
+fn saving_and_reading_gives_the_same() {
+    for ledger in [one_of_everything(), Ledger::default()] {
+        assert_eq!(from_text(&to_text(&ledger)), Ok(ledger));
+    }
+    assert_eq!(to_text(&Ledger::default()), "");
+}
+
+#[test]
+fn other_versions_and_damage_are_refused_in_words() {
+    let text = to_text(&one_of_everything());
+    let (_, packed) = text.split_once(':').expect("a version and what it packs");
+    let words = |text: &str| from_text(text).expect_err("it is no song").to_string();
+    assert!(words(&format!("2:{packed}")).contains("later Obbligato (format 2; this one reads up to 1)"));
+    assert!(words("2:anything at all").contains("later"));
+    for damaged in [packed, &format!("0:{packed}"), &format!("-1:{packed}"), ":", "1", "1:", "1:AAAA", "57", "\u{0}"] {
+        assert!(words(damaged).contains("damaged"), "{damaged}");
+    }
+    for end in 0..text.len() {
+        assert!(end == 0 || from_text(&text[..end]).is_err(), "{end} of {} bytes", text.len());
+    }
+}
+
+#[test]
+fn a_song_too_large_to_be_one_is_refused_before_it_is_unpacked() {
+    let bomb = compress_to_vec_zlib(&vec![0; LARGEST + 1], 1);
+    assert!(bomb.len() < 1 << 20);
+    let text = format!("1:{}", BASE64_STANDARD.encode(bomb));
+    assert_eq!(from_text(&text), Err(SavedError::Damaged("its check sum is wrong")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is read can be saved again: it is a song.
+    #[test]
+    fn damage_that_the_check_sum_does_not_see_is_survived(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = postcard::to_allocvec(&v1::Song::of(&one_of_everything())).expect("plain data");
+        for (place, byte) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        let text = format!("1:{}", BASE64_STANDARD.encode(compress_to_vec_zlib(&bytes, 1)));
+        if let Ok(ledger) = from_text(&text) {
+            let bars: Vec<Bar> = ledger.bars().map(|entry| entry.bar).collect();
+            prop_assert!(bars.windows(2).all(|pair| pair[0].end() <= pair[1].start));
+            prop_assert_eq!(from_text(&to_text(&ledger)), Ok(ledger));
+        }
+    }
+}
+
+/// Three hundred bars with a melody note an eighth.
+fn long_melody() -> Song {
+    let keys = [0, 4, 7, 5, 9, 7, 2, 11, 12, 7, 4, 0, 5];
+    let key = |index: usize| 60 + keys[(index * index / 7 + index / 5) % keys.len()];
+    Song { melody: (0..2400).map(|index| note(6 * index as Ticks, key(index), 6, 80)).collect(), ..Song::default() }
+}
+
+const LARGEST_SAVED: usize = 300_000;
+
+#[test]
+fn three_hundred_bars_of_a_busy_band_are_small() {
+    let mut settings = Settings { density: 1.0, style: 7.0, temperature: 1.5, ..Settings::default() };
+    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    let mut arranger = Arranger::new(Box::new(RuleGenerator), None);
+    arranger.perform(&long_melody(), &settings, &mut |_| {});
+    let notes: usize = arranger.ledger().bars().flat_map(|entry| &entry.answers).map(|answer| answer.notes.len()).sum();
+    let size = to_text(arranger.ledger()).len();
+    assert_eq!(arranger.ledger().bars().count(), 300);
+    assert!(notes > 9_000 && size < LARGEST_SAVED / 3, "{notes} notes in {size} bytes");
+}
+
+#[test]
+fn three_hundred_bars_without_any_pattern_still_fit() {
+    let mut dice = ChaCha8Rng::seed_from_u64(1);
+    let mut settings = Settings::default();
+    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    let mut random_notes = |segment: Segment| {
+        let mut notes: Vec<PartNote> =
+            [(Part::Bass, 5), (Part::Chords, 14), (Part::Pad, 4), (Part::Counter, 7), (Part::Drums, 14)]
+                .into_iter()
+                .flat_map(|(part, count)| [part].repeat(count))
+                .map(|part| PartNote {
+                    part,
+                    note: note(
+                        dice.random_range(segment.start()..segment.end()),
+                        dice.random_range(30..90),
+                        dice.random_range(1..48),
+                        dice.random_range(1..128),
+                    ),
+                    timing: Timing::clamped(dice.random_range(-18..19)),
+                })
+                .collect();
+        notes.sort_unstable();
+        notes
+    };
+    let bar = |index| Bar::of_constant_meter(index, Meter::COMMON);
+    let mut ledger = Ledger::default();
+    for bar in (0..300).map(bar) {
+        let melody = (0..8).map(|place| note(bar.start + 6 * place, 60 + (bar.index.0 * 7 + place * 5) % 24, 6, 80));
+        ledger.hear(bar, melody.collect());
+        let chord = planned("Am7", PlanSource::Proposed);
+        let answers = bar.segments().map(|segment| answer(segment, chord, settings, random_notes(segment)));
+        ledger.write(bar, answers.collect(), Origin::Arranged);
+    }
+    let size = to_text(&ledger).len();
+    assert!(size < LARGEST_SAVED, "26400 notes in {size} bytes");
+    assert_eq!(from_text(&to_text(&ledger)), Ok(ledger));
+}
+
+#[test]
+fn temporary_write() {
+    std::fs::write("/tmp/w/v1.txt", to_text(&one_of_everything())).unwrap();
+}

@@ -1,0 +1,174 @@
+//! Laws of the ledger, tried through the whole engine: a project that is saved, loaded and rendered plays what was heard,
+//! in any block size, with or without the model; saving disturbs nothing.
+
+use crate::host::{Run, SentNote, TestHost, melody};
+use obbligato::channels::EditorCommand;
+use obbligato::generators::library::Loaded;
+use obbligato::generators::rules::RuleGenerator;
+use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
+use obbligato::ledger::saved::from_text;
+use obbligato::ledger::{BarState, LedgerCommand};
+use obbligato::music::{Key, Meter, Note, Part, PerPart, PlannedChord, Song, TempoChange, Timing};
+use obbligato::settings::{CountInBand, Follow, Settings};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What only a model would play: the rules' notes, a few keys higher and off the grid.
+struct Model;
+
+impl Generator for Model {
+    fn name(&self) -> &str {
+        "Model"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        PerPart::from_fn(|part| part != Part::Drums)
+    }
+
+    fn plays(&self, _: Meter) -> bool {
+        true
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        RuleGenerator.answer(request, &mut |played| {
+            let key = Key::folded(i32::from(played.note.key.number()) + 5);
+            write(PartNote { note: Note { key, ..played.note }, timing: Timing::clamped(4), ..played });
+        })
+    }
+}
+
+fn model() -> Loaded {
+    Loaded { generator: Box::new(Model), ..Loaded::rules() }
+}
+
+/// Six bars, the fifth and sixth like the first two, with triplets and a note over a bar line.
+fn song() -> Song {
+    let phrase = [(64, 12), (64, 12), (65, 12), (67, 12), (67, 4), (65, 4), (64, 4), (62, 24), (0, 6), (60, 6)];
+    let middle = [(60, 12), (62, 12), (64, 18), (62, 6), (62, 30), (60, 9), (62, 9)];
+    let tempo = |at, quarters_per_minute| TempoChange { at, quarters_per_minute };
+    Song {
+        melody: melody(&[&phrase[..], &middle[..], &phrase[..]].concat()),
+        tempos: vec![tempo(0, 97.3), tempo(96, 141.0)],
+        ..Song::default()
+    }
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings { thru: false, count_in: 1, ..Settings::default() };
+    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    settings
+}
+
+/// Plays the song once and returns what came out.
+fn pass(host: &mut TestHost, settings: &Settings, run: Run) -> Vec<SentNote> {
+    let from = host.elapsed;
+    host.play_song(&song(), settings, run);
+    host.stop(settings);
+    assert_eq!((host.hanging(), host.orphans), (0, 0));
+    host.notes_since(from, &song(), run)
+}
+
+fn usual_run() -> Run {
+    Run::offline(48_000.0, 512)
+}
+
+/// Waits until the inference thread has done all there is to do.
+fn settle(host: &TestHost, settings: &Settings) {
+    let begun = Instant::now();
+    let bars = song().bars().count();
+    loop {
+        let ledger = host.view.get().ledger.clone();
+        let heard = ledger.bars().filter(|entry| entry.melody.is_some()).count();
+        let written = ledger.bars().filter(|entry| entry.state() == BarState::Arranged).count();
+        if heard == bars && (settings.follow == Follow::Jam || written == bars) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "{heard} bars heard, {written} written");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_project_that_is_saved_and_loaded_renders_what_was_heard() {
+    for settings in [
+        settings(),
+        Settings { count_in: 2, count_in_band: CountInBand::Rests, ..settings() },
+        Settings { follow: Follow::Arrange, ..settings() },
+    ] {
+        let mut host = TestHost::threaded(model);
+        let mut heard = pass(&mut host, &settings, usual_run());
+        settle(&host, &settings);
+        if settings.follow == Follow::Arrange {
+            heard = pass(&mut host, &settings, usual_run());
+        }
+        assert!(heard.len() > 40, "a band plays: {} notes", heard.len());
+        assert_eq!(pass(&mut host, &settings, usual_run()), heard, "played again");
+        let saved = host.state.save();
+        for block_size in [1, 17, 480, 512, 8192] {
+            // The model is missing.
+            let mut other = TestHost::threaded(Loaded::rules);
+            other.state.load(saved.clone());
+            let run = Run::offline(48_000.0, block_size);
+            assert_eq!(pass(&mut other, &settings, run), heard, "blocks of {block_size}, {:?}", settings.follow);
+        }
+    }
+}
+
+#[test]
+fn commands_reach_the_song_in_any_block_size() {
+    let play = |block_size| {
+        let mut host = TestHost::threaded(model);
+        let run = Run::offline(48_000.0, block_size);
+        let before = pass(&mut host, &settings(), run);
+        settle(&host, &settings());
+        let bars = 96..144;
+        let reroll = LedgerCommand::Reroll { bars: bars.clone(), parts: PerPart::from_fn(|part| part == Part::Chords) };
+        host.commands.send(EditorCommand::Ledger(reroll)).expect("somebody listens");
+        let rerolled = pass(&mut host, &settings(), run);
+        let channel = Part::Chords.default_channel();
+        let elsewhere = |notes: &[SentNote]| -> Vec<SentNote> {
+            let ticks = |note: &SentNote| note.start / Timing::STEPS_PER_TICK;
+            notes.iter().filter(|note| note.channel != channel || !bars.contains(&ticks(note))).copied().collect()
+        };
+        assert_ne!(rerolled, before);
+        assert_eq!(elsewhere(&rerolled), elsewhere(&before));
+        host.commands.send(EditorCommand::Ledger(LedgerCommand::Undo)).expect("somebody listens");
+        assert_eq!(pass(&mut host, &settings(), run), before);
+        rerolled
+    };
+    assert_eq!(play(64), play(4096));
+}
+
+#[test]
+fn saving_on_other_threads_disturbs_nothing() {
+    let expected = pass(&mut TestHost::threaded(model), &settings(), usual_run());
+    let mut host = TestHost::threaded(model);
+    let done = AtomicBool::new(false);
+    let view = host.view.clone();
+    let state = obbligato::state::SongState::new(view, host.commands.clone());
+    let played = std::thread::scope(|scope| {
+        let savers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut longest = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        longest = longest.max(from_text(&state.save()).expect("a song at any time").bars().count());
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    longest
+                })
+            })
+            .collect();
+        let played = pass(&mut host, &settings(), usual_run());
+        settle(&host, &settings());
+        done.store(true, Ordering::Relaxed);
+        let longest = savers.into_iter().map(|saver| saver.join().expect("it saves")).max();
+        assert!(longest.is_some_and(|bars| bars > 2), "{longest:?} bars were seen");
+        played
+    });
+    assert_eq!(played, expected);
+}
