@@ -146,7 +146,7 @@ impl SlowWorker {
         let (go_on, go_on_out) = crossbeam_channel::bounded(1);
         let body = move || {
             let waits = Trouble::Waits { asked: asked_in, go_on: go_on_out };
-            let mut worker = worker(end, view, unreliable(good, waits));
+            let mut worker = worker(end, view, crossbeam_channel::unbounded().1, unreliable(good, waits));
             while turns_taken.recv().is_ok() {
                 worker.run_pending();
                 // At the end of a test nobody listens any more.
@@ -337,7 +337,7 @@ fn an_error_in_the_worker_itself_does_not_end_it() {
     let view = SharedView::default();
     let band = Loaded { generator: Box::new(Broken { asked: AtomicBool::new(false) }), ..Loaded::rules() };
     let mut host = TestHost::alone(realtime, view.clone());
-    let mut worker = worker(end, view, band);
+    let mut worker = worker(end, view, crossbeam_channel::unbounded().1, band);
     play(&mut host, 0, 8, |_| {
         worker.take_turn();
     });
