@@ -99,6 +99,7 @@ mod tests {
             past,
             chords: &[None, None],
             parts: PerPart::from_fn(|_| true),
+            standing: &[],
             settings,
             quarters_per_minute: 100.0,
             margin: 2,
