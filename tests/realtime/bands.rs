@@ -8,14 +8,14 @@ use obbligato::settings::Settings;
 
 /// The melody does not sound; the whole band does.
 pub fn all_parts() -> Settings {
-    let mut settings = Settings { thru: false, ..Settings::default() };
+    let mut settings = Settings { thru: false, count_in: 0, ..Settings::default() };
     Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
     settings
 }
 
 /// Only this part sounds.
 pub fn only(part: Part) -> Settings {
-    let mut settings = Settings { thru: false, ..Settings::default() };
+    let mut settings = Settings { thru: false, count_in: 0, ..Settings::default() };
     Part::ALL.into_iter().for_each(|other| settings.parts[other].on = other == part);
     settings
 }

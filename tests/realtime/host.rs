@@ -42,7 +42,9 @@ pub struct SentNote {
 /// The other side of the queues.
 enum Band {
     /// As in the plugin.
-    Thread { _inference: InferenceThread },
+    Thread {
+        _inference: InferenceThread,
+    },
     /// Works between the blocks, so that a run can be repeated exactly.
     Inline(Box<InferenceWorker>),
     /// The test itself.

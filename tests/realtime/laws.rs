@@ -133,12 +133,13 @@ fn a_note_before_its_segment_is_struck_in_time_or_as_soon_as_it_is_known() {
     const SEGMENT: i32 = 24 * SAMPLES_PER_TICK;
     // Half a tick.
     const BLOCK: i32 = 1000;
+    let settings = Settings { count_in: 0, ..Settings::default() };
     for (sixteenths, expected) in [(0, 0), (5, 625), (18, 2250), (-5, -625), (-8, -1000), (-12, -1000), (-18, -1000)] {
         let timing = Timing::clamped(sixteenths);
         let mut host = TestHost::inline(Metronome { timing, ..Metronome::default() }.load());
         for start in (0..8 * SEGMENT).step_by(BLOCK as usize) {
             let quarters = f64::from(start) / f64::from(SAMPLES_PER_TICK * TICKS_PER_QUARTER);
-            let block = block(BLOCK as u32, playing(quarters), &Settings::default());
+            let block = block(BLOCK as u32, playing(quarters), &settings);
             // The worker wakes once a segment, so each answer has come half a tick before it is due.
             let awake = start == 0 || (start + 2 * BLOCK) % SEGMENT == 0;
             if awake { host.block(&block) } else { host.block_without_worker(&block) }

@@ -3,9 +3,10 @@
 
 use crate::bands::{all_parts, loose_band};
 use crate::host::{SAMPLE_RATE, TestHost};
-use obbligato::channels::{Cut, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage};
+use obbligato::channels::{Cut, EditorCommand, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage};
 use obbligato::generators::PartNote;
-use obbligato::music::{Key, Note, Part, Timing, Velocity};
+use obbligato::ledger::LedgerCommand;
+use obbligato::music::{Key, Note, Part, PerPart, TICKS_PER_QUARTER, Timing, Velocity};
 use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
 use obbligato::settings::{Follow, Settings};
 use rand::{Rng, SeedableRng};
@@ -52,12 +53,30 @@ pub enum Act {
         octave: i8,
     },
     Follow(Follow),
+    CountIn(u8),
+    Edit {
+        edit: Edit,
+        bars: (i32, i32),
+    },
     Thru(bool),
     Bypass(bool),
     Panic(bool),
     PanicButton,
     Reset,
     WorkerSleeps(bool),
+}
+
+/// What its user does to the song; parts are re-rolled all together.
+#[derive(Debug, Clone, Copy)]
+pub enum Edit {
+    Lock,
+    Unlock,
+    Reroll,
+    Clear,
+    LockChords,
+    UnlockChords,
+    Undo,
+    Redo,
 }
 
 /// What the host with this seed does.
@@ -68,7 +87,7 @@ pub fn history(seed: u64) -> Vec<Act> {
 }
 
 fn act(dice: &mut ChaCha8Rng) -> Act {
-    match dice.random_range(0..46) {
+    match dice.random_range(0..50) {
         0..16 => Act::Play { frames: frames(dice) },
         16 => Act::Stand { frames: frames(dice) },
         17..20 => Act::Jump { quarters: position(dice) },
@@ -102,6 +121,21 @@ fn act(dice: &mut ChaCha8Rng) -> Act {
         42 => Act::Panic(dice.random_bool(0.5)),
         43 => Act::PanicButton,
         44 => Act::Reset,
+        45 => Act::CountIn(dice.random_range(0..4)),
+        46..49 => {
+            let first = dice.random_range(-2..16);
+            let edits = [
+                Edit::Lock,
+                Edit::Unlock,
+                Edit::Reroll,
+                Edit::Clear,
+                Edit::LockChords,
+                Edit::UnlockChords,
+                Edit::Undo,
+                Edit::Redo,
+            ];
+            Act::Edit { edit: one_of(dice, &edits), bars: (first, first + dice.random_range(0..8)) }
+        }
         _ => Act::WorkerSleeps(dice.random_bool(0.4)),
     }
 }
@@ -186,6 +220,23 @@ impl RandomHost {
                 (part.on, part.channel, part.octave) = (on, channel, octave);
             }
             Act::Follow(follow) => self.settings.follow = follow,
+            Act::CountIn(bars) => self.settings.count_in = bars,
+            Act::Edit { edit, bars: (first, last) } => {
+                const BAR: i32 = 4 * TICKS_PER_QUARTER;
+                let bars = first * BAR..last * BAR;
+                let command = match edit {
+                    Edit::Lock => LedgerCommand::Lock(bars),
+                    Edit::Unlock => LedgerCommand::Unlock(bars),
+                    Edit::Reroll => LedgerCommand::Reroll { bars, parts: PerPart::from_fn(|_| true) },
+                    Edit::Clear => LedgerCommand::Clear(bars),
+                    Edit::LockChords => LedgerCommand::LockChords(bars),
+                    Edit::UnlockChords => LedgerCommand::UnlockChords(bars),
+                    Edit::Undo => LedgerCommand::Undo,
+                    Edit::Redo => LedgerCommand::Redo,
+                };
+                // Where there is no worker nobody listens.
+                let _ = self.host.commands.send(EditorCommand::Ledger(command));
+            }
             Act::Thru(on) => self.settings.thru = on,
             Act::Bypass(on) => self.bypass = on,
             Act::Panic(on) => self.panic = on,
