@@ -532,7 +532,7 @@ mod tests {
     fn texts_are_those_a_musician_writes() {
         let (params, ..) = params();
         assert_eq!(params.temperature.to_string(), "1.00");
-        assert_eq!(params.style.to_string(), "Arpeggio ballad");
+        assert_eq!(params.style.to_string(), "By ear");
         assert_eq!(params.density.to_string(), "50 %");
         assert_eq!(params.follow.to_string(), "Jam");
         assert_eq!(

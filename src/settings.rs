@@ -56,7 +56,7 @@ pub struct PartSettings {
 
 impl Settings {
     pub const TEMPERATURE: RangeInclusive<f32> = 0.1..=2.0;
-    pub const STYLE: RangeInclusive<f32> = 0.0..=Style::LAST_POSITION;
+    pub const STYLE: RangeInclusive<f32> = Style::BY_EAR..=Style::LAST_POSITION;
     pub const DENSITY: RangeInclusive<f32> = 0.0..=1.0;
     pub const COUNT_IN: RangeInclusive<u8> = 0..=8;
     /// So far a knob may be off and still ask for the same music: hosts round what they send back, and automation is
@@ -111,7 +111,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             temperature: 1.0,
-            style: Style::DEFAULT_POSITION,
+            style: Style::BY_EAR,
             density: 0.5,
             follow: Follow::Jam,
             count_in: 4,
@@ -169,7 +169,7 @@ mod tests {
     }
     #[test]
     fn the_same_music_is_asked_for_as_long_as_a_knob_stays_where_it_is() {
-        let usual = Settings::default();
+        let usual = Settings { style: 4.0, ..Settings::default() };
         let mut sounding = Settings { thru: false, follow: Follow::Arrange, count_in: 0, ..usual };
         sounding.parts[Part::Pad] = PartSettings { on: true, channel: 9, octave: 2, velocity: 0.5 };
         let rounded = Settings { temperature: 1.004, style: 4.01, density: 0.495, ..usual };

@@ -290,7 +290,7 @@ fn flags_out_of_range_name_the_range() {
         ("--temperature", "3", "0.1 to 2"),
         ("--temperature", "NaN", "0.1 to 2"),
         ("--density", "-0.5", "0 to 1"),
-        ("--style", "9", "0 to 8"),
+        ("--style", "9", "-1 to 8"),
         ("--style", "polka", "Chorale"),
         ("--parts", "bass,tuba", "counter"),
         ("--seed", "-1", "is not in 0.."),

@@ -44,7 +44,9 @@ pub fn condition(
         let at = ATTRIBUTES + ATTRIBUTES_A_PART * index;
         let known = |value: f32| [value, 1.0];
         let usual = |measure: fn(&Means) -> Option<f32>| usual(contract, index, &styles, measure);
-        condition[at..at + 2].copy_from_slice(&known(log_density(contract, settings, index)));
+        if let Some(density) = log_density(contract, settings, index) {
+            condition[at..at + 2].copy_from_slice(&known(density));
+        }
         if let Some(length) = usual(|means| means.length) {
             condition[at + 4..at + 6].copy_from_slice(&known((length / TICKS_PER_QUARTER as f32).log2()));
         }
@@ -65,12 +67,14 @@ pub fn condition(
 }
 
 /// The knob's place in the model's own palette of `count` styles: on a whole number one style, between two their blend.
+/// Nothing where it plays by ear, as it has learnt to; on the way there the first style fades.
 fn style_weights(position: f32, count: usize) -> [f32; MOST_STYLES] {
+    let named = (position - Style::BY_EAR).clamp(0.0, 1.0);
     let place = position.clamp(0.0, Style::LAST_POSITION) / Style::LAST_POSITION * (count - 1) as f32;
     let below = (place as usize).min(count - 1);
     let share = place - below as f32;
     let mut weights = [0.0; MOST_STYLES];
-    weights[below] = 1.0 - share;
+    weights[below] = named * (1.0 - share);
     if share > 0.0 {
         weights[below + 1] = share;
     }
@@ -80,27 +84,36 @@ fn style_weights(position: f32, count: usize) -> [f32; MOST_STYLES] {
 /// Onsets a quarter that the settings ask of a part (its place in [`PARTS`]), to be kept to; `None` in the middle of the
 /// density knob.
 pub fn asked_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
-    let asked = || (log_density(contract, settings, part).exp2() - LEAST_DENSITY).max(0.0);
-    ((settings.density - 0.5).abs() > MIDDLE).then(asked)
+    let asked = || Some((log_density(contract, settings, part)?.exp2() - LEAST_DENSITY).max(0.0));
+    is_turned(settings).then(asked)?
+}
+
+/// Whether the density knob asks for something.
+fn is_turned(settings: &Settings) -> bool {
+    (settings.density - 0.5).abs() > MIDDLE
 }
 
 /// As the model reads it: at the density knob's middle what is usual for the styles, at its ends the training's extremes,
-/// in between by octaves.
-fn log_density(contract: &Contract, settings: &Settings, part: usize) -> f32 {
+/// in between by octaves. By ear nothing is usual, and the middle says nothing.
+fn log_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
     let knob = settings.density;
     let styles = style_weights(settings.style, contract.styles.len());
     let quantiles = contract.controls.quantiles(part);
-    let usual = usual(contract, part, &styles, |means| means.density).unwrap_or(quantiles.density_at(0.5));
+    let usual = usual(contract, part, &styles, |means| means.density);
+    if usual.is_none() && !is_turned(settings) {
+        return None;
+    }
+    let usual = usual.unwrap_or(quantiles.density_at(0.5));
     let ends_and_middle = [quantiles.density_at(SPARSEST), usual, quantiles.density_at(DENSEST)];
     let [least, usual, most] = ends_and_middle.map(|onsets| (onsets + LEAST_DENSITY).log2());
-    if knob < 0.5 {
+    Some(if knob < 0.5 {
         least.min(usual) + (usual - least.min(usual)) * 2.0 * knob
     } else {
         usual + (most.max(usual) - usual) * (2.0 * knob - 1.0)
-    }
+    })
 }
 
-/// The mean of the asked styles; `None` where none of them has the part.
+/// The mean of the asked styles; `None` where none of them has the part, and where they are hardly asked for.
 fn usual(
     contract: &Contract,
     part: usize,
@@ -110,7 +123,8 @@ fn usual(
     let mean = |name: &String| contract.controls.means(name, part).and_then(&measure);
     let known = contract.styles.iter().zip(styles).filter_map(|(name, weight)| Some((mean(name)?, *weight)));
     let (sum, total) = known.fold((0.0, 0.0), |(sum, total), (mean, weight)| (sum + mean * weight, total + weight));
-    (total > 0.0).then_some(sum / total)
+    let named: f32 = styles.iter().sum();
+    (total > 0.0 && named >= 0.5).then_some(sum / total)
 }
 
 #[cfg(test)]
@@ -170,13 +184,26 @@ mod tests {
     }
 
     #[test]
+    fn by_ear_nothing_is_told_but_what_the_density_knob_asks() {
+        let by_ear = |density| with(Settings { style: Style::BY_EAR, density, ..Settings::default() })[..32].to_vec();
+        assert_eq!(by_ear(0.5), [0.0; 32]);
+        let sparse = by_ear(0.0);
+        assert_eq!((sparse[12], sparse[13]), (0.625_f32.log2(), 1.0));
+        assert_eq!(sparse.iter().filter(|value| **value != 0.0).count(), 2);
+        assert_eq!(with(Settings { style: -0.75, ..Settings::default() })[..14], [&[0.25][..], &[0.0; 13]].concat());
+        assert_eq!(with(Settings { style: -0.25, ..Settings::default() })[13], 1.0, "a style is named, almost");
+    }
+
+    #[test]
     fn more_density_never_asks_for_less() {
-        for style in [0.0, 3.0, 6.0] {
+        for style in [Style::BY_EAR, 0.0, 3.0, 6.0] {
             let steps = (0..=20).map(|step| step as f32 / 20.0);
-            let densities: Vec<f32> =
-                steps.map(|density| with(Settings { style, density, ..Settings::default() })[12]).collect();
+            let densities: Vec<f32> = steps
+                .filter(|density| *density != 0.5)
+                .map(|density| with(Settings { style, density, ..Settings::default() })[12])
+                .collect();
             assert!(densities.is_sorted(), "{densities:?}");
-            assert_eq!([densities[0], densities[20]], [0.625_f32.log2(), 9.625_f32.log2()]);
+            assert_eq!([densities[0], densities[19]], [0.625_f32.log2(), 9.625_f32.log2()]);
         }
     }
 

@@ -766,7 +766,7 @@ mod tests {
     fn as_many_notes_come_as_the_density_knob_asks_for() {
         let melody = song(16);
         let density = |knob: f32| {
-            let settings = Settings { density: knob, ..Settings::default() };
+            let settings = Settings { style: 0.0, density: knob, ..Settings::default() };
             let (mut transformer, mut past) = (transformer(musical), Vec::new());
             for index in 0..16 {
                 let ask = Ask::Arrange(Bar::of_constant_meter(index, Meter::COMMON));
@@ -777,7 +777,7 @@ mod tests {
         };
         // The network has never heard of densities.
         for knob in [0.0, 0.2, 0.4] {
-            let asked = asked_density(&contract(), &Settings { density: knob, ..Settings::default() }, 0);
+            let asked = asked_density(&contract(), &Settings { style: 0.0, density: knob, ..Settings::default() }, 0);
             let (asked, got) = (asked.expect("it is off the middle"), density(knob));
             assert!((got / asked).log2().abs() < 0.25, "asked for {asked} onsets a quarter, got {got}");
         }
@@ -801,7 +801,7 @@ mod tests {
 
     #[test]
     fn notes_are_as_loud_as_the_model_says() {
-        let (melody, settings) = (song(2), Settings::default());
+        let (melody, settings) = (song(2), Settings { style: 0.0, ..Settings::default() });
         let mean = |shape: fn(Token, f32) -> f32| {
             let ask = Ask::Arrange(Bar::of_constant_meter(1, Meter::COMMON));
             let answers = answers(&mut transformer(shape), &request(ask, &melody, &[], &[None, None], &settings));

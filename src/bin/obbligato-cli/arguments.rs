@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use obbligato::generators::library::GeneratorChoice;
 use obbligato::midi_file::TrackChoice;
-use obbligato::music::{Part, PerPart, Style, style_from_text, style_text};
+use obbligato::music::{Part, PerPart, Style, style_from_text, style_stops, style_text};
 use obbligato::runtime::RuntimeChoice;
 use obbligato::settings::{CountInBand, Follow, PartSettings, Settings};
 use std::ops::RangeInclusive;
@@ -58,7 +58,8 @@ pub struct Accompany {
     #[arg(long, value_enum, default_value_t = FollowFlag::Arrange)]
     follow: FollowFlag,
 
-    #[arg(long, value_name = "STYLE", value_parser = style, help = style_help())]
+    #[arg(long, value_name = "STYLE", value_parser = style, allow_negative_numbers = true)]
+    #[arg(help = style_help())]
     style: Option<f32>,
 
     /// How adventurous: 1 is as the model was trained
@@ -178,8 +179,9 @@ fn within(range: RangeInclusive<f32>) -> impl Fn(&str) -> Result<f32, String> + 
 }
 
 fn style(text: &str) -> Result<f32, String> {
-    style_from_text(text)
-        .ok_or_else(|| format!("write a name or a number from 0 to {}: {}", Style::LAST_POSITION, style_names()))
+    style_from_text(text).ok_or_else(|| {
+        format!("write a name or a number from {} to {}: {}", Style::BY_EAR, Style::LAST_POSITION, style_names())
+    })
 }
 
 fn style_help() -> String {
@@ -188,7 +190,7 @@ fn style_help() -> String {
 }
 
 fn style_names() -> String {
-    let names: Vec<String> = Style::all().map(|style| format!("{} {}", style.position(), style.name())).collect();
+    let names: Vec<String> = style_stops().map(|(name, position)| format!("{position} {name}")).collect();
     names.join(", ")
 }
 

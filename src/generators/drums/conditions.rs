@@ -262,7 +262,7 @@ impl Manner {
 mod tests {
     use super::*;
     use crate::contract::drums::tests::contract;
-    use crate::music::{Bar, Key, Meter};
+    use crate::music::{Bar, Key, Meter, style_from_text};
     use serde::Deserialize;
 
     #[derive(Deserialize)]
@@ -352,7 +352,7 @@ mod tests {
             assert_eq!(own == softest, quiet, "{}", style.name());
         }
         let weights = |style| asked_of(0, 0, &Settings { style, ..Settings::default() }, &[], &[]).styles[..4].to_vec();
-        let pop = Style::from_name("Driving pop").expect("a style").position();
+        let pop = style_from_text("Driving pop").expect("a style");
         assert_eq!(weights(pop), [0.25, 0.0, 0.6, 0.15]);
         assert_eq!(weights(0.0), [1.0, 0.0, 0.0, 0.0]);
     }

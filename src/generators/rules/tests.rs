@@ -2,7 +2,7 @@
 
 use super::voicing::{BASS_RANGE, CHORD_RANGE, COUNTER_RANGE, PAD_RANGE};
 use super::*;
-use crate::music::{Bar, ChordPlan, PitchClass, PitchClassSet, Style};
+use crate::music::{Bar, ChordPlan, PitchClass, PitchClassSet, Style, style_from_text};
 use crate::settings::Settings;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ impl Session {
     }
 
     fn style(mut self, style: &str) -> Self {
-        self.settings.style = Style::from_name(style).expect("a style of the palette").position();
+        self.settings.style = style_from_text(style).expect("a style of the palette");
         self
     }
 
