@@ -2,7 +2,7 @@
 //! the one structural token that comes next. Pure.
 
 use super::encoding::{Length, Meaning, Token, meaning, notes_a_position};
-use crate::music::{Key, Part, PitchClass, Ticks};
+use crate::music::{Key, Part, PitchClass, PitchClassSet, Ticks};
 
 /// A part that is being written, in ticks from its bar line.
 ///
@@ -30,6 +30,8 @@ pub struct Stretch {
     pub silent: bool,
     /// Pitch class of the first bass note.
     pub bass: Option<PitchClass>,
+    /// The notes of a chord that is given.
+    pub chord: Option<PitchClassSet>,
 }
 
 impl PartGrammar {
@@ -56,6 +58,12 @@ impl PartGrammar {
     /// The position that was written last.
     pub fn position(&self) -> Option<Ticks> {
         self.position
+    }
+
+    /// Whether a key at this position is a note of the chord that is given there.
+    pub fn is_of_chord(&self, key: Key) -> bool {
+        let stretch = self.position.and_then(|at| self.stretch_at(at)).map(|index| &self.stretches[index]);
+        stretch.and_then(|stretch| stretch.chord).is_some_and(|chord| chord.contains(key.pitch_class()))
     }
 
     /// How many positions were written.
@@ -127,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn stretch(start: Ticks, end: Ticks) -> Stretch {
-        Stretch { start, end, silent: false, bass: None }
+        Stretch { start, end, silent: false, bass: None, chord: None }
     }
 
     fn allowed(grammar: &PartGrammar) -> Vec<Token> {

@@ -89,7 +89,7 @@ mod tests {
     use crate::music::{Bar, Meter, PerPart};
 
     fn grammar() -> PartGrammar {
-        PartGrammar::new(Part::Bass, END, vec![Stretch { start: 0, end: 48, silent: false, bass: None }])
+        PartGrammar::new(Part::Bass, END, vec![Stretch { start: 0, end: 48, silent: false, bass: None, chord: None }])
     }
 
     fn request<'a>(past: &'a [SegmentAnswer], settings: &'a Settings) -> Request<'a> {

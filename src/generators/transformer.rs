@@ -27,6 +27,8 @@ const FORESIGHT: f32 = 12.0;
 const HINDSIGHT: f32 = 4.0;
 /// Nats for a note that the melody is sure to have in a segment that is not heard yet.
 const ALONG: f32 = 2.5;
+/// Nats for a note of the chord, where the chord is given.
+const FIDELITY: f32 = 0.7;
 /// What a semitone beside the melody counts, compared with a note of it.
 const RUB: f32 = 0.5;
 /// With fewer places left in the window, parts are brought to an end.
@@ -376,7 +378,10 @@ impl<'a> Pen<'a> {
         let mut choices = self.choices(|token| {
             grammar.allows(token).then(|| match meaning(token) {
                 Some(Meaning::Position(_)) => urge,
-                Some(Meaning::Note(key, _)) => ahead.map_or(0.0, |melody| melody.along(key)),
+                Some(Meaning::Note(key, _)) => {
+                    let faithful = if grammar.is_of_chord(key) { FIDELITY } else { 0.0 };
+                    faithful + ahead.map_or(0.0, |melody| melody.along(key))
+                }
                 _ => 0.0,
             })
         })?;
@@ -426,6 +431,7 @@ fn stretch(segment: &Segment, given: Option<PlannedChord>) -> Stretch {
         end: segment.end() - line,
         silent: given.is_some() && chord.is_none(),
         bass: chord.and_then(bass_of),
+        chord: chord.map(|chord| chord.class_set()),
     }
 }
 
@@ -760,6 +766,30 @@ mod tests {
             }
         });
         assert!(foreseeing > 2.0 * blind && blind > 0.02, "{blind} {foreseeing}");
+    }
+
+    #[test]
+    fn notes_keep_to_a_chord_that_is_given() {
+        let (melody, settings) = (song(8), Settings::default());
+        let of_c = |given_chord: &str| {
+            let chord: Chord = "C".parse().expect("a chord");
+            let bars = (0..40).map(|index| Bar::of_constant_meter(index, Meter::COMMON));
+            let notes = bars.flat_map(|bar| {
+                let chords = [given(given_chord); 2];
+                let request = request(Ask::Arrange(bar), &melody, &[], &chords, &settings);
+                let answers = answers(&mut transformer(musical), &request);
+                answers.into_iter().flat_map(|answer| answer.notes).collect::<Vec<_>>()
+            });
+            // The bass begins on the root anyway.
+            let notes: Vec<PartNote> = notes.filter(|note| note.part == Part::Chords).collect();
+            let within = notes.iter().filter(|note| chord.class_set().contains(note.note.key.pitch_class()));
+            within.count() as f32 / notes.len() as f32
+        };
+        let (under_c, elsewhere) = (of_c("C"), of_c("F#"));
+        let odds = |share: f32| share / (1.0 - share);
+        let drawn = (odds(under_c) / odds(elsewhere)).ln();
+        // By a chord that holds none of these notes they are also pushed away.
+        assert!(drawn > FIDELITY, "{under_c} {elsewhere}");
     }
 
     #[test]

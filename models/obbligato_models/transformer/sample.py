@@ -30,7 +30,7 @@ HINDSIGHT = 4.0
 RUB = 0.5
 ALONG = 2.5
 """Nats for a note that the melody is sure to have in a segment that is not heard yet."""
-FIDELITY = 0.0
+FIDELITY = 0.7
 """Nats for a note of the chord, where the chord is given."""
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""
