@@ -4,6 +4,7 @@
 //! side ever frees what the other made.
 
 use crate::generators::PartNote;
+use crate::generators::library::GeneratorChoice;
 use crate::ledger::{Ledger, LedgerCommand};
 use crate::music::{ChordPlan, Key, PerPart, PlannedChord, Segment, Ticks, Velocity};
 use crate::settings::Settings;
@@ -130,6 +131,8 @@ pub enum EditorCommand {
     /// The user's chord plan; an empty one gives the choice back to the engine.
     SetPlan(ChordPlan),
     Ledger(LedgerCommand),
+    /// Another generator is to play from now on.
+    UseGenerator(GeneratorChoice),
     /// The song as it was saved; `number` counts such loads, so that its sender sees when it has arrived.
     Restore {
         ledger: Ledger,

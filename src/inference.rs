@@ -6,7 +6,7 @@ use crate::channels::{
     SharedView, SongView, TakeId,
 };
 use crate::generators::PartNote;
-use crate::generators::library::Loaded;
+use crate::generators::library::{self, GeneratorChoice, Loaded};
 use crate::music::{Segment, TICKS_PER_QUARTER, Ticks};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +22,8 @@ pub struct InferenceWorker {
     view: SharedView,
     arranger: Arranger,
     status: EngineStatus,
+    /// What was asked for last.
+    choice: Option<GeneratorChoice>,
     /// How long it is still told that the generator was too slow, in segments.
     slow_for: u32,
     /// Failures of the generators that have been counted.
@@ -43,14 +45,7 @@ impl InferenceWorker {
         loaded: Loaded,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let status = EngineStatus {
-            generator: loaded.generator.name().to_owned(),
-            by_rule: loaded.by_rule(),
-            backend: loaded.backend,
-            device: loaded.device,
-            problem: loaded.problem,
-            ..EngineStatus::default()
-        };
+        let status = status_of(&loaded);
         let arranger = Arranger::new(loaded.generator, loaded.drummer);
         let worker = Self {
             end,
@@ -58,6 +53,7 @@ impl InferenceWorker {
             view,
             arranger,
             status,
+            choice: loaded.choice,
             slow_for: 0,
             failures: 0,
             timing: Timing::default(),
@@ -121,12 +117,24 @@ impl InferenceWorker {
         match command {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
             EditorCommand::Ledger(command) => self.arranger.command(command),
+            EditorCommand::UseGenerator(choice) => self.use_generator(choice),
             EditorCommand::Restore { ledger, number } => {
                 self.arranger.restore(ledger);
                 self.restored = number;
             }
         }
         self.publish();
+    }
+
+    /// Loads another generator. What is late meanwhile is played by the audio thread, as ever.
+    fn use_generator(&mut self, choice: GeneratorChoice) {
+        if self.choice.as_ref() == Some(&choice) {
+            return;
+        }
+        let loaded = library::load(&choice);
+        self.status = status_of(&loaded);
+        self.arranger.set_band(loaded.generator, loaded.drummer);
+        (self.choice, self.failures, self.timing) = (Some(choice), 0, Timing::default());
     }
 
     /// `after` is what was heard since: whoever is behind does not waste time on what can no longer be played.
@@ -193,6 +201,17 @@ impl InferenceWorker {
         let ledger = self.arranger.ledger().clone();
         let (chords, restored, steps) = (ledger.chords(), self.restored, self.arranger.steps());
         self.view.publish(SongView { engine, chords, ahead, ledger, restored, steps });
+    }
+}
+
+fn status_of(loaded: &Loaded) -> EngineStatus {
+    EngineStatus {
+        generator: loaded.generator.name().to_owned(),
+        by_rule: loaded.by_rule(),
+        backend: loaded.backend.clone(),
+        device: loaded.device.clone(),
+        problem: loaded.problem.clone(),
+        ..EngineStatus::default()
     }
 }
 

@@ -3,7 +3,10 @@
 //! [`ObbligatoParams::settings`] may be called on the audio thread; text and saving belong to the host's main thread.
 
 use crate::channels::{EditorCommand, Meters, SharedView};
-use crate::music::{ChordPlan, Part, PerPart, style_from_text, style_text};
+use crate::generators::library::GeneratorChoice;
+use crate::ledger::LedgerCommand;
+use crate::music::{ChordPlan, Part, PerPart, Ticks, style_from_text, style_text};
+use crate::runtime::RuntimeChoice;
 use crate::settings::{CountInBand, Follow, PartSettings, Settings};
 use crate::state::SongState;
 use crossbeam_channel::Sender;
@@ -62,6 +65,8 @@ pub struct ObbligatoParams {
     pub plan: PlanField,
     #[persist = "ledger"]
     pub song: SongField,
+    #[persist = "generator"]
+    pub generator: GeneratorField,
     #[persist = "report"]
     report: ReportField,
 }
@@ -85,6 +90,7 @@ impl ObbligatoParams {
     pub fn new(commands: Sender<EditorCommand>, view: SharedView, meters: Arc<Meters>) -> Self {
         let default = Settings::default();
         let plan = PlanField::new(commands.clone());
+        let generator = GeneratorField::new(commands.clone());
         let song = SongField(Arc::new(SongState::new(view.clone(), commands)));
         let (fewest, most) = Settings::COUNT_IN.into_inner();
         Self {
@@ -117,6 +123,7 @@ impl ObbligatoParams {
             seed: AtomicU32::new(default.seed),
             plan: plan.clone(),
             song: song.clone(),
+            generator,
             report: ReportField { view, meters, plan, song },
         }
     }
@@ -327,6 +334,51 @@ impl PersistentField<'_, String> for PlanField {
     }
 }
 
+/// Who writes the music: a name of [`library::names`]; an empty one is the model inside the plugin.
+#[derive(Clone)]
+pub struct GeneratorField {
+    name: Arc<Mutex<String>>,
+    commands: Sender<EditorCommand>,
+}
+
+impl GeneratorField {
+    fn new(commands: Sender<EditorCommand>) -> Self {
+        Self { name: Arc::default(), commands }
+    }
+
+    pub fn name(&self) -> String {
+        self.lock().clone()
+    }
+
+    pub fn choice(&self) -> GeneratorChoice {
+        let name = Some(self.name()).filter(|name| !name.is_empty());
+        GeneratorChoice { name, runtime: RuntimeChoice::from_environment() }
+    }
+
+    /// The user wants another: it also writes anew what is there and not locked, which can be undone.
+    pub fn choose(&self, name: String) {
+        self.set(name);
+        let reroll = LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts: PerPart::from_fn(|_| true) };
+        // Fails only when the inference thread is gone.
+        let _ = self.commands.send(EditorCommand::Ledger(reroll));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PersistentField<'_, String> for GeneratorField {
+    fn set(&self, name: String) {
+        *self.lock() = name;
+        let _ = self.commands.send(EditorCommand::UseGenerator(self.choice()));
+    }
+
+    fn map<F: Fn(&String) -> R, R>(&self, read: F) -> R {
+        read(&self.lock())
+    }
+}
+
 /// The song as it was heard and answered.
 #[derive(Clone)]
 pub struct SongField(Arc<SongState>);
@@ -430,14 +482,16 @@ impl PersistentField<'_, Report> for ReportField {
 }
 
 /// Takes out of saved state what would stop the host when it is saved again: a choice that does not exist. A state from
-/// before songs were saved has an empty one.
+/// before songs or generators were saved has an empty one.
 pub fn discard_unusable(state: &mut PluginState) {
     use nice_plug::plugin::ParamValue;
     for (choice, ids) in [("follow", Follow::ids()), ("count_in_band", CountInBand::ids())] {
         let known = |id: &str| ids.is_some_and(|ids| ids.contains(&id));
         state.params.retain(|id, value| id != choice || matches!(value, ParamValue::String(id) if known(id)));
     }
-    state.fields.entry("ledger".into()).or_insert_with(|| "\"\"".into());
+    for field in ["ledger", "generator"] {
+        state.fields.entry(field.into()).or_insert_with(|| "\"\"".into());
+    }
 }
 
 #[cfg(test)]
@@ -469,7 +523,7 @@ mod tests {
         ];
         assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
         let saved: Vec<String> = params.serialize_fields().into_keys().collect();
-        assert_eq!(saved, ["ledger", "plan", "report", "seed"]);
+        assert_eq!(saved, ["generator", "ledger", "plan", "report", "seed"]);
     }
 
     #[test]
@@ -584,6 +638,22 @@ mod tests {
         let sent: Vec<EditorCommand> = commands.try_iter().collect();
         assert!(sent.iter().any(|command| matches!(command, EditorCommand::SetPlan(plan) if plan.len() == 2)));
         assert_eq!(read.serialize_fields()["report"], params().0.serialize_fields()["report"]);
+    }
+
+    #[test]
+    fn a_generator_is_saved_by_name_and_only_a_choice_writes_anew() {
+        let (written, commands, ..) = params();
+        assert_eq!(written.generator.choice().name, None, "the one inside the plugin");
+        written.generator.choose("Bossa nova".into());
+        let sent: Vec<EditorCommand> = commands.try_iter().collect();
+        let wanted = |command: &EditorCommand| matches!(command, EditorCommand::UseGenerator(choice) if choice.name.as_deref() == Some("Bossa nova"));
+        assert!(wanted(&sent[0]) && matches!(sent[1], EditorCommand::Ledger(LedgerCommand::Reroll { .. })), "{sent:?}");
+
+        let (read, commands, ..) = params();
+        read.deserialize_fields(&written.serialize_fields());
+        assert_eq!(read.generator.name(), "Bossa nova");
+        let sent: Vec<EditorCommand> = commands.try_iter().collect();
+        assert!(sent.iter().any(wanted) && !sent.iter().any(|command| matches!(command, EditorCommand::Ledger(_))));
     }
 
     #[test]

@@ -6,11 +6,10 @@ mod pace;
 
 use crate::channels::{self, EditorCommand, InferenceEnd, Meters, SharedView, SongView};
 use crate::editor::{self, ObbligatoEditor};
-use crate::generators::library::{self, GeneratorChoice};
+use crate::generators::library;
 use crate::inference::InferenceThread;
 use crate::params::{self, ObbligatoParams};
 use crate::realtime::{Block, EventBuffer, RealtimeProcessor};
-use crate::runtime::RuntimeChoice;
 use crate::settings::Settings;
 use crossbeam_channel::Receiver;
 use events::{Incoming, IncomingNotes, OutgoingEvents, Refused, host_transport};
@@ -63,8 +62,8 @@ impl Obbligato {
         let Some((end, commands)) = self.unstarted.take() else {
             return;
         };
-        let choice = GeneratorChoice { name: None, runtime: RuntimeChoice::from_environment() };
-        match InferenceThread::spawn(end, self.view.clone(), commands, move || library::load(&choice)) {
+        let generator = self.params.generator.clone();
+        match InferenceThread::spawn(end, self.view.clone(), commands, move || library::load(&generator.choice())) {
             Ok(thread) => self.inference = Some(thread),
             Err(error) => {
                 let mut view = SongView::default();

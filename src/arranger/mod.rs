@@ -69,6 +69,11 @@ impl Arranger {
         }
     }
 
+    /// Goes on with another band.
+    pub fn set_band(&mut self, generator: Box<dyn Generator>, drummer: Option<Box<dyn Drummer>>) {
+        self.band = Band::new(generator, drummer);
+    }
+
     pub fn ledger(&self) -> &Ledger {
         self.history.ledger()
     }

@@ -5,10 +5,11 @@ mod status;
 mod theme;
 
 use crate::channels::{Meters, SharedView, SongView};
+use crate::generators::library;
 use crate::music::Part;
 use crate::params::ObbligatoParams;
 use controls::Controls;
-use egui::{CentralPanel, Frame, Grid, Margin, RichText, TextEdit, Ui};
+use egui::{CentralPanel, ComboBox, Frame, Grid, Id, Margin, RichText, TextEdit, Ui};
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug_egui::{
@@ -19,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Tall enough for two problems in words below it all.
-const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 560.0 };
+const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 620.0 };
 /// How often the meters are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
@@ -31,6 +32,8 @@ pub struct ObbligatoEditor {
     /// The host; there while the window is open.
     host: Option<GuiContext>,
     plan: PlanText,
+    /// The generators there are, while their list is open.
+    generators: Option<Vec<String>>,
 }
 
 pub fn create(
@@ -39,7 +42,7 @@ pub fn create(
     meters: Arc<Meters>,
 ) -> Option<EguiEditor<ObbligatoEditor>> {
     let settings = EguiNiceSettings::new().with_tile("Obbligato");
-    let editor = ObbligatoEditor { params, view, meters, host: None, plan: PlanText::default() };
+    let editor = ObbligatoEditor { params, view, meters, host: None, plan: PlanText::default(), generators: None };
     create_egui_editor(EguiEditorState::from_size(SIZE, 1.0), RepaintNotifier::new(), settings, editor)
 }
 
@@ -65,7 +68,7 @@ impl NiceEguiApp for ObbligatoEditor {
         CentralPanel::default().frame(frame).show(ui, |ui| {
             self.title(ui, &controls);
             ui.separator();
-            self.knobs(ui, &controls);
+            self.knobs(ui, &controls, &view);
             ui.separator();
             self.parts(ui, &controls, &view);
             ui.separator();
@@ -103,9 +106,12 @@ impl ObbligatoEditor {
         });
     }
 
-    fn knobs(&self, ui: &mut Ui, controls: &Controls<'_>) {
+    fn knobs(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
         const WIDTH: f32 = 250.0;
         Grid::new("knobs").num_columns(2).show(ui, |ui| {
+            let label = ui.label("Model").id;
+            self.generator(ui, controls, view, label);
+            ui.end_row();
             let label = ui.label("Temperature").id;
             controls.slider(ui, &self.params.temperature, WIDTH).labelled_by(label);
             ui.end_row();
@@ -115,7 +121,34 @@ impl ObbligatoEditor {
             let label = ui.label("Density").id;
             controls.slider(ui, &self.params.density, WIDTH).labelled_by(label);
             ui.end_row();
+            let label = ui.label("Count-in").id;
+            ui.horizontal(|ui| {
+                controls.number(ui, &self.params.count_in).labelled_by(label);
+                ui.weak("meanwhile the band");
+                controls.choice(ui, &self.params.count_in_band);
+            });
+            ui.end_row();
         });
+    }
+
+    /// Who writes the music. What there is to choose from is looked up when the list is opened.
+    fn generator(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView, label: Id) {
+        let mut chosen = None;
+        let list = ComboBox::from_id_salt("generator").selected_text(&view.engine.generator).show_ui(ui, |ui| {
+            for name in self.generators.get_or_insert_with(library::names) {
+                if ui.selectable_label(name.eq_ignore_ascii_case(&view.engine.generator), name.as_str()).clicked() {
+                    chosen = Some(name.clone());
+                }
+            }
+        });
+        list.response.labelled_by(label).on_hover_text("Writes what is not locked anew");
+        if list.inner.is_none() {
+            self.generators = None;
+        }
+        if let Some(name) = chosen {
+            self.params.generator.choose(name);
+            controls.tell_of_edit(&self.params);
+        }
     }
 
     fn parts(&self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {

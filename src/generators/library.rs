@@ -24,6 +24,25 @@ pub struct Loaded {
     pub device: String,
     /// What did not work out, for the user; the generator is then the next best.
     pub problem: Option<String>,
+    /// What was asked for, where it was asked by name.
+    pub choice: Option<GeneratorChoice>,
+}
+
+/// The generators there are for the user to choose, by name, the built-in model first. Reads the user's models folder.
+pub fn names() -> Vec<String> {
+    let mut names = model_names();
+    names.push(RULES.to_owned());
+    names
+}
+
+#[cfg(not(feature = "inference"))]
+fn model_names() -> Vec<String> {
+    Vec::new()
+}
+
+#[cfg(feature = "inference")]
+fn model_names() -> Vec<String> {
+    crate::model::installed_models().into_iter().map(|model| model.name).collect()
 }
 
 impl Loaded {
@@ -34,6 +53,7 @@ impl Loaded {
             backend: String::new(),
             device: String::new(),
             problem: None,
+            choice: None,
         }
     }
 
@@ -50,10 +70,9 @@ pub const RULES: &str = "rules";
 
 /// Loads what is wanted. What cannot be loaded is replaced by the rules, with the reason in [`Loaded::problem`].
 pub fn load(choice: &GeneratorChoice) -> Loaded {
-    if choice.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(RULES)) {
-        return Loaded::rules();
-    }
-    load_model(choice)
+    let by_rule = choice.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(RULES));
+    let loaded = if by_rule { Loaded::rules() } else { load_model(choice) };
+    Loaded { choice: Some(choice.clone()), ..loaded }
 }
 
 #[cfg(not(feature = "inference"))]

@@ -3,12 +3,12 @@
 
 use crate::host::{Run, SentNote, TestHost, melody};
 use obbligato::channels::EditorCommand;
-use obbligato::generators::library::Loaded;
+use obbligato::generators::library::{GeneratorChoice, Loaded};
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
 use obbligato::ledger::saved::from_text;
 use obbligato::ledger::{BarState, LedgerCommand};
-use obbligato::music::{Key, Meter, Note, Part, PerPart, PlannedChord, Song, TempoChange, Timing};
+use obbligato::music::{Key, Meter, Note, Part, PerPart, PlannedChord, Song, TempoChange, Ticks, Timing};
 use obbligato::settings::{CountInBand, Follow, Settings};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -141,6 +141,28 @@ fn commands_reach_the_song_in_any_block_size() {
         rerolled
     };
     assert_eq!(play(64), play(4096));
+}
+
+#[test]
+fn another_generator_plays_from_then_on_and_what_it_cannot_load_is_said() {
+    let use_generator = |host: &TestHost, name: &str| {
+        let choice = GeneratorChoice { name: Some(name.into()), ..GeneratorChoice::default() };
+        host.commands.send(EditorCommand::UseGenerator(choice)).expect("somebody listens");
+    };
+    let by_rule = pass(&mut TestHost::threaded(Loaded::rules), &settings(), usual_run());
+    let mut host = TestHost::threaded(model);
+    let before = pass(&mut host, &settings(), usual_run());
+    assert_ne!(before, by_rule);
+    settle(&host, &settings());
+    use_generator(&host, "Rules");
+    assert_eq!(pass(&mut host, &settings(), usual_run()), before, "what was played stays");
+    assert_eq!(host.view.get().engine.generator, "Rules");
+    let all = EditorCommand::Ledger(LedgerCommand::Clear(Ticks::MIN..Ticks::MAX));
+    host.commands.send(all).expect("somebody listens");
+    assert_eq!(pass(&mut host, &settings(), usual_run()), by_rule);
+    use_generator(&host, "Nobody");
+    pass(&mut host, &settings(), usual_run());
+    assert!(host.problem().is_some_and(|problem| problem.contains("Nobody")), "{:?}", host.problem());
 }
 
 #[test]
