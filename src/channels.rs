@@ -35,6 +35,17 @@ pub enum Heard {
         channel: u8,
         at: f64,
     },
+    /// A key of a chord that the player gives. Its release is a [`Heard::NoteOff`].
+    ChordOn {
+        key: Key,
+        channel: u8,
+        at: f64,
+    },
+    /// Such a key is down since before the take, which has just begun.
+    ChordHeld {
+        key: Key,
+        channel: u8,
+    },
     /// The answer to this segment is due: all that was heard before it has been sent.
     Cut(Cut),
     /// The transport stopped at `at` quarter notes.

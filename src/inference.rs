@@ -83,9 +83,12 @@ impl InferenceWorker {
         for (index, heard) in batch.iter().enumerate() {
             match heard {
                 Heard::Cut(cut) => self.answer(cut, &batch[index + 1..]),
-                Heard::TakeBegan { .. } | Heard::NoteOn { .. } | Heard::NoteOff { .. } | Heard::TakeEnded { .. } => {
-                    self.arranger.hear(heard);
-                }
+                Heard::TakeBegan { .. }
+                | Heard::NoteOn { .. }
+                | Heard::NoteOff { .. }
+                | Heard::ChordOn { .. }
+                | Heard::ChordHeld { .. }
+                | Heard::TakeEnded { .. } => self.arranger.hear(heard),
             }
         }
         let wrote = !worked && self.write_next();

@@ -2,6 +2,7 @@
 
 pub mod arranger;
 pub mod channels;
+pub mod chords_held;
 pub mod contract;
 #[cfg(feature = "plugin")]
 pub mod editor;

@@ -5,9 +5,9 @@
 use crate::channels::{EditorCommand, Meters, SharedView};
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::LedgerCommand;
-use crate::music::{ChordPlan, Part, PerPart, Ticks, style_from_text, style_text};
+use crate::music::{ChordPlan, Key, Part, PerPart, Ticks, style_from_text, style_text};
 use crate::runtime::RuntimeChoice;
-use crate::settings::{CountInBand, Follow, PartSettings, Settings};
+use crate::settings::{ChordInput, CountInBand, Follow, PartSettings, Settings};
 use crate::state::SongState;
 use crossbeam_channel::Sender;
 use nice_plug::params::persist::PersistentField;
@@ -36,6 +36,15 @@ pub struct ObbligatoParams {
     pub count_in: IntParam,
     #[id = "count_in_band"]
     pub count_in_band: EnumParam<CountInBand>,
+    /// Where among the incoming notes the player's chords are.
+    #[id = "chord_input"]
+    pub chord_input: EnumParam<ChordInput>,
+    /// Keys below it are chords, where the keyboard is split.
+    #[id = "split_key"]
+    pub split_key: IntParam,
+    /// 1..=16, as musicians count.
+    #[id = "chord_channel"]
+    pub chord_channel: IntParam,
     #[id = "thru"]
     pub thru: BoolParam,
     /// The host's own bypass button, so that bypassing releases what sounds.
@@ -111,6 +120,9 @@ impl ObbligatoParams {
             .with_unit(" bars")
             .with_string_to_value(Arc::new(bars_from_text)),
             count_in_band: EnumParam::new("Count-in Band", default.count_in_band),
+            chord_input: EnumParam::new("Chord Input", default.chord_input),
+            split_key: split_key(default.split_key),
+            chord_channel: channel("Chord Channel", default.chord_channel),
             thru: switch("Melody Thru", default.thru),
             bypass: switch("Bypass", false).make_bypass(),
             panic: switch("Panic", false),
@@ -147,6 +159,9 @@ impl ObbligatoParams {
             follow: self.follow.value(),
             count_in: self.count_in.value().clamp(0, 255) as u8,
             count_in_band: self.count_in_band.value(),
+            chord_input: self.chord_input.value(),
+            split_key: self.split_key.value().clamp(0, 127) as u8,
+            chord_channel: (self.chord_channel.value() - 1).clamp(0, 15) as u8,
             thru: self.thru.value(),
             seed: self.seed.load(Ordering::Relaxed),
             parts: PerPart::from_fn(|part| self.part(part).settings()),
@@ -174,12 +189,7 @@ impl PartParams {
         let octaves = IntRange::Linear { min: i32::from(lowest), max: i32::from(highest) };
         Self {
             on: switch(name("On"), default.on),
-            channel: IntParam::new(
-                name("Channel"),
-                i32::from(default.channel) + 1,
-                IntRange::Linear { min: 1, max: 16 },
-            )
-            .with_string_to_value(Arc::new(integer_from_text)),
+            channel: channel(name("Channel"), default.channel),
             octave: IntParam::new(name("Octave"), i32::from(default.octave), octaves)
                 .with_value_to_string(Arc::new(
                     |octaves| if octaves > 0 { format!("+{octaves}") } else { octaves.to_string() },
@@ -239,6 +249,42 @@ impl Enum for CountInBand {
     fn from_index(index: usize) -> Self {
         if index == Self::Rests.to_index() { Self::Rests } else { Self::Rules }
     }
+}
+
+impl Enum for ChordInput {
+    fn variants() -> &'static [&'static str] {
+        &["Off", "Split", "Channel"]
+    }
+
+    fn ids() -> Option<&'static [&'static str]> {
+        Some(&["off", "split", "channel"])
+    }
+
+    fn to_index(self) -> usize {
+        match self {
+            Self::Off => 0,
+            Self::Split => 1,
+            Self::Channel => 2,
+        }
+    }
+
+    fn from_index(index: usize) -> Self {
+        [Self::Split, Self::Channel].into_iter().find(|input| input.to_index() == index).unwrap_or_default()
+    }
+}
+
+/// A MIDI channel, 0..=15, shown as musicians count.
+fn channel(name: impl Into<String>, default: u8) -> IntParam {
+    IntParam::new(name, i32::from(default) + 1, IntRange::Linear { min: 1, max: 16 })
+        .with_string_to_value(Arc::new(integer_from_text))
+}
+
+fn split_key(default: u8) -> IntParam {
+    let (lowest, highest) = Settings::SPLIT_KEY.into_inner();
+    let keys = IntRange::Linear { min: i32::from(lowest), max: i32::from(highest) };
+    IntParam::new("Split Key", i32::from(default), keys)
+        .with_value_to_string(Arc::new(|number| Key::folded(number).to_string()))
+        .with_string_to_value(Arc::new(|text| Some(i32::from(text.trim().parse::<Key>().ok()?.number()))))
 }
 
 fn linear(range: RangeInclusive<f32>) -> FloatRange {
@@ -485,7 +531,9 @@ impl PersistentField<'_, Report> for ReportField {
 /// before songs or generators were saved has an empty one.
 pub fn discard_unusable(state: &mut PluginState) {
     use nice_plug::plugin::ParamValue;
-    for (choice, ids) in [("follow", Follow::ids()), ("count_in_band", CountInBand::ids())] {
+    let choices =
+        [("follow", Follow::ids()), ("count_in_band", CountInBand::ids()), ("chord_input", ChordInput::ids())];
+    for (choice, ids) in choices {
         let known = |id: &str| ids.is_some_and(|ids| ids.contains(&id));
         state.params.retain(|id, value| id != choice || matches!(value, ParamValue::String(id) if known(id)));
     }
@@ -513,7 +561,7 @@ mod tests {
         let (params, ..) = params();
         let ids: Vec<String> = params.param_map().into_iter().map(|(id, ..)| id).collect();
         let published = [
-            "temperature style density follow count_in count_in_band thru bypass panic",
+            "temperature style density follow count_in count_in_band chord_input split_key chord_channel thru bypass panic",
             "bass_on bass_channel bass_octave bass_velocity",
             "chords_on chords_channel chords_octave chords_velocity",
             "pad_on pad_channel pad_octave pad_velocity",
@@ -570,6 +618,9 @@ mod tests {
         reads_back(&params.follow, 0.5);
         reads_back(&params.count_in, 0.5 / 8.0 + 1e-3);
         reads_back(&params.count_in_band, 0.5);
+        reads_back(&params.chord_input, 0.25);
+        reads_back(&params.split_key, 0.5 / 127.0 + 1e-3);
+        reads_back(&params.chord_channel, 0.5 / 15.0 + 1e-3);
         reads_back(&params.thru, 0.5);
         reads_back(&params.bypass, 0.5);
         reads_back(&params.panic, 0.5);
@@ -593,6 +644,11 @@ mod tests {
             (params.count_in.to_string(), params.count_in_band.to_string()),
             ("4 bars".into(), "Plays by rule".into())
         );
+        assert_eq!(
+            (params.chord_input.to_string(), params.split_key.to_string(), params.chord_channel.to_string()),
+            ("Off".into(), "C4".into(), "2".into())
+        );
+        assert_eq!(params.split_key.string_to_normalized_value("G9"), Some(1.0));
         assert_eq!(params.thru.to_string(), "On");
         assert_eq!(params.drums.channel.to_string(), "10");
         assert_eq!(params.bass.velocity.to_string(), "100 %");
@@ -734,6 +790,8 @@ mod tests {
             ("follow", ParamValue::I32(57), false),
             ("count_in_band", ParamValue::String("rests".into()), true),
             ("count_in_band", ParamValue::String("arrange".into()), false),
+            ("chord_input", ParamValue::String("split".into()), true),
+            ("chord_input", ParamValue::String("pedal".into()), false),
         ] {
             let params = BTreeMap::from([(id.to_owned(), value), ("thru".to_owned(), ParamValue::Bool(true))]);
             let mut state = PluginState { version: String::new(), params, fields: BTreeMap::new() };

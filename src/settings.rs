@@ -1,6 +1,6 @@
 //! What the user asked for, as plain data. Host parameters and command line flags are two ways to fill it in.
 
-use crate::music::{Note, Part, PerPart, Style};
+use crate::music::{Key, Note, Part, PerPart, Style};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -23,6 +23,18 @@ pub enum CountInBand {
     Rests,
 }
 
+/// Where among the notes that come in the player's chords are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum ChordInput {
+    /// Nowhere: all that is played is melody.
+    #[default]
+    Off,
+    /// Below the split key.
+    Split,
+    /// On a MIDI channel of their own.
+    Channel,
+}
+
 /// Everything that shapes an answer. Small and `Copy`, since it crosses to the inference thread with every segment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -36,6 +48,11 @@ pub struct Settings {
     /// Bars that are listened to before the generator plays, where nothing else gives a plan. [`Settings::COUNT_IN`].
     pub count_in: u8,
     pub count_in_band: CountInBand,
+    pub chord_input: ChordInput,
+    /// With [`ChordInput::Split`]: keys below it are chords. [`Settings::SPLIT_KEY`].
+    pub split_key: u8,
+    /// With [`ChordInput::Channel`]: 0..=15, its notes are chords.
+    pub chord_channel: u8,
     /// Whether the melody and its controllers are sent on to the output.
     pub thru: bool,
     /// Another seed, another answer to the same melody.
@@ -59,6 +76,7 @@ impl Settings {
     pub const STYLE: RangeInclusive<f32> = Style::BY_EAR..=Style::LAST_POSITION;
     pub const DENSITY: RangeInclusive<f32> = 0.0..=1.0;
     pub const COUNT_IN: RangeInclusive<u8> = 0..=8;
+    pub const SPLIT_KEY: RangeInclusive<u8> = 0..=127;
     /// So far a knob may be off and still ask for the same music: hosts round what they send back, and automation is
     /// sampled at other places in every pass.
     const KNOB_TOLERANCE: f32 = 0.02;
@@ -74,6 +92,8 @@ impl Settings {
             style: clamp(self.style, Self::STYLE, default.style),
             density: clamp(self.density, Self::DENSITY, default.density),
             count_in: self.count_in.clamp(*Self::COUNT_IN.start(), *Self::COUNT_IN.end()),
+            split_key: self.split_key.min(*Self::SPLIT_KEY.end()),
+            chord_channel: self.chord_channel.min(15),
             parts: PerPart::from_fn(|part| self.parts[part].clamped()),
             ..self
         }
@@ -81,6 +101,15 @@ impl Settings {
 
     pub fn part_is_on(&self, part: Part) -> bool {
         self.parts[part].on
+    }
+
+    /// Whether a key belongs to a chord that is given, and not to the melody.
+    pub fn is_chord_key(&self, channel: u8, key: Key) -> bool {
+        match self.chord_input {
+            ChordInput::Off => false,
+            ChordInput::Split => key.number() < self.split_key,
+            ChordInput::Channel => channel == self.chord_channel,
+        }
     }
 
     /// Whether the two ask for the same music as far as all parts go: which of them play is another matter, and channel,
@@ -102,8 +131,9 @@ impl Settings {
     #[must_use]
     pub fn asked(&self) -> Self {
         let part = |part: Part| PartSettings { on: self.parts[part].on, ..PartSettings::of(part) };
-        let Self { follow, thru, .. } = Self::default();
-        Self { follow, thru, parts: PerPart::from_fn(part), ..*self }
+        let Self { follow, chord_input, split_key, chord_channel, thru, .. } = Self::default();
+        let parts = PerPart::from_fn(part);
+        Self { follow, chord_input, split_key, chord_channel, thru, parts, ..*self }
     }
 }
 
@@ -116,6 +146,9 @@ impl Default for Settings {
             follow: Follow::Jam,
             count_in: 4,
             count_in_band: CountInBand::Rules,
+            chord_input: ChordInput::Off,
+            split_key: 60,
+            chord_channel: 1,
             thru: true,
             seed: 1,
             parts: PerPart::from_fn(PartSettings::of),
@@ -185,11 +218,26 @@ mod tests {
     }
 
     #[test]
+    fn chords_are_told_from_the_melody_by_key_or_channel() {
+        let chord_keys = |chord_input, split_key, chord_channel| {
+            let settings = Settings { chord_input, split_key, chord_channel, ..Settings::default() };
+            let keys = [(0, 59), (0, 60), (1, 59), (1, 72)];
+            keys.map(|(channel, key)| settings.is_chord_key(channel, Key::folded(key)))
+        };
+        assert_eq!(chord_keys(ChordInput::Off, 60, 1), [false; 4]);
+        assert_eq!(chord_keys(ChordInput::Split, 60, 1), [true, false, true, false]);
+        assert_eq!(chord_keys(ChordInput::Channel, 60, 1), [false, false, true, true]);
+        assert_eq!(chord_keys(ChordInput::Split, 0, 1), [false; 4], "nothing is below the lowest key");
+    }
+
+    #[test]
     fn what_is_asked_forgets_how_it_sounds() {
         let mut settings = Settings { thru: false, follow: Follow::Arrange, seed: 9, ..Settings::default() };
+        (settings.chord_input, settings.split_key, settings.chord_channel) = (ChordInput::Split, 50, 7);
         settings.parts[Part::Pad] = PartSettings { on: true, channel: 9, octave: 2, velocity: 0.5 };
         let asked = settings.asked();
         assert_eq!((asked.seed, asked.thru, asked.follow), (9, true, Follow::Jam));
+        assert_eq!((asked.chord_input, asked.split_key, asked.chord_channel), (ChordInput::Off, 60, 1));
         assert_eq!(asked.parts[Part::Pad], PartSettings { on: true, ..PartSettings::of(Part::Pad) });
     }
 }

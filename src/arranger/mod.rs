@@ -11,12 +11,13 @@ mod standing;
 mod writing;
 
 use crate::channels::{Cut, Heard};
+use crate::chords_held::{HeldChords, Hold};
 use crate::generators::band::Band;
 use crate::generators::{Ask, Drummer, Generator, PartNote, SegmentAnswer};
 use crate::hearing::{HeardBar, Hearing};
 use crate::ledger::{Cause, History, Ledger, LedgerCommand};
-use crate::music::{ChordPlan, Note, PerPart, PlannedChord, Segment, Ticks};
-use crate::settings::Settings;
+use crate::music::{ChordPlan, Note, PerPart, PlanSource, PlannedChord, Segment, Ticks};
+use crate::settings::{ChordInput, Settings};
 use following::Following;
 use played::{Played, PlayedSegment};
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub struct Arranger {
     band: Band,
     plan: ChordPlan,
     hearing: Hearing,
+    chords: HeldChords,
     history: History,
     following: Following,
     played: Played,
@@ -59,6 +61,7 @@ impl Arranger {
             band: Band::new(generator, drummer),
             plan: ChordPlan::default(),
             hearing: Hearing::default(),
+            chords: HeldChords::default(),
             history: History::default(),
             following: Following::default(),
             played: Played::default(),
@@ -138,15 +141,22 @@ impl Arranger {
         match *heard {
             Heard::TakeBegan { at, .. } => {
                 self.hearing.begin(at);
+                self.chords.begin(at);
                 self.following.begin();
                 self.played.clear();
                 self.under_way = None;
                 self.takes = self.takes.wrapping_add(1);
             }
             Heard::NoteOn { key, velocity, channel, at } => self.hearing.note_on(at, channel, key, velocity),
-            Heard::NoteOff { key, channel, at } => self.hearing.note_off(at, channel, key),
+            Heard::NoteOff { key, channel, at } => {
+                self.hearing.note_off(at, channel, key);
+                self.chords.note_off(at, channel, key);
+            }
+            Heard::ChordOn { key, channel, at } => self.chords.note_on(at, channel, key),
+            Heard::ChordHeld { key, channel } => self.chords.hold_over(channel, key),
             Heard::Cut(_) => {}
             Heard::TakeEnded { at } => {
+                self.chords.begin(at);
                 let bars = self.hearing.end(at);
                 self.keep(bars);
             }
@@ -158,6 +168,7 @@ impl Arranger {
     pub fn answer(&mut self, cut: &Cut, write: &mut dyn FnMut(PartNote)) -> SegmentAnswer {
         let segment = cut.segment;
         self.pass_over(cut);
+        self.take_down_chord(cut);
         self.bring_up_to_date(cut);
         self.remember_before(segment.start());
         let standing = self.standing(cut);
@@ -181,6 +192,9 @@ impl Arranger {
     pub fn pass_over(&mut self, cut: &Cut) {
         let start = cut.segment.start();
         self.last_cut = Some(*cut);
+        if cut.settings.chord_input == ChordInput::Off {
+            self.chords = HeldChords::default();
+        }
         self.hearing.expect(cut.segment.bar);
         self.following.compare(&self.hearing, self.history.ledger(), start - cut.margin);
         let bars = self.hearing.finished_bars(start);
@@ -233,10 +247,38 @@ impl Arranger {
         melody
     }
 
-    /// The user's chord for a segment: a locked one, else the typed one.
+    /// The user's chord for a segment: a locked one (also one that was held while it was played), else the typed one.
     fn fixed_chord(&self, segment: &Segment) -> Option<PlannedChord> {
-        let locked = self.ledger().bar(&segment.bar).and_then(|entry| entry.locked_chord(segment.number));
-        locked.or_else(|| self.plan.chord_of(segment))
+        self.locked_chord(segment).or_else(|| self.plan.chord_of(segment))
+    }
+
+    fn locked_chord(&self, segment: &Segment) -> Option<PlannedChord> {
+        self.ledger().bar(&segment.bar)?.locked_chord(segment.number)
+    }
+
+    /// The chord that the player gives for a segment that is about to be played, if it comes before what is fixed there. One
+    /// that has been let go stays, unless a plan is typed.
+    fn held_chord(&self, segment: &Segment, margin: Ticks) -> Option<PlannedChord> {
+        // What plays again was written when the keys were known that late: the same keys then give the same chord.
+        let margin = self.ledger().answer_to(segment).map_or(margin, |answer| answer.margin.max(margin));
+        let held = self.chords.chord_at(segment, margin)?;
+        let typed = || self.plan.chord_of(segment).is_some();
+        let counts = match held.hold {
+            Hold::Now => true,
+            Hold::Past => !typed(),
+            Hold::OverStart => !typed() && self.locked_chord(segment).is_none(),
+        };
+        counts.then_some(PlannedChord { chord: Some(held.chord), source: PlanSource::User })
+    }
+
+    /// Writes the chord that is held into the song, so that later passes and renders have it too.
+    fn take_down_chord(&mut self, cut: &Cut) {
+        let segment = cut.segment;
+        let held = self.held_chord(&segment, cut.margin);
+        if let Some(planned) = held.filter(|_| self.fixed_chord(&segment) != held) {
+            let cause = self.playing();
+            self.history.change(cause, |ledger| ledger.give_chord(&segment, planned));
+        }
     }
 
     /// The chords of these bars as they are played, or settled for what comes.

@@ -24,7 +24,8 @@ impl Arranger {
     fn still_asked(&self, entry: &LedgerBar, answer: &SegmentAnswer, cut: &Cut) -> bool {
         // A knob that is turned inside a bar counts from the next on.
         match self.decided(&cut.segment) {
-            Some(bar) => bar.stands,
+            // A chord that is held counts from the next segment on.
+            Some(bar) => bar.stands && self.has_fixed_chord(answer),
             None => self.is_current(entry, answer, &cut.settings) && !knows_better(entry, cut),
         }
     }
@@ -80,11 +81,12 @@ impl Arranger {
         place_repeated(&self.melody_until(until, LOOP_BARS), &bars, bar, until)
     }
 
-    /// The chord plan's word on a segment that is answered before its melody is heard: the user's chord; else what
-    /// was heard at this place before; else what followed when the last two bars were heard before.
+    /// The chord plan's word on a segment that is answered before its melody is heard: the user's chord, held or fixed; else
+    /// what was heard at this place before; else what followed when the last two bars were heard before.
     pub(super) fn planned_chord(&self, segment: &Segment, margin: Ticks) -> Option<PlannedChord> {
         let repeated = || self.chord_at(&self.place_repeated(segment.bar, segment.start() - margin)?, segment.number);
-        self.fixed_chord(segment).or_else(|| self.chord_heard_here(segment)).or_else(repeated)
+        let given = self.held_chord(segment, margin).or_else(|| self.fixed_chord(segment));
+        given.or_else(|| self.chord_heard_here(segment)).or_else(repeated)
     }
 
     fn chord_heard_here(&self, segment: &Segment) -> Option<PlannedChord> {
@@ -129,7 +131,8 @@ impl Arranger {
                 let start = segment.bar.start - shift?;
                 self.chord_at(&self.ledger().bar_at(start)?.bar, segment.number)
             };
-            let known = self.fixed_chord(&segment).or_else(standing).or_else(|| self.chord_heard_here(&segment));
+            let given = self.held_chord(&segment, cut.margin).or_else(|| self.fixed_chord(&segment));
+            let known = given.or_else(standing).or_else(|| self.chord_heard_here(&segment));
             known.or_else(repeated)
         };
         let segments = std::iter::successors(Some(segment), |segment| Some(segment.next()));

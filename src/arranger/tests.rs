@@ -8,7 +8,7 @@ use crate::generators::{GeneratorError, Request};
 use crate::ledger::BarState;
 use crate::ledger::saved::{from_text, to_text};
 use crate::music::{Bar, Key, Meter, Part, PlanSource, Song, TICKS_PER_QUARTER, Timing, Velocity};
-use crate::settings::{CountInBand, Follow};
+use crate::settings::{ChordInput, CountInBand, Follow};
 use proptest::prelude::*;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
@@ -398,6 +398,76 @@ fn live_the_band_knows_the_tune_the_second_time_and_a_render_plays_what_was_hear
     assert_eq!(same_bars(&first, &second), "xxxx====");
     assert_eq!(same_bars(&live(&mut arranger), &second), "========");
     assert_eq!(same_bars(&play(&mut arranger, TUNE, &rests), &second), "========");
+}
+
+/// Plays four bars with chords that are held from a tick to a tick, without a melody.
+fn play_held(arranger: &mut Arranger, chords: &[(Range<Ticks>, [i32; 3])], offline: bool) -> Vec<SegmentAnswer> {
+    let settings = Settings { chord_input: ChordInput::Split, ..settings() };
+    let quarters = |tick: Ticks| f64::from(tick) / f64::from(TICKS_PER_QUARTER);
+    let events = chords.iter().flat_map(|(held, keys)| {
+        keys.map(Key::folded).into_iter().flat_map(|key| {
+            let on = Heard::ChordOn { key, channel: 0, at: quarters(held.start) };
+            [(held.start, on), (held.end, Heard::NoteOff { key, channel: 0, at: quarters(held.end) })]
+        })
+    });
+    let mut events: Vec<(Ticks, Heard)> = events.collect();
+    events.sort_by_key(|(at, heard)| (*at, matches!(heard, Heard::ChordOn { .. })));
+    let mut events = events.into_iter().peekable();
+    arranger.hear(&Heard::TakeBegan { take: TakeId(1), at: 0.0 });
+    let margin = if offline { SHORTEST_MARGIN } else { 2 * SHORTEST_MARGIN };
+    let segments = (0..4).flat_map(|index| bar(index).segments());
+    let answers = segments.map(|segment| {
+        while let Some((_, heard)) = events.next_if(|(at, _)| *at <= segment.start() - margin) {
+            arranger.hear(&heard);
+        }
+        arranger.answer(&Cut { margin, offline, ..cut_of(&song("...."), segment, &settings) }, &mut |_| {})
+    });
+    let answers = answers.collect();
+    arranger.hear(&Heard::TakeEnded { at: 16.0 });
+    answers
+}
+
+fn names(answers: &[SegmentAnswer]) -> String {
+    let name = |answer: &SegmentAnswer| answer.chord.chord.map_or_else(|| "-".to_owned(), |chord| chord.to_string());
+    answers.iter().map(name).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_render_hears_held_chords_as_late_as_they_were_heard() {
+    // The second is struck between the margin of the first pass and that of a render.
+    let chords = [(0..69, [48, 52, 55]), (69..180, [53, 57, 60])];
+    let mut arranger = band();
+    let live = play_held(&mut arranger, &chords, false);
+    assert!(names(&live).ends_with("C C C F F F F"), "{}", names(&live));
+    assert_eq!(same_bars(&play_held(&mut arranger, &chords, true), &live), "====");
+    let saved = to_text(arranger.ledger());
+    arranger.restore(from_text(&saved).expect("it was just written"));
+    assert_eq!(same_bars(&play_held(&mut arranger, &chords, true), &live), "====");
+    let rendered = play_held(&mut band(), &chords, true);
+    assert!(names(&rendered).ends_with("C C F F F F F"), "{}", names(&rendered));
+}
+
+#[test]
+fn chords_that_are_held_end_the_count_in_and_leave_locked_bars_alone() {
+    let mut arranger = band();
+    let free = play(&mut arranger, TUNE, &settings());
+    arranger.command(LedgerCommand::Lock(bars(1..=1)));
+    let held = play_held(&mut arranger, &[(0..190, [49, 53, 56])], true);
+    assert_eq!(same_bars(&held, &free[..8]), "x=xx");
+    arranger.command(LedgerCommand::Unlock(ALL));
+    let unlocked = play_held(&mut arranger, &[], true);
+    assert_eq!(same_bars(&unlocked, &held), "====", "nothing was written into it");
+    let rests =
+        Settings { count_in: 4, count_in_band: CountInBand::Rests, chord_input: ChordInput::Split, ..settings() };
+    let mut counting = band();
+    counting.hear(&Heard::TakeBegan { take: TakeId(1), at: 0.0 });
+    let mut plays = |segment: i32, chord: &[i32]| {
+        let held = chord.iter().map(|key| Heard::ChordOn { key: Key::folded(*key), channel: 0, at: 1.0 });
+        held.for_each(|heard| counting.hear(&heard));
+        let cut = cut_of(&song("...."), bar(0).segment_at(24 * segment), &rests);
+        !counting.answer(&cut, &mut |_| {}).notes.is_empty()
+    };
+    assert_eq!([plays(0, &[]), plays(1, &[49, 53, 56])], [false, true]);
 }
 
 /// What the generator was shown of the past.

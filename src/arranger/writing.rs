@@ -142,7 +142,9 @@ impl Arranger {
         if known && agrees && cut.segment.number == 0 {
             self.arrange_anew(bar, cut);
         }
-        let waiting = self.waiting_to_be_arranged(if known && agrees { bar.end() } else { bar.start });
+        // The first half has been played: for a chord that is held in the second, the bar is arranged afterwards.
+        let under_way = self.decided(&cut.segment).is_some();
+        let waiting = self.waiting_to_be_arranged(if known && agrees && !under_way { bar.end() } else { bar.start });
         // A render that begins goes on from bars that are what they will stay.
         let now = if cut.offline { known || self.played.is_empty() } else { known && agrees };
         if now && (cut.offline || waiting.len() <= MOST_AT_ONCE) {

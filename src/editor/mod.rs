@@ -8,6 +8,7 @@ use crate::channels::{Meters, SharedView, SongView};
 use crate::generators::library;
 use crate::music::Part;
 use crate::params::ObbligatoParams;
+use crate::settings::ChordInput;
 use controls::Controls;
 use egui::{CentralPanel, ComboBox, Frame, Grid, Id, Margin, RichText, TextEdit, Ui};
 use nice_plug::context::gui::GuiContext;
@@ -192,6 +193,20 @@ impl ObbligatoEditor {
         if let Some(problem) = self.params.plan.problem() {
             ui.colored_label(theme::PROBLEM, problem);
         }
+        ui.horizontal(|ui| {
+            ui.weak("held on")
+                .on_hover_text("The chords that you hold are played by the band, and not heard as melody");
+            controls.choice(ui, &self.params.chord_input);
+            match self.params.chord_input.value() {
+                ChordInput::Off => {}
+                ChordInput::Split => {
+                    controls.number(ui, &self.params.split_key);
+                }
+                ChordInput::Channel => {
+                    controls.number(ui, &self.params.chord_channel);
+                }
+            }
+        });
         ui.horizontal_wrapped(|ui| {
             ui.weak("Ahead");
             for chord in status::chords_ahead(view, status::playhead(&self.meters)) {

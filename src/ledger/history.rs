@@ -155,7 +155,8 @@ fn brought_back(image: Arc<LedgerBar>, current: Option<&LedgerBar>, now: Option<
 fn loses_music(before: Option<&LedgerBar>, after: Option<&LedgerBar>) -> bool {
     let Some(before) = before else { return false };
     let kept = after.is_some_and(|after| {
-        let chords = before.locked_chords == after.locked_chords;
+        let mut chords = before.locked_chords.iter().zip(&after.locked_chords);
+        let chords = chords.all(|(was, is)| was.is_none() || was == is);
         let answers = before.answers.iter().all(|answer| after.answers.contains(answer));
         chords && answers
     });

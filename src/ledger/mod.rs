@@ -184,10 +184,7 @@ impl Ledger {
     /// Its bar is a guess: the metre may change at the bar line. So it does not replace a bar that was heard in another.
     pub fn anticipate(&mut self, answer: SegmentAnswer, listening: bool) {
         let bar = answer.segment.bar;
-        let heard = self.bars.range(..bar.end()).next_back().filter(|(_, entry)| entry.melody.is_some());
-        if heard.is_some_and(|(_, entry)| {
-            entry.bar.end() > bar.start && (entry.bar.start, entry.bar.meter) != (bar.start, bar.meter)
-        }) {
+        if self.was_heard_otherwise(&bar) {
             return;
         }
         let Some(entry) = self.entry(bar).filter(|entry| !entry.locked) else { return };
@@ -262,6 +259,17 @@ impl Ledger {
             if let Some(entry) = self.entry(segment.bar).filter(|_| !known) {
                 Arc::make_mut(entry).locked_chords[place] = chord;
             }
+        }
+    }
+
+    /// Makes a chord the user's that is held for a segment about to be played. Its bar is a guess, as in
+    /// [`Ledger::anticipate`].
+    pub fn give_chord(&mut self, segment: &Segment, planned: PlannedChord) {
+        if self.was_heard_otherwise(&segment.bar) {
+            return;
+        }
+        if let Some(entry) = self.entry(segment.bar).filter(|entry| !entry.locked) {
+            Arc::make_mut(entry).locked_chords[usize::from(segment.number)] = Some(planned);
         }
     }
 
@@ -359,6 +367,14 @@ impl Ledger {
             Arc::make_mut(entry).bar = bar;
         }
         Some(entry)
+    }
+
+    /// Whether the melody was heard here in bars of another metre.
+    fn was_heard_otherwise(&self, bar: &Bar) -> bool {
+        let heard = self.bars.range(..bar.end()).next_back().filter(|(_, entry)| entry.melody.is_some());
+        heard.is_some_and(|(_, entry)| {
+            entry.bar.end() > bar.start && (entry.bar.start, entry.bar.meter) != (bar.start, bar.meter)
+        })
     }
 
     /// Where other bars begin that share time with this one, or are this one in another metre.

@@ -32,30 +32,35 @@ impl PitchClass {
 
     /// A letter and its accidentals at the start of `text` (`C`, `F#`, `B♭`); also returns what follows.
     fn parse_prefix(text: &str) -> Option<(Self, &str)> {
-        let mut chars = text.chars();
-        let natural = match chars.next()?.to_ascii_uppercase() {
-            'C' => 0,
-            'D' => 2,
-            'E' => 4,
-            'F' => 5,
-            'G' => 7,
-            'A' => 9,
-            'B' | 'H' => 11,
-            _ => return None,
-        };
-        let mut semitones = natural;
-        let mut rest = chars.as_str();
-        while let Some(accidental) = rest.chars().next() {
-            semitones += match accidental {
-                '#' | '♯' => 1,
-                'b' | '♭' => -1,
-                '♮' => 0,
-                _ => break,
-            };
-            rest = &rest[accidental.len_utf8()..];
-        }
-        Some((Self::new(semitones), rest))
+        semitones_prefix(text).map(|(semitones, rest)| (Self::new(semitones), rest))
     }
+}
+
+/// The same in semitones above the C of its octave: −1 for `Cb`.
+pub(super) fn semitones_prefix(text: &str) -> Option<(i32, &str)> {
+    let mut chars = text.chars();
+    let natural = match chars.next()?.to_ascii_uppercase() {
+        'C' => 0,
+        'D' => 2,
+        'E' => 4,
+        'F' => 5,
+        'G' => 7,
+        'A' => 9,
+        'B' | 'H' => 11,
+        _ => return None,
+    };
+    let mut semitones = natural;
+    let mut rest = chars.as_str();
+    while let Some(accidental) = rest.chars().next() {
+        semitones += match accidental {
+            '#' | '♯' => 1,
+            'b' | '♭' => -1,
+            '♮' => 0,
+            _ => break,
+        };
+        rest = &rest[accidental.len_utf8()..];
+    }
+    Some((semitones, rest))
 }
 
 impl fmt::Display for PitchClass {
@@ -241,7 +246,9 @@ impl Chord {
 
     /// The chord that best explains weighted pitch classes: its notes' weight, less what is missing and what is foreign.
     ///
-    /// `bass` is the class of the lowest note, which is likelier to be the root. `None` when nothing sounds.
+    /// `bass` is the class of the lowest note, which is likelier to be the root. What is explained as well by two qualities
+    /// has the one that comes first in [`Quality::ALL`]: a lone fifth is major, A C E G a minor seventh. `None` when nothing
+    /// sounds.
     pub fn recognise(weights: &[f32; 12], bass: Option<PitchClass>) -> Option<Self> {
         let total: f32 = weights.iter().sum();
         if total <= 0.0 {
@@ -256,9 +263,10 @@ impl Chord {
             let size = 0.02 * members.len() as f32;
             (2.0 * inside - total) / total + root_below - 0.3 * missing / members.len() as f32 - size
         };
-        let best = PitchClass::all()
-            .flat_map(|root| Quality::ALL.map(|quality| Self::new(root, quality)))
-            .max_by(|a, b| score(a).total_cmp(&score(b)))?;
+        let ranked = Quality::ALL.into_iter().enumerate();
+        let (_, best) = PitchClass::all()
+            .flat_map(|root| ranked.clone().map(move |(rank, quality)| (rank, Self::new(root, quality))))
+            .max_by(|(a_rank, a), (b_rank, b)| score(a).total_cmp(&score(b)).then(b_rank.cmp(a_rank)))?;
         let slash = bass.filter(|bass| *bass != best.root && best.class_set().contains(*bass));
         Some(Self { slash, ..best })
     }
@@ -338,5 +346,25 @@ mod tests {
             }
         }
         assert_eq!(Chord::recognise(&[0.0; 12], None), None);
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_the_commoner_chord() {
+        let recognised = |classes: &[i32], bass: Option<i32>| {
+            let mut weights = [0.0; 12];
+            classes.iter().for_each(|class| weights[*class as usize] = 1.0);
+            Chord::recognise(&weights, bass.map(PitchClass::new)).map(|chord| chord.to_string())
+        };
+        for (classes, bass, expected) in [
+            (vec![0, 7], Some(0), "C"),
+            (vec![0, 4], Some(0), "C"),
+            (vec![0, 10], Some(0), "C7"),
+            (vec![9, 0], Some(9), "Am"),
+            (vec![9, 0], None, "F"),
+            (vec![9, 0, 4, 7], None, "Am7"),
+            (vec![9, 0, 4, 7], Some(0), "C6"),
+        ] {
+            assert_eq!(recognised(&classes, bass).as_deref(), Some(expected), "{classes:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Notes, with the pitch and loudness of a MIDI keyboard.
 
+use super::harmony::semitones_prefix;
 use super::{PitchClass, Ticks};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,24 @@ impl std::fmt::Display for Key {
         write!(f, "{}{}", self.pitch_class(), self.0 as i32 / 12 - 1)
     }
 }
+
+/// The name of a key as [`Display`](std::fmt::Display) writes it, with any accidentals, or its MIDI number.
+impl std::str::FromStr for Key {
+    type Err = KeyTextError;
+
+    fn from_str(text: &str) -> Result<Self, KeyTextError> {
+        let number = text.parse().ok().or_else(|| {
+            let (semitones, octave) = semitones_prefix(text)?;
+            octave.parse::<i32>().ok()?.checked_add(1)?.checked_mul(12)?.checked_add(semitones)
+        });
+        let key = number.and_then(|number: i32| Self::new(u8::try_from(number).ok()?));
+        key.ok_or_else(|| KeyTextError(text.to_owned()))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no key; write one from C-1 to G9 (C4 is middle C), or a MIDI number from 0 to 127")]
+pub struct KeyTextError(pub String);
 
 /// MIDI note-on velocity, 1..=127 (0 would mean note-off).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -130,5 +149,25 @@ pub struct Note {
 impl Note {
     pub fn end(&self) -> Ticks {
         self.start + self.duration
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_reads_back_from_its_name() {
+        for number in 0..128 {
+            let key = Key::folded(number);
+            assert_eq!(key.to_string().parse(), Ok(key));
+            assert_eq!(number.to_string().parse(), Ok(key));
+        }
+        for (text, number) in [("Cb4", 59), ("B#3", 60), ("f♯2", 42), ("G9", 127)] {
+            assert_eq!(text.parse(), Ok(Key::folded(number)), "{text}");
+        }
+        for text in ["", "C", "H", "C4.5", "Ab9", "128", "-1", "C-2", "C99999999999"] {
+            assert!(text.parse::<Key>().is_err(), "{text}");
+        }
     }
 }

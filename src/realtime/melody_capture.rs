@@ -1,4 +1,4 @@
-//! Hears the melody and asks for answers in time. Runs on the audio thread.
+//! Hears the melody and the player's chords, and asks for answers in time. Runs on the audio thread.
 
 use super::timeline::Span;
 use crate::channels::{Cut, Heard, Meters, SHORTEST_MARGIN, TakeId};
@@ -14,13 +14,15 @@ pub struct MelodyCapture {
     take: TakeId,
     /// The segment to be asked for next; `None` while stopped.
     next: Option<Segment>,
+    /// By channel, the keys of chords that are down, as bits; also while stopped.
+    chord_keys: [u128; 16],
     /// The queue was full, so the other side has heard half of what was played.
     lossy: bool,
 }
 
 impl MelodyCapture {
     pub fn new(queue: rtrb::Producer<Heard>, meters: Arc<Meters>) -> Self {
-        Self { queue, meters, take: TakeId::default(), next: None, lossy: false }
+        Self { queue, meters, take: TakeId::default(), next: None, chord_keys: [0; 16], lossy: false }
     }
 
     pub fn take(&self) -> TakeId {
@@ -32,7 +34,19 @@ impl MelodyCapture {
         self.take.0 = self.take.0.wrapping_add(1);
         self.next = Some(segment);
         self.lossy = false;
+        self.tell_beginning(at);
+    }
+
+    /// The other side knows of no key that was struck before the take.
+    fn tell_beginning(&mut self, at: f64) {
         self.send(Heard::TakeBegan { take: self.take, at });
+        for (channel, mut keys) in (0..16).zip(self.chord_keys) {
+            while keys != 0 {
+                let key = Key::folded(keys.trailing_zeros() as i32);
+                self.send(Heard::ChordHeld { key, channel });
+                keys &= keys - 1;
+            }
+        }
     }
 
     /// Ends the take, if there is one, at `at` quarter notes.
@@ -54,7 +68,25 @@ impl MelodyCapture {
         }
     }
 
+    pub fn chord_on(&mut self, at: f64, channel: u8, key: Key) {
+        self.chord_keys[usize::from(channel % 16)] |= 1 << key.number();
+        if self.next.is_some() {
+            self.send(Heard::ChordOn { key, channel, at });
+        }
+    }
+
+    /// All keys of chords count as released: who holds them may not say when they are.
+    pub fn let_go_of_chords(&mut self, at: f64) {
+        for channel in 0..16 {
+            while self.chord_keys[usize::from(channel)] != 0 {
+                let number = self.chord_keys[usize::from(channel)].trailing_zeros();
+                self.note_off(at, channel, Key::folded(number as i32));
+            }
+        }
+    }
+
     pub fn note_off(&mut self, at: f64, channel: u8, key: Key) {
+        self.chord_keys[usize::from(channel % 16)] &= !(1 << key.number());
         if self.next.is_some() {
             self.send(Heard::NoteOff { key, channel, at });
         }
@@ -102,7 +134,7 @@ impl MelodyCapture {
         if self.lossy && self.queue.slots() >= ROOM {
             self.lossy = false;
             self.send(Heard::TakeEnded { at });
-            self.send(Heard::TakeBegan { take: self.take, at });
+            self.tell_beginning(at);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::accompaniment_player::AccompanimentPlayer;
 use super::melody_capture::MelodyCapture;
 use super::panic_trigger::PanicTrigger;
-use super::players_clock::PlayersClock;
+use super::players_clock::{FirstNote, PlayersClock};
 use super::sounding::{SoundingNotes, Source, Strike};
 use super::timeline::{Movement, Span, Timeline, floor_to_tick, sensible_sample_rate};
 use super::{Block, EventBuffer, NoteEvent, TimedEvent};
@@ -76,6 +76,7 @@ impl RealtimeProcessor {
             Movement::Stopped => self.hear_all(self.reached, block, output),
             Movement::Stops { at } => {
                 self.capture.end(at);
+                self.capture.let_go_of_chords(at);
                 // Bypassed, the player's own held keys go on; a host that stops may never send their release.
                 self.sounding.release_parts(0, output, |_, _| true);
                 if !block.bypass {
@@ -85,7 +86,7 @@ impl RealtimeProcessor {
             }
             Movement::Starts(span) => {
                 self.sounding.release_parts(0, output, |_, _| true);
-                self.begin_take(&span);
+                self.begin_take(&span, block);
                 self.run(&span, block, output);
             }
             Movement::Continues(span) => self.run(&span, block, output),
@@ -102,6 +103,7 @@ impl RealtimeProcessor {
         }
         if std::mem::take(&mut self.release_everything) || self.panicked {
             self.sounding.release_all(0, output);
+            self.capture.let_go_of_chords(self.reached);
         }
     }
 
@@ -117,12 +119,14 @@ impl RealtimeProcessor {
         movement
     }
 
-    fn begin_take(&mut self, span: &Span) {
+    fn begin_take(&mut self, span: &Span, block: &Block<'_>) {
         self.capture.end(self.reached);
         self.take_start = span.start;
         let heard_from = self.players_clock.began_at().unwrap_or(span.start);
         self.capture.begin(heard_from, span.bar.segment_at(span.tick));
-        for note in self.players_clock.first_notes() {
+        // Of chords only what is still held counts, and that the capture knows.
+        let is_melody = |note: &FirstNote| !block.settings.is_chord_key(note.channel, note.key);
+        for note in self.players_clock.first_notes().filter(is_melody) {
             self.capture.note_on(note.struck_at, note.channel, note.key, note.velocity);
             if let Some(at) = note.released_at {
                 self.capture.note_off(at, note.channel, note.key);
@@ -190,9 +194,13 @@ impl RealtimeProcessor {
         }
     }
 
-    /// Takes in a note of the melody, and passes it on if the user wants that.
+    /// Takes in a note of the melody, and passes it on if the user wants that; or one of a chord, which the band will play.
     fn hear(&mut self, event: &TimedEvent, sample: u32, position: f64, block: &Block<'_>, output: &mut EventBuffer) {
         match event.event {
+            // Bypassed, nobody would play the chord.
+            NoteEvent::On { channel, key, .. } if block.settings.is_chord_key(channel, key) && !block.bypass => {
+                self.capture.chord_on(position, channel, key);
+            }
             NoteEvent::On { channel, key, velocity } => {
                 self.capture.note_on(position, channel, key, velocity);
                 if block.settings.thru || block.bypass {

@@ -185,8 +185,13 @@ impl TestHost {
 
     /// Plays a song from its start to the end of its last bar, offline, and goes on from there if called again.
     pub fn play_song(&mut self, song: &Song, settings: &Settings, run: Run) {
+        self.play_song_with(song, &[], settings, run);
+    }
+
+    /// The same, with chords beside the melody, each note with its channel.
+    pub fn play_song_with(&mut self, song: &Song, chords: &[(u8, Note)], settings: &Settings, run: Run) {
         let end = song.bars().last().map_or(0.0, |bar| quarters(bar.end()));
-        let mut events = run.events(song);
+        let mut events = run.events(song, chords);
         let mut sample = 0_u64;
         while sample < run.sample_at(song, end) {
             let position = run.position_at(song, sample);
@@ -366,12 +371,13 @@ impl Run {
         }
     }
 
-    fn events(&self, song: &Song) -> Events {
+    fn events(&self, song: &Song, chords: &[(u8, Note)]) -> Events {
         let mut events = Vec::new();
-        for note in &song.melody {
-            let Note { key, velocity, .. } = *note;
-            events.push((self.sample_at(song, quarters(note.start)), NoteEvent::On { channel: 0, key, velocity }));
-            events.push((self.sample_at(song, quarters(note.end())), NoteEvent::Off { channel: 0, key }));
+        let melody = song.melody.iter().map(|note| (0, *note));
+        for (channel, note) in melody.chain(chords.iter().copied()) {
+            let Note { key, velocity, .. } = note;
+            events.push((self.sample_at(song, quarters(note.start)), NoteEvent::On { channel, key, velocity }));
+            events.push((self.sample_at(song, quarters(note.end())), NoteEvent::Off { channel, key }));
         }
         events.sort_by_key(|(sample, event)| (*sample, matches!(event, NoteEvent::On { .. })));
         Events { events, next: 0 }

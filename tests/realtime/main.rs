@@ -2,6 +2,7 @@
 //! guarded against allocation.
 
 mod bands;
+mod chord_input;
 mod failures;
 mod host;
 mod laws;

@@ -8,7 +8,7 @@ use obbligato::generators::PartNote;
 use obbligato::ledger::LedgerCommand;
 use obbligato::music::{Key, Note, Part, PerPart, TICKS_PER_QUARTER, Timing, Velocity};
 use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
-use obbligato::settings::{Follow, Settings};
+use obbligato::settings::{ChordInput, Follow, Settings};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::any::Any;
@@ -54,6 +54,11 @@ pub enum Act {
     },
     Follow(Follow),
     CountIn(u8),
+    Chords {
+        input: ChordInput,
+        split_key: u8,
+        channel: u8,
+    },
     Edit {
         edit: Edit,
         bars: (i32, i32),
@@ -87,7 +92,7 @@ pub fn history(seed: u64) -> Vec<Act> {
 }
 
 fn act(dice: &mut ChaCha8Rng) -> Act {
-    match dice.random_range(0..50) {
+    match dice.random_range(0..52) {
         0..16 => Act::Play { frames: frames(dice) },
         16 => Act::Stand { frames: frames(dice) },
         17..20 => Act::Jump { quarters: position(dice) },
@@ -136,6 +141,12 @@ fn act(dice: &mut ChaCha8Rng) -> Act {
             ];
             Act::Edit { edit: one_of(dice, &edits), bars: (first, first + dice.random_range(0..8)) }
         }
+        49..51 => Act::Chords {
+            input: one_of(dice, &[ChordInput::Off, ChordInput::Split, ChordInput::Split, ChordInput::Channel]),
+            // In the midst of the keys that are played most.
+            split_key: dice.random_range(36..48),
+            channel: dice.random_range(0..3),
+        },
         _ => Act::WorkerSleeps(dice.random_bool(0.4)),
     }
 }
@@ -221,6 +232,10 @@ impl RandomHost {
             }
             Act::Follow(follow) => self.settings.follow = follow,
             Act::CountIn(bars) => self.settings.count_in = bars,
+            Act::Chords { input, split_key, channel } => {
+                let settings = &mut self.settings;
+                (settings.chord_input, settings.split_key, settings.chord_channel) = (input, split_key, channel);
+            }
             Act::Edit { edit, bars: (first, last) } => {
                 const BAR: i32 = 4 * TICKS_PER_QUARTER;
                 let bars = first * BAR..last * BAR;

@@ -74,7 +74,7 @@ fn told(calls: impl IntoIterator<Item = Call>) -> Told {
                 Heard::Cut(cut) => told.cuts.push(cut),
                 Heard::NoteOn { at, .. } => told.strikes.push(at),
                 Heard::NoteOff { at, .. } => told.releases.push(at),
-                Heard::TakeEnded { .. } => {}
+                Heard::ChordOn { .. } | Heard::ChordHeld { .. } | Heard::TakeEnded { .. } => {}
             }
         }
     }

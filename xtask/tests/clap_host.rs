@@ -26,11 +26,9 @@ fn hosts_see_every_parameter_under_its_lasting_number() {
     let parameters = clap().parameters();
     let part_parameters = ["on", "channel", "octave", "velocity"];
     let of_parts = Part::ALL.iter().flat_map(|part| part_parameters.map(|what| format!("{}_{what}", part.id())));
-    let ids =
-        ["temperature", "style", "density", "follow", "count_in", "count_in_band", "thru", "bypass", "panic", "edits"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(of_parts);
+    let general = "temperature style density follow count_in count_in_band chord_input split_key chord_channel thru \
+                   bypass panic edits";
+    let ids = general.split_whitespace().map(str::to_owned).chain(of_parts);
     let mut expected: Vec<u32> = ids.map(|id| parameter_number(&id)).collect();
     let mut seen: Vec<u32> = parameters.iter().map(|parameter| parameter.number).collect();
     expected.sort_unstable();
@@ -41,7 +39,14 @@ fn hosts_see_every_parameter_under_its_lasting_number() {
 #[test]
 fn values_read_as_people_write_them() {
     let mut plugin = clap();
-    for (id, text) in [("style", "Hymn"), ("temperature", "0.80"), ("follow", "Arrange"), ("bass_octave", "-2")] {
+    for (id, text) in [
+        ("style", "Hymn"),
+        ("temperature", "0.80"),
+        ("follow", "Arrange"),
+        ("bass_octave", "-2"),
+        ("chord_input", "Split"),
+        ("split_key", "F#3"),
+    ] {
         let value = plugin.parameter_from_text(id, text).expect("the text is in range");
         assert_eq!(plugin.parameter_text(id, value).expect("each value has a text"), text);
     }
