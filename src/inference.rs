@@ -34,6 +34,10 @@ pub struct InferenceWorker {
     restored: u32,
     /// The segment for which a reserve has been sent last.
     reserved: Option<(TakeId, Ticks)>,
+    /// When something was last heard.
+    last_heard: Instant,
+    /// There was nothing to write ahead, and nothing has come since that could change it.
+    all_written: bool,
     stop: Arc<AtomicBool>,
 }
 
@@ -60,6 +64,8 @@ impl InferenceWorker {
             last_cut: None,
             restored: 0,
             reserved: None,
+            last_heard: Instant::now(),
+            all_written: false,
             stop,
         };
         worker.end.meters.ready.store(true, Ordering::Relaxed);
@@ -76,6 +82,9 @@ impl InferenceWorker {
             batch.push(heard);
         }
         let mut worked = !batch.is_empty();
+        if worked {
+            (self.last_heard, self.all_written) = (Instant::now(), false);
+        }
         while let Ok(command) = self.commands.try_recv() {
             self.obey(command);
             worked = true;
@@ -105,10 +114,15 @@ impl InferenceWorker {
         self.end.meters.failed_answers.fetch_add(new, Ordering::Relaxed);
     }
 
-    /// What is written ahead takes its time too.
+    /// What is written ahead takes its time too. To find that there is nothing takes a look at the whole song, so it is
+    /// not looked for again until something has come.
     fn write_next(&mut self) -> bool {
+        if self.all_written {
+            return false;
+        }
         let (begun, written) = (Instant::now(), self.arranger.written());
         let arranged = self.arranger.write_next();
+        self.all_written = !arranged;
         let written = self.arranger.written().wrapping_sub(written);
         if let Some(cut) = self.last_cut.filter(|_| written > 0) {
             self.timing.note(begun.elapsed(), written, &cut, &self.end.meters);
@@ -117,6 +131,7 @@ impl InferenceWorker {
     }
 
     fn obey(&mut self, command: EditorCommand) {
+        self.all_written = false;
         match command {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
             EditorCommand::Ledger(command) => self.arranger.command(command),
@@ -367,12 +382,23 @@ impl InferenceWorker {
     fn wait(&mut self) {
         /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.
         const BETWEEN_LOOKS: Duration = Duration::from_millis(3);
-        match self.commands.recv_timeout(BETWEEN_LOOKS) {
+        /// A take asks for its first answer where it begins, and has patience for a 32nd: 31 ms at 240 quarters a minute,
+        /// of which most is left to the model.
+        const AT_REST: Duration = Duration::from_millis(10);
+        let pause = if self.is_at_rest() { AT_REST } else { BETWEEN_LOOKS };
+        match self.commands.recv_timeout(pause) {
             Ok(command) => self.obey(command),
             Err(RecvTimeoutError::Timeout) => {}
             // Nobody can send commands any more; the melody still comes.
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(BETWEEN_LOOKS),
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause),
         }
+    }
+
+    /// The transport stands still, or the host has not called for so long that it may be gone: even in slow music there is a
+    /// segment more often.
+    fn is_at_rest(&self) -> bool {
+        const LONGEST_SEGMENT: Duration = Duration::from_secs(30);
+        !self.end.meters.playing.load(Ordering::Relaxed) || self.last_heard.elapsed() > LONGEST_SEGMENT
     }
 }
 
