@@ -9,12 +9,19 @@ use crate::ledger::{Ledger, LedgerCommand};
 use crate::music::{ChordPlan, Key, PerPart, PlannedChord, Segment, Ticks, Velocity};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One unbroken stretch of playing: changes whenever the transport starts or jumps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TakeId(pub u32);
+
+impl TakeId {
+    /// Takes are counted, and the count may begin anew.
+    pub fn is_after(self, other: Self) -> bool {
+        self != other && self.0.wrapping_sub(other.0) <= u32::MAX / 2
+    }
+}
 
 /// Audio thread → inference thread: the melody as it is heard, and the moments at which an answer is due.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,7 +105,7 @@ pub enum ReplyMessage {
 }
 
 /// Counters and meters, written by the audio and inference threads and read by the editor. Latest wins.
-/// One goes the other way: [`Meters::panics`].
+/// What goes to the audio thread: [`Meters::panics`], [`Meters::wanted_margin`] and [`Meters::played_elsewhere`].
 #[derive(Debug, Default)]
 pub struct Meters {
     /// The generator is loaded; before that nothing can come late.
@@ -106,6 +113,9 @@ pub struct Meters {
     /// Position of the transport in quarter notes.
     pub playhead_quarters: AtomicF64,
     pub playing: AtomicBool,
+    pub bypassed: AtomicBool,
+    /// A render waits for an answer.
+    pub waiting: AtomicBool,
     /// Notes that came later than a 32nd and were dropped.
     pub late_notes: AtomicU32,
     /// Segments whose answer was late: the rule-based reserve played, or the last bar again.
@@ -128,11 +138,26 @@ pub struct Meters {
     /// How often the editor's panic button was pressed. It does not go by way of the inference thread, which may be
     /// what hangs.
     pub panics: AtomicU32,
+    /// The parts that instances on other tracks play for this one, which are silent here: a bit for each
+    /// [`Part::index`](crate::music::Part::index).
+    pub played_elsewhere: AtomicU8,
 }
 
 impl Meters {
     pub fn count(counter: &AtomicU32) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// See [`Meters::played_elsewhere`].
+    pub fn set_played_elsewhere(&self, parts: PerPart<bool>) {
+        let bits = parts.iter().map(|(part, elsewhere)| u8::from(*elsewhere) << part.index());
+        self.played_elsewhere.store(bits.sum(), Ordering::Relaxed);
+    }
+
+    /// See [`Meters::played_elsewhere`].
+    pub fn parts_played_elsewhere(&self) -> PerPart<bool> {
+        let bits = self.played_elsewhere.load(Ordering::Relaxed);
+        PerPart::from_fn(|part| bits >> part.index() & 1 == 1)
     }
 }
 
@@ -231,6 +256,25 @@ pub fn connect() -> (RealtimeEnd, InferenceEnd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::music::Part;
+
+    #[test]
+    fn takes_are_told_apart_also_where_their_count_begins_anew() {
+        for (later, earlier) in [(2, 1), (9, 1), (0, u32::MAX), (5, u32::MAX - 5)] {
+            assert!(TakeId(later).is_after(TakeId(earlier)) && !TakeId(earlier).is_after(TakeId(later)));
+        }
+        assert!(!TakeId(3).is_after(TakeId(3)));
+    }
+
+    #[test]
+    fn every_part_has_its_bit() {
+        let meters = Meters::default();
+        for bits in 0..1 << Part::COUNT {
+            let parts = PerPart::from_fn(|part| bits >> part.index() & 1 == 1);
+            meters.set_played_elsewhere(parts);
+            assert_eq!(meters.parts_played_elsewhere(), parts);
+        }
+    }
 
     #[test]
     fn nothing_that_crosses_to_the_audio_thread_owns_heap_memory() {

@@ -1,5 +1,7 @@
 //! INFERENCE THREAD: takes what the audio thread heard to the arranger and its answers back. May allocate and wait.
 
+mod linked_part;
+
 use crate::arranger::Arranger;
 use crate::channels::{
     Cut, EditorCommand, EngineStatus, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage, SHORTEST_MARGIN,
@@ -7,8 +9,10 @@ use crate::channels::{
 };
 use crate::generators::PartNote;
 use crate::generators::library::{self, GeneratorChoice, Loaded};
+use crate::links::{Band, BandEntry, Role, Seat};
 use crate::music::{Segment, TICKS_PER_QUARTER, Ticks};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use linked_part::LinkedPart;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,9 +43,19 @@ pub struct InferenceWorker {
     /// There was nothing to write ahead, and nothing has come since that could change it.
     all_written: bool,
     stop: Arc<AtomicBool>,
+    seat: Seat,
+    /// While this instance is a band.
+    entry: Option<BandEntry>,
+    /// While it plays a part of another.
+    part: LinkedPart,
+    /// What is then shown of it.
+    shown_as_part: Option<SongView>,
+    /// This instance became a band in the middle of a take, of which the arranger knows nothing.
+    joins: bool,
 }
 
 impl InferenceWorker {
+    /// A worker that knows of no other instances.
     pub fn new(
         end: InferenceEnd,
         view: SharedView,
@@ -67,10 +81,21 @@ impl InferenceWorker {
             last_heard: Instant::now(),
             all_written: false,
             stop,
+            part: LinkedPart::new(Seat::default().links),
+            seat: Seat::default(),
+            entry: None,
+            shown_as_part: None,
+            joins: false,
         };
         worker.end.meters.ready.store(true, Ordering::Relaxed);
         worker.publish();
         worker
+    }
+
+    /// The same among other instances.
+    #[must_use]
+    pub fn seated(self, seat: Seat) -> Self {
+        Self { part: LinkedPart::new(seat.links.clone()), seat, ..self }
     }
 
     /// Does all that is waiting to be done. Returns whether there was anything.
@@ -89,6 +114,10 @@ impl InferenceWorker {
             self.obey(command);
             worked = true;
         }
+        if self.take_seat() {
+            self.play_part(&batch);
+            return worked;
+        }
         for (index, heard) in batch.iter().enumerate() {
             match heard {
                 Heard::Cut(cut) => self.answer(cut, &batch[index + 1..]),
@@ -97,7 +126,7 @@ impl InferenceWorker {
                 | Heard::NoteOff { .. }
                 | Heard::ChordOn { .. }
                 | Heard::ChordHeld { .. }
-                | Heard::TakeEnded { .. } => self.arranger.hear(heard),
+                | Heard::TakeEnded { .. } => self.hear(heard),
             }
         }
         let wrote = !worked && self.write_next();
@@ -106,6 +135,54 @@ impl InferenceWorker {
             self.publish();
         }
         worked || wrote
+    }
+
+    /// Does as the user has linked this instance. Returns whether it plays a part of another.
+    fn take_seat(&mut self) -> bool {
+        let link = self.seat.link.get();
+        if link.role != Role::Band {
+            if let Some(cut) = self.last_cut.filter(|_| self.entry.is_some()) {
+                self.hear(&Heard::TakeEnded { at: quarters(cut.segment.start()) });
+            }
+            (self.entry, self.joins) = (None, true);
+            return true;
+        }
+        if self.entry.as_ref().is_none_or(|entry| entry.band().number() != link.band) {
+            self.part.leave();
+            self.entry = Some(self.seat.links.enter_band(link.band, self.view.clone(), self.end.meters.clone()));
+            self.end.meters.ready.store(true, Ordering::Relaxed);
+            if self.shown_as_part.take().is_some() {
+                self.publish();
+            }
+        }
+        let elsewhere = self.entry.as_ref().map(BandEntry::played_elsewhere).unwrap_or_default();
+        self.end.meters.set_played_elsewhere(elsewhere);
+        false
+    }
+
+    fn play_part(&mut self, heard: &[Heard]) {
+        let link = self.seat.link.get();
+        self.part.run(link, heard, &mut self.end, &self.stop);
+        if let Some(view) = self.part.news(link) {
+            self.shown_as_part = Some(view);
+            self.publish();
+        }
+    }
+
+    fn hear(&mut self, heard: &Heard) {
+        match heard {
+            Heard::TakeBegan { take, .. } => self.show_take(Some(*take)),
+            Heard::TakeEnded { .. } => self.show_take(None),
+            Heard::NoteOn { .. } | Heard::NoteOff { .. } | Heard::Cut(_) => {}
+        }
+        self.arranger.hear(heard);
+    }
+
+    fn show_take(&mut self, take: Option<TakeId>) {
+        self.joins = false;
+        if let Some(entry) = &self.entry {
+            entry.band().show_take(take);
+        }
     }
 
     fn count_failures(&mut self) {
@@ -163,14 +240,20 @@ impl InferenceWorker {
             Some(_) => return,
             None => self.slow_for = self.slow_for.saturating_sub(1),
         }
+        if self.joins {
+            self.hear(&Heard::TakeBegan { take: cut.take, at: quarters(cut.segment.start() - cut.margin) });
+        }
+        let band = self.entry.as_ref().map(BandEntry::band);
+        band.iter().for_each(|band| band.show_cut(cut));
         if !cut.offline && self.reserved != Some((cut.take, cut.segment.start())) {
             self.send_reserve(cut.segment, cut);
         }
         let (begun, written) = (Instant::now(), self.arranger.written());
-        let (end, stop) = (&mut self.end, &self.stop);
+        let band = self.entry.as_ref().map(BandEntry::band);
+        let mut outlet = Outlet { end: &mut self.end, stop: &self.stop, band };
         let mut stream = AnswerStream::new(cut, ReplyKind::Answer);
-        self.arranger.answer(cut, &mut |note| stream.send(note, end, stop));
-        stream.finish(end, stop);
+        self.arranger.answer(cut, &mut |note| stream.send(note, &mut outlet));
+        stream.finish(&mut outlet);
         if cut.segment.is_last_of_bar() {
             Meters::count(&self.end.meters.bars);
         }
@@ -201,10 +284,11 @@ impl InferenceWorker {
     }
 
     fn send_reserve(&mut self, segment: Segment, cut: &Cut) {
-        let (end, stop) = (&mut self.end, &self.stop);
+        let band = self.entry.as_ref().map(BandEntry::band);
+        let mut outlet = Outlet { end: &mut self.end, stop: &self.stop, band };
         let mut stream = AnswerStream::new(&Cut { segment, ..*cut }, ReplyKind::Reserve);
-        self.arranger.reserve(segment, cut, &mut |note| stream.send(note, end, stop));
-        stream.finish(end, stop);
+        self.arranger.reserve(segment, cut, &mut |note| stream.send(note, &mut outlet));
+        stream.finish(&mut outlet);
         self.reserved = Some((cut.take, segment.start()));
     }
 
@@ -214,11 +298,18 @@ impl InferenceWorker {
             engine.problem = Some(problem.to_owned());
         } else if self.slow_for > 0 {
             engine.problem = Some(format!("{} is too slow here: the rules play what it misses.", engine.generator));
+        } else if let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_passed_over()) {
+            let number = entry.band().number();
+            engine.problem = Some(format!("Another instance is {number} already: give this one another number."));
         }
         let ahead = self.last_cut.map_or_else(Vec::new, |cut| self.arranger.chords_ahead(cut.segment.next()));
         let ledger = self.arranger.ledger().clone();
         let (chords, restored, steps) = (ledger.chords(), self.restored, self.arranger.steps());
-        self.view.publish(SongView { engine, chords, ahead, ledger, restored, steps });
+        let view = SongView { engine, chords, ahead, ledger, restored, steps };
+        self.view.publish(match &self.shown_as_part {
+            None => view,
+            Some(shown) => SongView { ledger: view.ledger, restored, steps, ..shown.clone() },
+        });
     }
 }
 
@@ -233,8 +324,16 @@ fn status_of(loaded: &Loaded) -> EngineStatus {
     }
 }
 
+/// Where answers go: to this instance's audio thread, and to the instances that play parts of this band.
+struct Outlet<'a> {
+    end: &'a mut InferenceEnd,
+    stop: &'a AtomicBool,
+    band: Option<&'a Band>,
+}
+
 /// One answer on its way to the audio thread.
 struct AnswerStream {
+    segment: Segment,
     reply: Reply,
     begun: bool,
 }
@@ -243,24 +342,32 @@ impl AnswerStream {
     fn new(cut: &Cut, kind: ReplyKind) -> Self {
         let segment_start = cut.segment.start();
         let reply = Reply { take: cut.take, segment_start, kind, message: ReplyMessage::Begin };
-        Self { reply, begun: false }
+        Self { segment: cut.segment, reply, begun: false }
     }
 
-    fn send(&mut self, note: PartNote, end: &mut InferenceEnd, stop: &AtomicBool) {
-        self.begin(end, stop);
-        push(Reply { message: ReplyMessage::Note(note), ..self.reply }, end, stop);
+    fn send(&mut self, note: PartNote, outlet: &mut Outlet<'_>) {
+        self.begin(outlet);
+        self.push(ReplyMessage::Note(note), outlet);
     }
 
-    fn finish(mut self, end: &mut InferenceEnd, stop: &AtomicBool) {
-        self.begin(end, stop);
-        push(Reply { message: ReplyMessage::End, ..self.reply }, end, stop);
+    fn finish(&mut self, outlet: &mut Outlet<'_>) {
+        self.begin(outlet);
+        self.push(ReplyMessage::End, outlet);
     }
 
     /// Sent with the first note and not before: from then on the audio thread counts on the answer.
-    fn begin(&mut self, end: &mut InferenceEnd, stop: &AtomicBool) {
+    fn begin(&mut self, outlet: &mut Outlet<'_>) {
         if !std::mem::replace(&mut self.begun, true) {
-            push(self.reply, end, stop);
+            self.push(ReplyMessage::Begin, outlet);
         }
+    }
+
+    fn push(&self, message: ReplyMessage, outlet: &mut Outlet<'_>) {
+        let reply = Reply { message, ..self.reply };
+        if let Some(band) = outlet.band {
+            band.show(self.segment, &reply);
+        }
+        push(reply, outlet.end, outlet.stop);
     }
 }
 
@@ -336,7 +443,7 @@ pub struct InferenceThread {
 }
 
 impl InferenceThread {
-    /// Starts the thread; `load` is called there, not here, since loading a model takes its time.
+    /// Starts the thread of an instance that knows of no others.
     ///
     /// # Errors
     /// When the system gives no more threads.
@@ -346,14 +453,31 @@ impl InferenceThread {
         commands: Receiver<EditorCommand>,
         load: impl FnOnce() -> Loaded + Send + 'static,
     ) -> std::io::Result<Self> {
+        Self::spawn_seated(Seat::default(), end, view, commands, load)
+    }
+
+    /// Starts the thread; `load` is called there, not here, since loading a model takes its time, and only when the instance
+    /// is a band: to play a part of another it needs none.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn spawn_seated(
+        seat: Seat,
+        mut end: InferenceEnd,
+        view: SharedView,
+        commands: Receiver<EditorCommand>,
+        load: impl FnOnce() -> Loaded + Send + 'static,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let body = move || {
+            let Some(joins) = play_part_first(&seat, &mut end, &view, &stopped) else { return };
             let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Loaded {
                 problem: Some("The model could not be loaded (an error in the program); the rules play.".into()),
                 ..Loaded::rules()
             });
-            let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped);
+            let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped).seated(seat);
+            worker.joins = joins;
             while !worker.stop.load(Ordering::Relaxed) {
                 if !worker.take_turn() {
                     worker.wait();
@@ -363,6 +487,35 @@ impl InferenceThread {
         let thread = std::thread::Builder::new().name("obbligato inference".into()).spawn(body)?;
         Ok(Self { stop, thread: Some(thread) })
     }
+}
+
+/// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(3);
+
+/// Plays a part of another band until this instance is made a band itself; `None` when it is to stop, else whether there was
+/// anything to play. Commands stay where they are, and with them what was loaded.
+fn play_part_first(seat: &Seat, end: &mut InferenceEnd, view: &SharedView, stop: &AtomicBool) -> Option<bool> {
+    let mut part = LinkedPart::new(seat.links.clone());
+    let mut played = false;
+    while !stop.load(Ordering::Relaxed) {
+        let link = seat.link.get();
+        if link.role == Role::Band {
+            return Some(played);
+        }
+        let mut heard = Vec::new();
+        while let Ok(next) = end.heard.pop() {
+            heard.push(next);
+        }
+        part.run(link, &heard, end, stop);
+        part.news(link).into_iter().for_each(|news| view.publish(news));
+        played = true;
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    None
+}
+
+fn quarters(ticks: Ticks) -> f64 {
+    f64::from(ticks) / f64::from(TICKS_PER_QUARTER)
 }
 
 impl InferenceWorker {
@@ -380,8 +533,6 @@ impl InferenceWorker {
 
     /// Sleeps until a command comes or it is time to look at the melody again.
     fn wait(&mut self) {
-        /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.
-        const BETWEEN_LOOKS: Duration = Duration::from_millis(3);
         /// A take asks for its first answer where it begins, and has patience for a 32nd: 31 ms at 240 quarters a minute,
         /// of which most is left to the model.
         const AT_REST: Duration = Duration::from_millis(10);

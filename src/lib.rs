@@ -10,6 +10,7 @@ pub mod generators;
 pub mod hearing;
 pub mod inference;
 pub mod ledger;
+pub mod links;
 pub mod midi_file;
 #[cfg(feature = "inference")]
 pub mod model;

@@ -9,7 +9,7 @@ const ROWS: &[&[&str]] = &[
     &["music", "user_folder"],
     &["settings", "runtime", "contract", "model"],
     &["channels", "generators", "ledger"],
-    &["hearing", "chords_held", "arranger", "realtime"],
+    &["hearing", "chords_held", "links", "arranger", "realtime"],
     &["inference", "midi_file", "params", "state"],
     &["editor"],
     &["plugin", "bin", "main", "lib"],

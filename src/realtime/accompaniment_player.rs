@@ -6,8 +6,8 @@ use super::timeline::Span;
 use super::vamp::Vamp;
 use crate::channels::{Meters, Reply, ReplyKind, ReplyMessage, TakeId};
 use crate::generators::PartNote;
-use crate::music::{Part, Segment, TICKS_PER_QUARTER, Ticks, Timing};
-use crate::settings::Settings;
+use crate::music::{Part, PerPart, Segment, TICKS_PER_QUARTER, Ticks, Timing};
+use crate::settings::PartSettings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -226,7 +226,7 @@ impl AccompanimentPlayer {
         &mut self,
         span: &Span,
         samples: std::ops::Range<u32>,
-        settings: &Settings,
+        parts: &PerPart<PartSettings>,
         sounding: &mut SoundingNotes,
         output: &mut EventBuffer,
     ) {
@@ -234,7 +234,7 @@ impl AccompanimentPlayer {
         while let Some((index, sample)) = self.next_note(span, &samples) {
             sounding.release_ended(sample + 1, samples.start, span, output);
             let pending = self.pending.swap_remove(index);
-            self.strike(span, sample, &pending, settings, sounding, output);
+            self.strike(span, sample, &pending, parts, sounding, output);
         }
         sounding.release_ended(samples.end, samples.start, span, output);
     }
@@ -294,10 +294,12 @@ impl AccompanimentPlayer {
     fn wait_for_answer(&mut self, index: usize) {
         const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
         let begun = Instant::now();
+        self.meters.waiting.store(true, Ordering::Relaxed);
         while !self.due[index].complete && !self.replies.is_abandoned() && begun.elapsed() < Self::PATIENCE {
             std::thread::sleep(BETWEEN_LOOKS);
             self.receive();
         }
+        self.meters.waiting.store(false, Ordering::Relaxed);
         self.receive();
     }
 
@@ -344,12 +346,12 @@ impl AccompanimentPlayer {
         span: &Span,
         sample: u32,
         pending: &PendingNote,
-        settings: &Settings,
+        parts: &PerPart<PartSettings>,
         sounding: &mut SoundingNotes,
         output: &mut EventBuffer,
     ) {
         let PartNote { part: of_part, note, .. } = pending.note;
-        let (part, end) = (&settings.parts[of_part], pending.note.released_at());
+        let (part, end) = (&parts[of_part], pending.note.released_at());
         if !part.on || end <= span.position(sample) {
             return;
         }

@@ -23,7 +23,7 @@ pub struct RealtimeProcessor {
     meters: Arc<Meters>,
     panic: PanicTrigger,
     panicked: bool,
-    /// The parts as they were set in the last block.
+    /// The parts as they were set in the last block. What another instance plays is off.
     parts: PerPart<PartSettings>,
     /// Where the take began, and how far it has come, in quarter notes.
     take_start: f64,
@@ -66,7 +66,7 @@ impl RealtimeProcessor {
         let sample_rate = sensible_sample_rate(block.sample_rate);
         let block = &Block { settings: block.settings.clamped(), sample_rate, ..*block };
         self.silence(block, output);
-        self.release_changed_parts(block, output);
+        self.set_parts(self.parts_here(block), block.bypass, output);
         if block.frames == 0 {
             // Whatever such a block says of the transport, no time passes in it.
             self.hear_all(self.reached, block, output);
@@ -113,6 +113,7 @@ impl RealtimeProcessor {
         transport.playing &= !block.bypass;
         let movement = self.timeline.advance(&transport, block.frames, block.sample_rate);
         self.meters.playing.store(transport.playing, Ordering::Relaxed);
+        self.meters.bypassed.store(block.bypass, Ordering::Relaxed);
         if let Movement::Starts(span) | Movement::Continues(span) = movement {
             self.meters.playhead_quarters.store(span.start, Ordering::Relaxed);
         }
@@ -149,7 +150,7 @@ impl RealtimeProcessor {
             self.player.decide(span, sample, block.offline);
             let next = self.next_stop(span, block).min(input.peek().map_or(u32::MAX, |event| event.timing));
             let next = next.clamp(sample + 1, block.frames);
-            self.player.play(span, sample..next, &block.settings, &mut self.sounding, output);
+            self.player.play(span, sample..next, &self.parts, &mut self.sounding, output);
             sample = next;
         }
         self.reached = span.position(block.frames);
@@ -218,14 +219,22 @@ impl RealtimeProcessor {
         }
     }
 
+    /// The parts as they sound in this instance: what another plays is still written, but silent.
+    fn parts_here(&self, block: &Block<'_>) -> PerPart<PartSettings> {
+        let elsewhere = self.meters.parts_played_elsewhere();
+        PerPart::from_fn(|part| {
+            let settings = block.settings.parts[part];
+            PartSettings { on: settings.on && !elsewhere[part], ..settings }
+        })
+    }
+
     /// A part that is muted or moved to another channel lets go of its notes where they were struck.
-    fn release_changed_parts(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
-        let now = &block.settings.parts;
-        if self.parts != *now || block.bypass {
+    fn set_parts(&mut self, now: PerPart<PartSettings>, bypass: bool, output: &mut EventBuffer) {
+        if self.parts != now || bypass {
             self.sounding.release_parts(0, output, |part, channel| {
-                block.bypass || !now[part].on || now[part].channel != channel
+                bypass || !now[part].on || now[part].channel != channel
             });
-            self.parts = *now;
+            self.parts = now;
         }
     }
 }

@@ -1,0 +1,365 @@
+//! Instances in one process that make music together: a band on one track, its parts on others.
+//!
+//! A *band* instance hears a melody and writes the answer; a *part* instance plays one part of it on its own track. They
+//! find each other by the band's number. Nothing here is for the audio thread but [`SharedLink::get`], which reads an atomic.
+
+mod shown;
+
+pub use shown::{Answers, ShownAnswer, TakesOver};
+
+use crate::channels::{Cut, Meters, Reply, SharedView, SongView, TakeId};
+use crate::music::{Part, PerPart, Segment};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What an instance does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// Hears a melody and answers it.
+    #[default]
+    Band,
+    /// Plays this part of a band that another instance writes.
+    Part(Part),
+}
+
+impl Role {
+    /// In the order in which they are offered.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Band].into_iter().chain(Part::ALL.map(Self::Part))
+    }
+
+    /// Stable, lower case: saved songs refer to it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Band => "band",
+            Self::Part(part) => part.id(),
+        }
+    }
+}
+
+/// By what number the instances of one band know each other: [`BandNumber::RANGE`], as musicians count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BandNumber(u8);
+
+impl BandNumber {
+    pub const RANGE: RangeInclusive<u8> = 1..=16;
+
+    pub fn clamped(number: u8) -> Self {
+        Self(number.clamp(*Self::RANGE.start(), *Self::RANGE.end()))
+    }
+
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for BandNumber {
+    fn default() -> Self {
+        Self(*Self::RANGE.start())
+    }
+}
+
+impl fmt::Display for BandNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "band {}", self.0)
+    }
+}
+
+/// An instance's role, and the band that it is or belongs to. As text: `band 1`, `bass 1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Link {
+    pub role: Role,
+    pub band: BandNumber,
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.role.id(), self.band.0)
+    }
+}
+
+/// A text that is no [`Link`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is no link: write a role and a number from 1 to 16, as in `bass 1`")]
+pub struct LinkTextError;
+
+impl FromStr for Link {
+    type Err = LinkTextError;
+
+    fn from_str(text: &str) -> Result<Self, LinkTextError> {
+        let (role, number) = text.trim().split_once(' ').ok_or(LinkTextError)?;
+        let role = Role::all().find(|known| known.id() == role).ok_or(LinkTextError)?;
+        let number = number.parse().ok().filter(|number| BandNumber::RANGE.contains(number)).ok_or(LinkTextError)?;
+        Ok(Self { role, band: BandNumber(number) })
+    }
+}
+
+/// One instance's link, set by its user and read on all its threads.
+#[derive(Debug, Clone)]
+pub struct SharedLink(Arc<AtomicU16>);
+
+impl SharedLink {
+    pub fn new(link: Link) -> Self {
+        Self(Arc::new(AtomicU16::new(packed(link))))
+    }
+
+    pub fn get(&self) -> Link {
+        let [role, number] = self.0.load(Ordering::Relaxed).to_be_bytes();
+        let role = Part::ALL.into_iter().find(|part| code(Role::Part(*part)) == role).map_or(Role::Band, Role::Part);
+        Link { role, band: BandNumber::clamped(number) }
+    }
+
+    pub fn set(&self, link: Link) {
+        self.0.store(packed(link), Ordering::Relaxed);
+    }
+}
+
+impl Default for SharedLink {
+    fn default() -> Self {
+        Self::new(Link::default())
+    }
+}
+
+fn packed(link: Link) -> u16 {
+    u16::from_be_bytes([code(link.role), link.band.0])
+}
+
+fn code(role: Role) -> u8 {
+    match role {
+        Role::Band => 0,
+        Role::Part(part) => 1 + part.index() as u8,
+    }
+}
+
+/// An instance's place among the others: its link, and where it finds those it is linked with.
+#[derive(Debug, Clone, Default)]
+pub struct Seat {
+    pub link: SharedLink,
+    pub links: Links,
+}
+
+/// The instances that may find each other. Clones are the same list; a new one is empty.
+#[derive(Debug, Clone, Default)]
+pub struct Links(Arc<Mutex<Registry>>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    /// In the order in which they came.
+    bands: Vec<Arc<Band>>,
+    /// One for each instance that plays a part.
+    parts: Vec<(BandNumber, Part)>,
+}
+
+impl Links {
+    /// The one that all plugin instances of this process share.
+    pub fn of_process() -> Self {
+        static LINKS: OnceLock<Links> = OnceLock::new();
+        LINKS.get_or_init(Self::default).clone()
+    }
+
+    /// Enters a band, until the entry is dropped. The first of a number leads: its parts follow it alone.
+    pub fn enter_band(&self, number: BandNumber, view: SharedView, meters: Arc<Meters>) -> BandEntry {
+        let band = Arc::new(Band { number, view, meters, answers: Mutex::default() });
+        self.lock().bands.push(band.clone());
+        BandEntry { links: self.clone(), band }
+    }
+
+    /// Enters an instance that plays a part, until the entry is dropped. Its band may come later.
+    pub fn enter_part(&self, number: BandNumber, part: Part) -> PartEntry {
+        self.lock().parts.push((number, part));
+        PartEntry { links: self.clone(), number, part }
+    }
+
+    /// The band that leads under this number.
+    pub fn band(&self, number: BandNumber) -> Option<Arc<Band>> {
+        self.lock().leader(number).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    fn leader(&self, number: BandNumber) -> Option<&Arc<Band>> {
+        self.bands.iter().find(|band| band.number == number)
+    }
+}
+
+/// A band in the list.
+#[derive(Debug)]
+pub struct BandEntry {
+    links: Links,
+    band: Arc<Band>,
+}
+
+impl BandEntry {
+    pub fn band(&self) -> &Band {
+        &self.band
+    }
+
+    /// The parts that other instances play for this band.
+    pub fn played_elsewhere(&self) -> PerPart<bool> {
+        let registry = self.links.lock();
+        let leads = registry.leader(self.band.number).is_some_and(|leader| Arc::ptr_eq(leader, &self.band));
+        PerPart::from_fn(|part| leads && registry.parts.contains(&(self.band.number, part)))
+    }
+
+    /// Whether there are parts of its number that follow another band.
+    pub fn is_passed_over(&self) -> bool {
+        let registry = self.links.lock();
+        let leads = registry.leader(self.band.number).is_some_and(|leader| Arc::ptr_eq(leader, &self.band));
+        !leads && registry.parts.iter().any(|(number, _)| *number == self.band.number)
+    }
+}
+
+impl Drop for BandEntry {
+    fn drop(&mut self) {
+        self.links.lock().bands.retain(|band| !Arc::ptr_eq(band, &self.band));
+    }
+}
+
+/// An instance in the list that plays a part.
+#[derive(Debug)]
+pub struct PartEntry {
+    links: Links,
+    number: BandNumber,
+    part: Part,
+}
+
+impl PartEntry {
+    /// What it plays, and for which band.
+    pub fn link(&self) -> Link {
+        Link { role: Role::Part(self.part), band: self.number }
+    }
+}
+
+impl Drop for PartEntry {
+    fn drop(&mut self) {
+        let parts = &mut self.links.lock().parts;
+        if let Some(place) = parts.iter().position(|entry| *entry == (self.number, self.part)) {
+            parts.swap_remove(place);
+        }
+    }
+}
+
+/// What a band shows to the instances that play its parts. Locked by inference threads only, never for long.
+#[derive(Debug)]
+pub struct Band {
+    number: BandNumber,
+    view: SharedView,
+    meters: Arc<Meters>,
+    answers: Mutex<Answers>,
+}
+
+impl Band {
+    pub fn number(&self) -> BandNumber {
+        self.number
+    }
+
+    /// The band's song and engine as they are now.
+    pub fn view(&self) -> Arc<SongView> {
+        self.view.get()
+    }
+
+    /// Its user has silenced it, and all its parts.
+    pub fn is_bypassed(&self) -> bool {
+        self.meters.bypassed.load(Ordering::Relaxed)
+    }
+
+    /// Shows that a take of the band has begun, or (`None`) ended.
+    pub fn show_take(&self, take: Option<TakeId>) {
+        self.lock().set_take(take);
+    }
+
+    /// Shows that a segment is being answered.
+    pub fn show_cut(&self, cut: &Cut) {
+        self.lock().asked(cut);
+    }
+
+    /// Shows what the band's own audio thread is sent for a segment.
+    pub fn show(&self, segment: Segment, reply: &Reply) {
+        self.lock().show(segment, reply);
+    }
+
+    /// Reads what has been shown.
+    pub fn read<T>(&self, read: impl FnOnce(&Answers) -> T) -> T {
+        read(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(number: u8) -> BandNumber {
+        BandNumber::clamped(number)
+    }
+
+    fn enter(links: &Links, of: u8) -> BandEntry {
+        links.enter_band(number(of), SharedView::default(), Arc::default())
+    }
+
+    #[test]
+    fn links_are_read_as_they_are_written_and_carried_as_they_are_set() {
+        let shared = SharedLink::default();
+        assert_eq!(shared.get(), Link::default());
+        for role in Role::all() {
+            for band in BandNumber::RANGE.map(BandNumber) {
+                let link = Link { role, band };
+                assert_eq!(link.to_string().parse(), Ok(link));
+                shared.set(link);
+                assert_eq!(shared.clone().get(), link);
+            }
+        }
+        assert_eq!(Link::default().to_string(), "band 1");
+        for rubbish in ["", "band", "band 0", "band 17", "tuba 1", "bass one", "bass -1"] {
+            assert_eq!(rubbish.parse::<Link>(), Err(LinkTextError), "{rubbish}");
+        }
+    }
+
+    #[test]
+    fn a_band_is_found_by_its_number_while_it_is_there() {
+        let links = Links::default();
+        assert!(links.band(number(1)).is_none());
+        let [first, other] = [enter(&links, 1), enter(&links, 2)];
+        let found = |of: u8, entry: &BandEntry| links.band(number(of)).is_some_and(|band| Arc::ptr_eq(&band, &entry.band));
+        assert!(found(1, &first) && found(2, &other));
+        drop(first);
+        assert!(links.band(number(1)).is_none() && found(2, &other));
+    }
+
+    #[test]
+    fn a_part_is_played_elsewhere_while_an_instance_plays_it() {
+        let links = Links::default();
+        let early = links.enter_part(number(1), Part::Bass);
+        let [band, other] = [enter(&links, 1), enter(&links, 2)];
+        let bass = PerPart::from_fn(|part| part == Part::Bass);
+        assert_eq!(band.played_elsewhere(), bass, "the part came before its band");
+        assert_eq!(other.played_elsewhere(), PerPart::default());
+        let twice = links.enter_part(number(1), Part::Bass);
+        drop(early);
+        assert_eq!(band.played_elsewhere(), bass, "another instance plays it still");
+        drop(twice);
+        assert_eq!(band.played_elsewhere(), PerPart::default());
+    }
+
+    #[test]
+    fn of_two_bands_of_one_number_the_first_leads_until_it_goes() {
+        let links = Links::default();
+        let [first, second] = [enter(&links, 3), enter(&links, 3)];
+        assert!(!second.is_passed_over(), "nobody follows, so nobody is missed");
+        let _drums = links.enter_part(number(3), Part::Drums);
+        assert!(first.played_elsewhere()[Part::Drums] && !first.is_passed_over());
+        assert!(!second.played_elsewhere()[Part::Drums] && second.is_passed_over());
+        drop(first);
+        assert!(second.played_elsewhere()[Part::Drums] && !second.is_passed_over());
+    }
+}
