@@ -330,7 +330,8 @@ mod tests {
         let links = Links::default();
         assert!(links.band(number(1)).is_none());
         let [first, other] = [enter(&links, 1), enter(&links, 2)];
-        let found = |of: u8, entry: &BandEntry| links.band(number(of)).is_some_and(|band| Arc::ptr_eq(&band, &entry.band));
+        let found =
+            |of: u8, entry: &BandEntry| links.band(number(of)).is_some_and(|band| Arc::ptr_eq(&band, &entry.band));
         assert!(found(1, &first) && found(2, &other));
         drop(first);
         assert!(links.band(number(1)).is_none() && found(2, &other));

@@ -78,7 +78,8 @@ impl Answers {
         if (reply.kind, reply.message) == (ReplyKind::Reserve, ReplyMessage::Begin) {
             self.add(reply.take, segment, reply.kind);
         }
-        let of_reply = |answer: &&mut ShownAnswer| (answer.take, answer.segment, answer.kind) == (reply.take, segment, reply.kind);
+        let of_reply =
+            |answer: &&mut ShownAnswer| (answer.take, answer.segment, answer.kind) == (reply.take, segment, reply.kind);
         let Some(answer) = self.shown.iter_mut().rev().find(of_reply) else { return };
         match reply.message {
             ReplyMessage::Begin => answer.begun = true,
@@ -169,7 +170,8 @@ mod tests {
     #[test]
     fn what_belongs_to_an_earlier_take_is_not_found() {
         let mut answers = Answers::default();
-        let find = |answers: &Answers, over| answers.find(&segment(0), ReplyKind::Answer, &over).map(|found| found.number);
+        let find =
+            |answers: &Answers, over| answers.find(&segment(0), ReplyKind::Answer, &over).map(|found| found.number);
         answers.asked(&cut(1, 0));
         assert_eq!(find(&answers, TakesOver::default()), Some(1), "a part that comes later joins in");
         let jumped = TakesOver { take: Some(TakeId(1)), count: answers.count() };

@@ -231,9 +231,8 @@ impl RealtimeProcessor {
     /// A part that is muted or moved to another channel lets go of its notes where they were struck.
     fn set_parts(&mut self, now: PerPart<PartSettings>, bypass: bool, output: &mut EventBuffer) {
         if self.parts != now || bypass {
-            self.sounding.release_parts(0, output, |part, channel| {
-                bypass || !now[part].on || now[part].channel != channel
-            });
+            self.sounding
+                .release_parts(0, output, |part, channel| bypass || !now[part].on || now[part].channel != channel);
             self.parts = now;
         }
     }

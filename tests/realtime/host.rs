@@ -4,6 +4,7 @@ use crossbeam_channel::{Receiver, Sender};
 use obbligato::channels::{self, EditorCommand, InferenceEnd, Meters, RealtimeEnd, SharedView};
 use obbligato::generators::library::Loaded;
 use obbligato::inference::{InferenceThread, InferenceWorker};
+use obbligato::links::Seat;
 use obbligato::music::{Key, Note, Song, TICKS_PER_QUARTER, Timing, Velocity};
 use obbligato::realtime::{Block, EventBuffer, HostTransport, NoteEvent, RealtimeProcessor, TimedEvent};
 use obbligato::settings::Settings;
@@ -71,16 +72,27 @@ pub struct TestHost {
 impl TestHost {
     /// With an inference thread, as offline rendering needs it.
     pub fn threaded(load: impl FnOnce() -> Loaded + Send + 'static) -> Self {
+        Self::threaded_at(Seat::default(), load)
+    }
+
+    /// The same among other instances.
+    pub fn threaded_at(seat: Seat, load: impl FnOnce() -> Loaded + Send + 'static) -> Self {
         let (realtime, end) = channels::connect();
         let (view, (commands, receiver)) = (SharedView::default(), crossbeam_channel::unbounded());
-        let inference = InferenceThread::spawn(end, view.clone(), receiver, load).expect("the system has threads");
+        let inference =
+            InferenceThread::spawn_seated(seat, end, view.clone(), receiver, load).expect("the system has threads");
         Self::with(realtime, view, commands, Band::Thread { _inference: inference })
     }
 
     pub fn inline(loaded: Loaded) -> Self {
+        Self::inline_at(Seat::default(), loaded)
+    }
+
+    /// The same among other instances.
+    pub fn inline_at(seat: Seat, loaded: Loaded) -> Self {
         let (realtime, end) = channels::connect();
         let (view, (commands, receiver)) = (SharedView::default(), crossbeam_channel::unbounded());
-        let worker = worker(end, view.clone(), receiver, loaded);
+        let worker = worker(end, view.clone(), receiver, loaded).seated(seat);
         Self::with(realtime, view, commands, Band::Inline(Box::new(worker)))
     }
 
@@ -183,34 +195,14 @@ impl TestHost {
         self.view.get().engine.problem.clone()
     }
 
-    /// Plays a song from its start to the end of its last bar, offline, and goes on from there if called again.
+    /// Plays a song from its start to the end of its last bar, and goes on from there if called again.
     pub fn play_song(&mut self, song: &Song, settings: &Settings, run: Run) {
         self.play_song_with(song, &[], settings, run);
     }
 
     /// The same, with chords beside the melody, each note with its channel.
     pub fn play_song_with(&mut self, song: &Song, chords: &[(u8, Note)], settings: &Settings, run: Run) {
-        let end = song.bars().last().map_or(0.0, |bar| quarters(bar.end()));
-        let mut events = run.events(song, chords);
-        let mut sample = 0_u64;
-        while sample < run.sample_at(song, end) {
-            let position = run.position_at(song, sample);
-            let frames = run.frames_from(song, sample, position, end);
-            let transport = run.transport(song, position);
-            let input = events.take_until(sample + u64::from(frames), sample);
-            let block = Block {
-                frames,
-                sample_rate: run.sample_rate,
-                transport,
-                settings: *settings,
-                bypass: false,
-                panic: false,
-                offline: run.offline,
-                input: &input,
-            };
-            self.block(&block);
-            sample += u64::from(frames);
-        }
+        play_together(&mut [Track { host: self, settings: *settings, hears: true }], song, chords, run);
     }
 
     pub fn stop(&mut self, settings: &Settings) {
@@ -238,6 +230,42 @@ impl TestHost {
         }
         notes.sort();
         notes
+    }
+}
+
+/// An instance among those that a host calls one after the other in each block.
+pub struct Track<'a> {
+    pub host: &'a mut TestHost,
+    pub settings: Settings,
+    /// It gets the melody.
+    pub hears: bool,
+}
+
+/// Plays a song from its start to the end of its last bar on all tracks. Who hears the melody also hears the chords beside it,
+/// each note with its channel.
+pub fn play_together(tracks: &mut [Track<'_>], song: &Song, chords: &[(u8, Note)], run: Run) {
+    let end = song.bars().last().map_or(0.0, |bar| quarters(bar.end()));
+    let mut events = run.events(song, chords);
+    let mut sample = 0_u64;
+    while sample < run.sample_at(song, end) {
+        let position = run.position_at(song, sample);
+        let frames = run.frames_from(song, sample, position, end);
+        let transport = run.transport(song, position);
+        let melody = events.take_until(sample + u64::from(frames), sample);
+        for track in &mut *tracks {
+            let block = Block {
+                frames,
+                sample_rate: run.sample_rate,
+                transport,
+                settings: track.settings,
+                bypass: false,
+                panic: false,
+                offline: run.offline,
+                input: if track.hears { &melody } else { &[] },
+            };
+            track.host.block(&block);
+        }
+        sample += u64::from(frames);
     }
 }
 

@@ -43,7 +43,7 @@ pub fn song() -> Song {
 }
 
 /// At a change of metre what was guessed of the bar after it may have begun early; here nothing has to be guessed.
-fn song_in_one_metre() -> Song {
+pub fn song_in_one_metre() -> Song {
     Song { meters: vec![(0, Meter::COMMON)], ..song() }
 }
 

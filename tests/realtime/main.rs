@@ -7,6 +7,7 @@ mod failures;
 mod host;
 mod laws;
 mod ledger;
+mod links;
 mod notes;
 mod random_hosts;
 mod soak;
