@@ -9,7 +9,7 @@ use crate::ledger::{Ledger, LedgerCommand};
 use crate::music::{ChordPlan, Key, PerPart, PlannedChord, Segment, Ticks, Velocity};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One unbroken stretch of playing: changes whenever the transport starts or jumps.
@@ -116,6 +116,7 @@ pub struct Meters {
     pub bypassed: AtomicBool,
     /// A render waits for an answer.
     pub waiting: AtomicBool,
+    asked: AtomicAsked,
     /// Notes that came later than a 32nd and were dropped.
     pub late_notes: AtomicU32,
     /// Segments whose answer was late: the rule-based reserve played, or the last bar again.
@@ -148,6 +149,15 @@ impl Meters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// What the audio thread asked for last: take, and start of the segment. `None` while it stands still.
+    pub fn asked(&self) -> Option<(TakeId, Ticks)> {
+        self.asked.get()
+    }
+
+    pub fn set_asked(&self, asked: Option<(TakeId, Ticks)>) {
+        self.asked.set(asked);
+    }
+
     /// See [`Meters::played_elsewhere`].
     pub fn set_played_elsewhere(&self, parts: PerPart<bool>) {
         let bits = parts.iter().map(|(part, elsewhere)| u8::from(*elsewhere) << part.index());
@@ -158,6 +168,31 @@ impl Meters {
     pub fn parts_played_elsewhere(&self) -> PerPart<bool> {
         let bits = self.played_elsewhere.load(Ordering::Relaxed);
         PerPart::from_fn(|part| bits >> part.index() & 1 == 1)
+    }
+}
+
+/// Take and segment in one, so that they are of one moment.
+#[derive(Debug)]
+struct AtomicAsked(AtomicU64);
+
+impl AtomicAsked {
+    /// Segments do not begin at the last tick there is.
+    const NOTHING: u64 = Ticks::MAX as u64;
+
+    fn get(&self) -> Option<(TakeId, Ticks)> {
+        let asked = self.0.load(Ordering::Relaxed);
+        (asked != Self::NOTHING).then_some((TakeId((asked >> 32) as u32), asked as u32 as Ticks))
+    }
+
+    fn set(&self, asked: Option<(TakeId, Ticks)>) {
+        let packed = asked.map_or(Self::NOTHING, |(take, start)| u64::from(take.0) << 32 | u64::from(start as u32));
+        self.0.store(packed, Ordering::Relaxed);
+    }
+}
+
+impl Default for AtomicAsked {
+    fn default() -> Self {
+        Self(AtomicU64::new(Self::NOTHING))
     }
 }
 
@@ -274,6 +309,18 @@ mod tests {
             meters.set_played_elsewhere(parts);
             assert_eq!(meters.parts_played_elsewhere(), parts);
         }
+    }
+
+    #[test]
+    fn what_was_asked_is_told_as_it_was() {
+        let meters = Meters::default();
+        assert_eq!(meters.asked(), None);
+        for asked in [(TakeId(0), 0), (TakeId(7), -96), (TakeId(u32::MAX), 100_000), (TakeId(3), -1)] {
+            meters.set_asked(Some(asked));
+            assert_eq!(meters.asked(), Some(asked));
+        }
+        meters.set_asked(None);
+        assert_eq!(meters.asked(), None);
     }
 
     #[test]

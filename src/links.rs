@@ -9,6 +9,7 @@ pub use shown::{Answers, ShownAnswer, TakesOver};
 
 use crate::channels::{Cut, Meters, Reply, SharedView, SongView, TakeId};
 use crate::music::{Part, PerPart, Segment};
+use crate::settings::Settings;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -29,6 +30,14 @@ impl Role {
     /// In the order in which they are offered.
     pub fn all() -> impl Iterator<Item = Self> {
         [Self::Band].into_iter().chain(Part::ALL.map(Self::Part))
+    }
+
+    /// As shown to the user.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Band => "Band",
+            Self::Part(part) => part.name(),
+        }
     }
 
     /// Stable, lower case: saved songs refer to it.
@@ -73,6 +82,19 @@ impl fmt::Display for BandNumber {
 pub struct Link {
     pub role: Role,
     pub band: BandNumber,
+}
+
+impl Link {
+    /// The settings of an instance with this link. Who plays one part plays no other, and whether it is switched on is the
+    /// band's affair.
+    #[must_use]
+    pub fn applied(&self, mut settings: Settings) -> Settings {
+        match self.role {
+            Role::Band => {}
+            Role::Part(own) => Part::ALL.into_iter().for_each(|part| settings.parts[part].on = part == own),
+        }
+        settings
+    }
 }
 
 impl fmt::Display for Link {
@@ -268,6 +290,14 @@ impl Band {
     /// Its user has silenced it, and all its parts.
     pub fn is_bypassed(&self) -> bool {
         self.meters.bypassed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the band's audio thread has asked for what begins here, and nothing has been shown of it yet.
+    pub fn is_to_show(&self, segment: &Segment, over: &TakesOver) -> bool {
+        let asked = self.meters.asked().filter(|(take, _)| over.take.is_none_or(|over| take.is_after(over)));
+        asked.is_some_and(|(take, start)| {
+            start == segment.start() && !self.read(|answers| answers.were_asked(take, start))
+        })
     }
 
     /// Shows that a take of the band has begun, or (`None`) ended.

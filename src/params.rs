@@ -5,6 +5,7 @@
 use crate::channels::{EditorCommand, Meters, SharedView};
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::LedgerCommand;
+use crate::links::{Link, SharedLink};
 use crate::music::{ChordPlan, Key, Part, PerPart, Ticks, style_from_text, style_text};
 use crate::runtime::RuntimeChoice;
 use crate::settings::{ChordInput, CountInBand, Follow, PartSettings, Settings};
@@ -76,6 +77,9 @@ pub struct ObbligatoParams {
     pub song: SongField,
     #[persist = "generator"]
     pub generator: GeneratorField,
+    /// Whether this instance is a band or plays a part of one.
+    #[persist = "link"]
+    pub link: LinkField,
     #[persist = "report"]
     report: ReportField,
 }
@@ -136,6 +140,7 @@ impl ObbligatoParams {
             plan: plan.clone(),
             song: song.clone(),
             generator,
+            link: LinkField::default(),
             report: ReportField { view, meters, plan, song },
         }
     }
@@ -167,7 +172,7 @@ impl ObbligatoParams {
             parts: PerPart::from_fn(|part| self.part(part).settings()),
         };
         // Saved songs are loaded without a look at the ranges.
-        settings.clamped()
+        self.link.get().applied(settings.clamped())
     }
 
     /// Takes the next seed. Tell the host of it: [`ObbligatoParams::next_edit`].
@@ -436,6 +441,35 @@ impl SongField {
     }
 }
 
+/// This instance's link. One that cannot be read is that of a band of its own.
+#[derive(Default)]
+pub struct LinkField(SharedLink);
+
+impl LinkField {
+    pub fn get(&self) -> Link {
+        self.0.get()
+    }
+
+    /// Tell the host of it: [`ObbligatoParams::next_edit`].
+    pub fn choose(&self, link: Link) {
+        self.0.set(link);
+    }
+
+    pub fn shared(&self) -> SharedLink {
+        self.0.clone()
+    }
+}
+
+impl PersistentField<'_, SavedText> for LinkField {
+    fn set(&self, text: SavedText) {
+        self.choose(text.0.parse().unwrap_or_default());
+    }
+
+    fn map<F: Fn(&SavedText) -> R, R>(&self, read: F) -> R {
+        read(&SavedText(self.get().to_string()))
+    }
+}
+
 /// Text in saved state. Anything else that stands there is taken as it is written, to be refused in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SavedText(String);
@@ -528,7 +562,7 @@ impl PersistentField<'_, Report> for ReportField {
 }
 
 /// Takes out of saved state what would stop the host when it is saved again: a choice that does not exist. A state from
-/// before songs or generators were saved has an empty one.
+/// before songs, generators and links were saved has an empty song, and is a band with the built-in model.
 pub fn discard_unusable(state: &mut PluginState) {
     use nice_plug::plugin::ParamValue;
     let choices =
@@ -540,12 +574,14 @@ pub fn discard_unusable(state: &mut PluginState) {
     for field in ["ledger", "generator"] {
         state.fields.entry(field.into()).or_insert_with(|| "\"\"".into());
     }
+    state.fields.entry("link".into()).or_insert_with(|| format!("\"{}\"", Link::default()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::channels::{EngineStatus, SongView};
+    use crate::links::{BandNumber, Role};
     use crate::music::{Bar, Meter, PlanSource, PlannedChord};
     use crossbeam_channel::Receiver;
     use std::collections::BTreeMap;
@@ -571,7 +607,7 @@ mod tests {
         ];
         assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
         let saved: Vec<String> = params.serialize_fields().into_keys().collect();
-        assert_eq!(saved, ["generator", "ledger", "plan", "report", "seed"]);
+        assert_eq!(saved, ["generator", "ledger", "link", "plan", "report", "seed"]);
     }
 
     #[test]
@@ -659,6 +695,24 @@ mod tests {
             |text| params.temperature.string_to_normalized_value(text).map(|n| params.temperature.preview_plain(n));
         assert_eq!(temperature("1,5"), Some(1.5));
         assert_eq!(temperature("100"), Some(2.0), "brought into range");
+    }
+
+    #[test]
+    fn a_link_is_saved_and_decides_which_parts_sound() {
+        let saved_link = |params: &ObbligatoParams| params.serialize_fields()["link"].clone();
+        let drums = Link { role: Role::Part(Part::Drums), band: BandNumber::clamped(3) };
+        let (first, ..) = params();
+        assert_eq!(saved_link(&first), "\"band 1\"");
+        first.link.choose(drums);
+        assert_eq!(saved_link(&first), "\"drums 3\"");
+        assert_eq!(first.settings().parts.0.map(|part| part.on), [false, false, false, false, true]);
+        for (saved, expected) in
+            [("\"drums 3\"", drums), ("\"tuba 1\"", Link::default()), ("7", Link::default()), ("{}", Link::default())]
+        {
+            let (other, ..) = params();
+            other.deserialize_fields(&BTreeMap::from([("link".to_owned(), saved.to_owned())]));
+            assert_eq!(other.link.get(), expected, "{saved}");
+        }
     }
 
     #[test]
@@ -799,6 +853,7 @@ mod tests {
             assert_eq!(state.params.contains_key(id), kept);
             assert!(state.params.contains_key("thru"));
             assert_eq!(state.fields["ledger"], r#""""#, "a song that was never saved is empty");
+            assert_eq!(state.fields["link"], r#""band 1""#);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::channels::{self, EditorCommand, InferenceEnd, Meters, SharedView, Son
 use crate::editor::{self, ObbligatoEditor};
 use crate::generators::library;
 use crate::inference::InferenceThread;
+use crate::links::{Links, Seat};
 use crate::params::{self, ObbligatoParams};
 use crate::realtime::{Block, EventBuffer, RealtimeProcessor};
 use crate::settings::Settings;
@@ -63,7 +64,9 @@ impl Obbligato {
             return;
         };
         let generator = self.params.generator.clone();
-        match InferenceThread::spawn(end, self.view.clone(), commands, move || library::load(&generator.choice())) {
+        let load = move || library::load(&generator.choice());
+        let seat = Seat { link: self.params.link.shared(), links: Links::of_process() };
+        match InferenceThread::spawn_seated(seat, end, self.view.clone(), commands, load) {
             Ok(thread) => self.inference = Some(thread),
             Err(error) => {
                 let mut view = SongView::default();

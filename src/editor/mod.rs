@@ -1,6 +1,7 @@
 //! The plugin's window. GUI THREAD: locks what the inference thread locks, never what the audio thread touches.
 
 mod controls;
+mod links;
 mod status;
 mod theme;
 
@@ -21,7 +22,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Tall enough for two problems in words below it all.
-const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 620.0 };
+const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 650.0 };
 /// How often the meters are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
@@ -68,6 +69,7 @@ impl NiceEguiApp for ObbligatoEditor {
         let frame = Frame::new().fill(theme::BACKGROUND).inner_margin(Margin::same(16));
         CentralPanel::default().frame(frame).show(ui, |ui| {
             self.title(ui, &controls);
+            links::row(ui, &controls, &self.params);
             ui.separator();
             self.knobs(ui, &controls, &view);
             ui.separator();
@@ -173,7 +175,7 @@ impl ObbligatoEditor {
         controls.number(ui, &row.channel).labelled_by(label);
         controls.number(ui, &row.octave).labelled_by(label);
         controls.slider(ui, &row.velocity, VELOCITY_WIDTH).labelled_by(label);
-        ui.weak(status::part_note(view, part));
+        ui.weak(status::part_note(view, &self.meters, part));
     }
 
     fn chord_plan(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {

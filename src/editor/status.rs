@@ -102,9 +102,13 @@ pub fn chords_ahead(view: &SongView, playhead: Ticks) -> Vec<ShownChord> {
     shown.take(MOST).collect()
 }
 
-/// What stands beside a part that the generator does not write itself.
-pub fn part_note(view: &SongView, part: Part) -> &'static str {
-    if view.engine.by_rule[part] { "by rule" } else { "" }
+/// What stands beside a part that sounds elsewhere, or that the generator does not write itself.
+pub fn part_note(view: &SongView, meters: &Meters, part: Part) -> &'static str {
+    match (meters.parts_played_elsewhere()[part], view.engine.by_rule[part]) {
+        (true, _) => "on another track",
+        (false, true) => "by rule",
+        (false, false) => "",
+    }
 }
 
 fn count(counter: &AtomicU32) -> u32 {
@@ -222,6 +226,10 @@ mod tests {
     #[test]
     fn parts_without_a_model_say_so() {
         let view = view(0, &[]);
-        assert_eq!((part_note(&view, Part::Drums), part_note(&view, Part::Bass)), ("by rule", ""));
+        let meters = meters(0.0, false);
+        let notes = |meters: &Meters| [Part::Drums, Part::Bass].map(|part| part_note(&view, meters, part));
+        assert_eq!(notes(&meters), ["by rule", ""]);
+        meters.set_played_elsewhere(PerPart::from_fn(|part| part == Part::Drums));
+        assert_eq!(notes(&meters), ["on another track", ""]);
     }
 }

@@ -233,7 +233,7 @@ impl Wanted {
         if self.given_up {
             return false;
         }
-        if !feed.outlet.end.meters.waiting.load(Ordering::Relaxed) {
+        if band.is_to_show(self.segment(), &feed.over) || !feed.outlet.end.meters.waiting.load(Ordering::Relaxed) {
             self.waiting_since = None;
             return false;
         }

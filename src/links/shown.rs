@@ -2,7 +2,7 @@
 
 use crate::channels::{Cut, Reply, ReplyKind, ReplyMessage, TakeId};
 use crate::generators::PartNote;
-use crate::music::{PerPart, Segment};
+use crate::music::{PerPart, Segment, Ticks};
 use std::collections::VecDeque;
 
 /// The answers to the last segments, as far as they have been written.
@@ -72,6 +72,14 @@ impl Answers {
         self.take = Some(cut.take);
         self.on = Some(PerPart::from_fn(|part| cut.settings.part_is_on(part)));
         self.add(cut.take, cut.segment, ReplyKind::Answer);
+    }
+
+    /// Whether something that begins here was asked for in this take.
+    pub fn were_asked(&self, take: TakeId, start: Ticks) -> bool {
+        let asked = |answer: &ShownAnswer| {
+            answer.kind == ReplyKind::Answer && (answer.take, answer.segment.start()) == (take, start)
+        };
+        self.shown.iter().rev().any(asked)
     }
 
     pub fn show(&mut self, segment: Segment, reply: &Reply) {

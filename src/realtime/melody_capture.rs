@@ -52,6 +52,7 @@ impl MelodyCapture {
     /// Ends the take, if there is one, at `at` quarter notes.
     pub fn end(&mut self, at: f64) {
         if self.next.take().is_some() {
+            self.meters.set_asked(None);
             self.send(Heard::TakeEnded { at });
         }
     }
@@ -113,6 +114,7 @@ impl MelodyCapture {
             quarters_per_minute: span.quarters_per_minute as f32,
             offline,
         }));
+        self.meters.set_asked(Some((self.take, segment.start())));
         self.next = Some(segment.next());
         Some(segment)
     }

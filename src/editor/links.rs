@@ -1,0 +1,34 @@
+//! What this instance does among others: the band, or one part of it on a track of its own. GUI THREAD.
+
+use super::controls::Controls;
+use crate::links::{BandNumber, Link, Role};
+use crate::params::ObbligatoParams;
+use egui::{DragValue, Ui};
+
+pub fn row(ui: &mut Ui, controls: &Controls<'_>, params: &ObbligatoParams) {
+    let now = params.link.get();
+    let mut chosen = now;
+    ui.horizontal(|ui| {
+        ui.label("This track plays").on_hover_text("The band, or one part of a band that is on another track");
+        for role in Role::all() {
+            if ui.selectable_label(role == now.role, role.name()).clicked() {
+                chosen.role = role;
+            }
+        }
+        let label = ui.label(if now.role == Role::Band { "as band" } else { "of band" }).id;
+        chosen.band = number(ui, now, label);
+    });
+    if chosen != now {
+        params.link.choose(chosen);
+        controls.tell_of_edit(params);
+    }
+}
+
+fn number(ui: &mut Ui, now: Link, label: egui::Id) -> BandNumber {
+    /// Numbers a point of dragging.
+    const SPEED: f64 = 0.05;
+    let mut number = now.band.get();
+    let field = DragValue::new(&mut number).range(BandNumber::RANGE).speed(SPEED).update_while_editing(false);
+    ui.add(field).labelled_by(label);
+    BandNumber::clamped(number)
+}
