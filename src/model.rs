@@ -1,9 +1,11 @@
 //! A loaded model: what `docs/encoding.md` calls the graph. Runs on the inference thread.
 //!
 //! With `runtime.rs` the only file that names `ort`. A model is shared by all instances; each has its own [`Memory`].
+//! Several may compute at once, each in a session of its own for that moment: backends do not let two threads share one.
 
 mod file;
 mod installed;
+mod pool;
 
 pub use file::FileError;
 pub use installed::{InstalledModel, ModelSource, drummer, find_model, installed_models, open_model};
@@ -14,8 +16,12 @@ use file::ModelFile;
 use ort::memory::Allocator;
 use ort::session::Session;
 use ort::value::{Tensor, TensorRef};
+use pool::Pool;
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// The models inside the plugin.
 static EMBEDDED: &[u8] = include_bytes!("../models/weights/accompanist.onnx");
@@ -49,8 +55,27 @@ pub enum Run {
 /// A model in the backend, ready to run.
 pub struct Model<E = Controls> {
     contract: Contract<E>,
-    one: Mutex<Session>,
-    piece: Mutex<Session>,
+    source: SessionSource,
+    one: Pool<Session>,
+    piece: Pool<Session>,
+    /// How many there are of each.
+    sessions: AtomicUsize,
+    listeners: Arc<AtomicUsize>,
+}
+
+/// What sessions are made from.
+struct SessionSource {
+    /// The file's, for errors.
+    name: String,
+    bytes: Cow<'static, [u8]>,
+    runtime: &'static Runtime,
+}
+
+/// One for each that may compute at the same time, and no more than there are cores; each holds the weights once more.
+fn most_sessions() -> usize {
+    /// Beyond this, memory is worth more than time.
+    const MOST: usize = 8;
+    thread::available_parallelism().map_or(1, usize::from).min(MOST)
 }
 
 /// What one listener has read: keys and values by place in the window, and room for a run's inputs.
@@ -63,6 +88,23 @@ pub struct Memory {
     mask: Vec<f32>,
     /// What the last token read was followed by.
     outputs: Vec<f32>,
+    _listener: Listener,
+}
+
+/// One that reads with a model.
+struct Listener(Arc<AtomicUsize>);
+
+impl Listener {
+    fn of(listeners: &Arc<AtomicUsize>) -> Self {
+        listeners.fetch_add(1, Ordering::Relaxed);
+        Self(listeners.clone())
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<E: Engine> Model<E> {
@@ -70,26 +112,55 @@ impl<E: Engine> Model<E> {
     ///
     /// # Errors
     /// When the file is damaged, for another version, or not for this backend.
-    pub fn load(name: &str, bytes: &[u8], runtime: &Runtime) -> Result<Self, ModelError> {
-        let mut file = ModelFile::<E>::read(bytes).map_err(|error| ModelError::file(name, error))?;
+    pub fn load(name: &str, bytes: Cow<'static, [u8]>, runtime: &'static Runtime) -> Result<Self, ModelError> {
+        let mut file = ModelFile::<E>::read(&bytes).map_err(|error| ModelError::file(name, error))?;
         // Ours have been tested with it.
-        let ours = [EMBEDDED, EMBEDDED_DRUMMER].contains(&bytes);
+        let ours = [EMBEDDED, EMBEDDED_DRUMMER].contains(&&*bytes);
         if *runtime.backend() == Backend::Tract && !ours {
             file::check_plan(&file.with_length(1)).map_err(|error| ModelError::file(name, error))?;
         }
-        let mut session = |tokens| {
-            let session = runtime.session(&file.with_length(tokens));
-            session.map(Mutex::new).map_err(|error| ModelError::Runtime { name: name.to_owned(), error })
-        };
-        let (one, piece) = (session(1)?, session(AT_ONCE)?);
-        Ok(Self { contract: file.contract, one, piece })
+        let source = SessionSource { name: name.to_owned(), bytes, runtime };
+        let (one, piece) = source.sessions(&mut file)?;
+        Ok(Self {
+            contract: file.contract,
+            source,
+            one: Pool::of(one),
+            piece: Pool::of(piece),
+            sessions: AtomicUsize::new(1),
+            listeners: Arc::default(),
+        })
+    }
+
+    /// How many may compute at the same time.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Another session for another listener, as long as it could make things faster.
+    fn make_room(&self) {
+        let wanted = self.listeners.load(Ordering::Relaxed).min(most_sessions());
+        let add = |made| (made < wanted).then_some(made + 1);
+        if self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
+            return;
+        }
+        let file = ModelFile::<E>::read(&self.source.bytes).map_err(|error| ModelError::file(&self.source.name, error));
+        match file.and_then(|mut file| self.source.sessions(&mut file)) {
+            Ok((one, piece)) => {
+                self.one.add(one);
+                self.piece.add(piece);
+            }
+            // There is one at least; without another, this costs time and nothing else.
+            Err(_) => {
+                self.sessions.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
     }
 
     pub fn contract(&self) -> &Contract<E> {
         &self.contract
     }
 
-    /// An empty memory for one listener.
+    /// An empty memory for one listener. Takes as long as loading where this makes another session.
     ///
     /// # Errors
     /// When the backend has no room for it.
@@ -103,6 +174,8 @@ impl<E: Engine> Model<E> {
         };
         let made = zeros().and_then(|keys| Ok((keys, zeros()?)));
         let (keys, values) = made.map_err(|error| self.failed(&error))?;
+        let listener = Listener::of(&self.listeners);
+        self.make_room();
         Ok(Memory {
             keys,
             values,
@@ -111,6 +184,7 @@ impl<E: Engine> Model<E> {
             positions: Vec::new(),
             mask: Vec::new(),
             outputs: Vec::new(),
+            _listener: listener,
         })
     }
 
@@ -130,7 +204,7 @@ impl<E: Engine> Model<E> {
         tokens: &[u16],
         conditions: &[[f32; W]],
     ) -> Result<&'m [f32], ModelError> {
-        let (session, length) = match run {
+        let (sessions, length) = match run {
             Run::One => (&self.one, 1),
             Run::Piece => (&self.piece, AT_ONCE),
         };
@@ -142,8 +216,7 @@ impl<E: Engine> Model<E> {
             return Err(self.failed(&format!("it was given {W} conditions instead of {}", E::CONDITIONS)));
         }
         memory.prepare(past, tokens, conditions, length, self.contract.window);
-        let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = self.run(&mut session, memory, past, tokens.len(), length);
+        let done = self.run(&mut sessions.lend(), memory, past, tokens.len(), length);
         done.map_err(|error| self.failed(&error))?;
         Ok(&memory.outputs)
     }
@@ -187,6 +260,17 @@ impl<E: Engine> Model<E> {
 
     fn failed(&self, reason: &impl ToString) -> ModelError {
         ModelError::Run { name: self.contract.name.clone(), reason: reason.to_string() }
+    }
+}
+
+impl SessionSource {
+    /// For runs of one token and of a piece.
+    fn sessions<E: Engine>(&self, file: &mut ModelFile<E>) -> Result<(Session, Session), ModelError> {
+        let mut session = |tokens| {
+            let session = self.runtime.session(&file.with_length(tokens));
+            session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })
+        };
+        Ok((session(1)?, session(AT_ONCE)?))
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When there is no such model, or it cannot be played.
-pub fn load(name: Option<&str>, runtime: &Runtime) -> Result<Transformer, ModelError> {
+pub fn load(name: Option<&str>, runtime: &'static Runtime) -> Result<Transformer, ModelError> {
     let network = OnnxNetwork::<Controls>::open(&find_model(name)?, runtime)?;
     Ok(Transformer::new(network.model.contract().clone(), Box::new(network)))
 }
@@ -23,7 +23,7 @@ pub fn load(name: Option<&str>, runtime: &Runtime) -> Result<Transformer, ModelE
 ///
 /// # Errors
 /// When it cannot be played.
-pub fn load_drummer(runtime: &Runtime) -> Result<DrumTransformer, ModelError> {
+pub fn load_drummer(runtime: &'static Runtime) -> Result<DrumTransformer, ModelError> {
     let network = OnnxNetwork::<DrumControls>::open(&ModelSource::EmbeddedDrummer, runtime)?;
     Ok(DrumTransformer::new(network.model.contract().clone(), Box::new(network)))
 }
@@ -35,7 +35,7 @@ struct OnnxNetwork<E> {
 }
 
 impl<E: Engine> OnnxNetwork<E> {
-    fn open(source: &ModelSource, runtime: &Runtime) -> Result<Self, ModelError> {
+    fn open(source: &ModelSource, runtime: &'static Runtime) -> Result<Self, ModelError> {
         let model = open_model::<E>(source, runtime)?;
         let memory = model.memory()?;
         Ok(Self { model, memory })

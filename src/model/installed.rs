@@ -50,11 +50,11 @@ pub fn find_model(name: Option<&str>) -> Result<ModelSource, ModelError> {
     find_among(name, installed_models())
 }
 
-/// A loaded model, the same for all who ask for it while anyone holds it.
+/// A loaded model, the same for all who ask for it while anyone holds it. It is forgotten when nobody does.
 ///
 /// # Errors
 /// When the file cannot be read or played.
-pub fn open_model<E: Engine>(source: &ModelSource, runtime: &Runtime) -> Result<Arc<Model<E>>, ModelError> {
+pub fn open_model<E: Engine>(source: &ModelSource, runtime: &'static Runtime) -> Result<Arc<Model<E>>, ModelError> {
     static OPEN: Mutex<Option<HashMap<ModelSource, Weak<dyn Any + Send + Sync>>>> = Mutex::new(None);
     // Held while loading, so that two instances do not load the same file at once.
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,8 +62,9 @@ pub fn open_model<E: Engine>(source: &ModelSource, runtime: &Runtime) -> Result<
     if let Some(Ok(model)) = open.get(source).and_then(Weak::upgrade).map(Arc::downcast) {
         return Ok(model);
     }
-    let model = Arc::new(Model::load(&source.file_name(), &source.bytes()?, runtime)?);
+    let model = Arc::new(Model::load(&source.file_name(), source.bytes()?, runtime)?);
     let shared: Arc<dyn Any + Send + Sync> = model.clone();
+    open.retain(|_, model| model.strong_count() > 0);
     open.insert(source.clone(), Arc::downgrade(&shared));
     Ok(model)
 }

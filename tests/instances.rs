@@ -1,0 +1,123 @@
+//! Sixteen instances in one process share their models and have one thread each.
+//!
+//! In a process of its own, whose threads can be counted.
+#![cfg(feature = "inference")]
+
+use obbligato::channels::{
+    self, Cut, Heard, Meters, RealtimeEnd, Reply, ReplyKind, ReplyMessage, SHORTEST_MARGIN, SharedView, TakeId,
+};
+use obbligato::generators::PartNote;
+use obbligato::generators::library::{self, GeneratorChoice};
+use obbligato::inference::InferenceThread;
+use obbligato::links::{BandNumber, Link, Links, Role, Seat, SharedLink};
+use obbligato::model::{Model, ModelSource, open_model};
+use obbligato::music::{Bar, Key, Meter, Part, Segment, Velocity};
+use obbligato::runtime::{Runtime, RuntimeChoice};
+use obbligato::settings::Settings;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+const INSTANCES: usize = 16;
+
+struct Instance {
+    end: RealtimeEnd,
+    _view: SharedView,
+    _thread: InferenceThread,
+}
+
+impl Instance {
+    fn new(links: &Links, role: Role) -> Self {
+        let (end, inference) = channels::connect();
+        let (view, commands) = (SharedView::default(), crossbeam_channel::unbounded().1);
+        let seat = Seat { link: SharedLink::new(Link { role, band: BandNumber::default() }), links: links.clone() };
+        let choice = GeneratorChoice { name: None, runtime: RuntimeChoice::from_environment() };
+        let load = move || library::load(&choice);
+        let thread = InferenceThread::spawn_seated(seat, inference, view.clone(), commands, load);
+        Self { end, _view: view, _thread: thread.expect("the system has threads") }
+    }
+
+    /// Plays two bars of a melody and asks for what goes with them.
+    fn ask(&mut self) {
+        let mut send = |heard| self.end.heard.push(heard).expect("there is room");
+        send(Heard::TakeBegan { take: TakeId(1), at: 0.0 });
+        for (index, key) in [60, 62, 64, 65, 67, 65, 64, 62].into_iter().enumerate() {
+            let (key, at) = (Key::folded(key), index as f64);
+            send(Heard::NoteOn { key, velocity: Velocity::default(), channel: 0, at });
+            send(Heard::NoteOff { key, channel: 0, at: at + 1.0 });
+        }
+        let settings = Settings { count_in: 0, ..Settings::default() };
+        for segment in segments() {
+            let (take, margin) = (TakeId(1), SHORTEST_MARGIN);
+            send(Heard::Cut(Cut { take, segment, margin, settings, quarters_per_minute: 120.0, offline: true }));
+        }
+    }
+
+    /// The notes of all that was asked for.
+    fn answer(&mut self) -> Vec<PartNote> {
+        let (mut notes, mut complete) = (Vec::new(), 0);
+        wait_until(|| {
+            while let Ok(Reply { kind, message, .. }) = self.end.replies.pop() {
+                match (kind, message) {
+                    (ReplyKind::Answer, ReplyMessage::Note(note)) => notes.push(note),
+                    (ReplyKind::Answer, ReplyMessage::End) => complete += 1,
+                    (ReplyKind::Answer, ReplyMessage::Begin) | (ReplyKind::Reserve, _) => {}
+                }
+            }
+            complete == segments().len()
+        });
+        notes
+    }
+}
+
+fn segments() -> Vec<Segment> {
+    (0..3).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments()).collect()
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "nothing comes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Threads of this process, where the system tells them as Linux does.
+fn threads() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/task").ok()?.count())
+}
+
+#[test]
+fn sixteen_instances_share_their_models_and_have_a_thread_each() {
+    let runtime = Runtime::get(&RuntimeChoice::from_environment());
+    let model: Arc<Model> = open_model(&ModelSource::Embedded, runtime).expect("the built-in model can be played");
+    let before = threads();
+    let grown_by = |more: usize| before.map(|before| before + more);
+    let links = Links::default();
+
+    let mut bands: Vec<Instance> = (0..INSTANCES).map(|_| Instance::new(&links, Role::Band)).collect();
+    let ready = |meters: &Meters| meters.ready.load(Ordering::Relaxed);
+    wait_until(|| bands.iter().all(|band| ready(&band.end.meters)));
+    assert_eq!(Arc::strong_count(&model), 1 + INSTANCES, "it was loaded once, and all have it");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(model.sessions(), cores.min(8));
+    assert_eq!(threads(), grown_by(INSTANCES));
+
+    bands.iter_mut().for_each(Instance::ask);
+    let answers: Vec<Vec<PartNote>> = bands.iter_mut().map(Instance::answer).collect();
+    assert!(answers[0].iter().filter(|note| note.part == Part::Bass).count() > 2, "{:?}", answers[0]);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "in whatever session it is computed");
+    assert_eq!(threads(), grown_by(INSTANCES), "nothing behind the models makes threads of its own");
+
+    // Who plays a part of another's band holds no model.
+    let parts: Vec<Instance> = (0..4).map(|_| Instance::new(&links, Role::Part(Part::Bass))).collect();
+    wait_until(|| bands[0].end.meters.parts_played_elsewhere()[Part::Bass]);
+    assert_eq!(Arc::strong_count(&model), 1 + INSTANCES);
+    assert_eq!(threads(), grown_by(INSTANCES + parts.len()));
+
+    drop((bands, parts));
+    assert_eq!(threads(), before);
+    let forgotten = Arc::downgrade(&model);
+    drop(model);
+    assert!(forgotten.upgrade().is_none(), "nobody needs it any more");
+}
