@@ -173,7 +173,11 @@ impl InferenceWorker {
         match heard {
             Heard::TakeBegan { take, .. } => self.show_take(Some(*take)),
             Heard::TakeEnded { .. } => self.show_take(None),
-            Heard::NoteOn { .. } | Heard::NoteOff { .. } | Heard::Cut(_) => {}
+            Heard::NoteOn { .. }
+            | Heard::NoteOff { .. }
+            | Heard::ChordOn { .. }
+            | Heard::ChordHeld { .. }
+            | Heard::Cut(_) => {}
         }
         self.arranger.hear(heard);
     }

@@ -119,7 +119,7 @@ impl LinkedPart {
             }
             Heard::TakeEnded { .. } => self.wanted.clear(),
             // Who plays a part does not listen.
-            Heard::NoteOn { .. } | Heard::NoteOff { .. } => {}
+            Heard::NoteOn { .. } | Heard::NoteOff { .. } | Heard::ChordOn { .. } | Heard::ChordHeld { .. } => {}
         }
     }
 }
