@@ -86,7 +86,17 @@ impl HeldChords {
 
     /// The chord for a segment, as far as it was known `margin` ticks before it.
     pub fn chord_at(&self, segment: &Segment, margin: Ticks) -> Option<HeldChord> {
-        let until = segment.start() - margin;
+        self.known_at(segment.start() - margin, segment)
+    }
+
+    /// The chord that a segment turned out to have: the one in its middle. `until` is how far the take has come.
+    pub fn chord_in(&self, segment: &Segment, until: Ticks) -> Option<HeldChord> {
+        let middle = (segment.start() + segment.end()) / 2;
+        let heard = self.start <= middle && middle <= until;
+        self.known_at(middle, segment).filter(|_| heard)
+    }
+
+    fn known_at(&self, until: Ticks, segment: &Segment) -> Option<HeldChord> {
         let known = self.phases.partition_point(|phase| phase.from <= until);
         let mut down = true;
         let mut end = until;
@@ -266,6 +276,14 @@ mod tests {
         held.note_off(2.5, 0, Key::folded(52));
         held.note_off(2.5, 0, Key::folded(55));
         assert_eq!(chords(&held, 3), "<C> <C> (C)");
+    }
+
+    #[test]
+    fn in_the_end_a_segment_has_the_chord_of_its_middle() {
+        let held = hand(&[at(25, &[48, 52, 55]), at(58, &[-48, -52, -55]), at(60, &[50, 53, 57])].concat());
+        let chord = |number, until| held.chord_in(&segment(number), until).map(|held| held.chord.to_string());
+        assert_eq!([chord(0, 96), chord(1, 96), chord(2, 96)], [None, Some("C".into()), Some("Dm".into())]);
+        assert_eq!([chord(2, 60), chord(2, 59)], [Some("Dm".into()), None], "what has not come to its middle has none");
     }
 
     #[test]

@@ -11,13 +11,13 @@ mod standing;
 mod writing;
 
 use crate::channels::{Cut, Heard};
-use crate::chords_held::{HeldChords, Hold};
+use crate::chords_held::{HeldChord, HeldChords, Hold};
 use crate::generators::band::Band;
 use crate::generators::{Ask, Drummer, Generator, PartNote, SegmentAnswer};
 use crate::hearing::{HeardBar, Hearing};
 use crate::ledger::{Cause, History, Ledger, LedgerCommand};
-use crate::music::{ChordPlan, Note, PerPart, PlanSource, PlannedChord, Segment, Ticks};
-use crate::settings::{ChordInput, Settings};
+use crate::music::{Bar, Chord, ChordPlan, Note, PerPart, PlanSource, PlannedChord, Segment, Ticks, quantise};
+use crate::settings::{ChordInput, Follow, Settings};
 use following::Following;
 use played::{Played, PlayedSegment};
 use std::collections::BTreeMap;
@@ -34,6 +34,8 @@ pub struct Arranger {
     plan: ChordPlan,
     hearing: Hearing,
     chords: HeldChords,
+    /// Other chords have been held in this take than those that the song had.
+    chords_left: bool,
     history: History,
     following: Following,
     played: Played,
@@ -62,6 +64,7 @@ impl Arranger {
             plan: ChordPlan::default(),
             hearing: Hearing::default(),
             chords: HeldChords::default(),
+            chords_left: false,
             history: History::default(),
             following: Following::default(),
             played: Played::default(),
@@ -142,6 +145,7 @@ impl Arranger {
             Heard::TakeBegan { at, .. } => {
                 self.hearing.begin(at);
                 self.chords.begin(at);
+                self.chords_left = false;
                 self.following.begin();
                 self.played.clear();
                 self.under_way = None;
@@ -156,9 +160,9 @@ impl Arranger {
             Heard::ChordHeld { key, channel } => self.chords.hold_over(channel, key),
             Heard::Cut(_) => {}
             Heard::TakeEnded { at } => {
-                self.chords.begin(at);
                 let bars = self.hearing.end(at);
-                self.keep(bars);
+                self.keep(bars, quantise(at));
+                self.chords.begin(at);
             }
         }
     }
@@ -198,16 +202,31 @@ impl Arranger {
         self.hearing.expect(cut.segment.bar);
         self.following.compare(&self.hearing, self.history.ledger(), start - cut.margin);
         let bars = self.hearing.finished_bars(start);
-        self.keep(bars);
+        self.keep(bars, start);
     }
 
-    fn keep(&mut self, bars: Vec<HeardBar>) {
+    /// Keeps what was heard of bars, when the take has come as far as `until`.
+    fn keep(&mut self, bars: Vec<HeardBar>, until: Ticks) {
+        if self.is_arranging() {
+            bars.iter().for_each(|heard| self.keep_chords(&heard.bar, until));
+        }
         let cause = self.playing();
         for heard in bars {
             let known = self.ledger().bar_at(heard.bar.start).is_some_and(|entry| entry.melody.is_some());
             // Half a bar says nothing about the half that was not heard.
             if !(heard.partial && known) {
                 self.history.change(cause, |ledger| ledger.hear(heard.bar, heard.melody));
+            }
+        }
+    }
+
+    /// To be arranged for, the chords of a bar are those that were held in it, not those that were known when it was played.
+    fn keep_chords(&mut self, bar: &Bar, until: Ticks) {
+        for segment in bar.segments() {
+            let held = self.chords.chord_in(&segment, until);
+            let planned = held.and_then(|held| self.planned_by_hand(held, &segment));
+            if let Some(planned) = planned.filter(|_| self.fixed_chord(&segment) != planned) {
+                self.history.change(Cause::Upkeep, |ledger| ledger.give_chord(&segment, planned));
             }
         }
     }
@@ -256,12 +275,16 @@ impl Arranger {
         self.ledger().bar(&segment.bar)?.locked_chord(segment.number)
     }
 
-    /// The chord that the player gives for a segment that is about to be played, if it comes before what is fixed there. One
-    /// that has been let go stays, unless a plan is typed.
+    /// The chord that the player gives for a segment that is about to be played, if it comes before what is fixed there.
     fn held_chord(&self, segment: &Segment, margin: Ticks) -> Option<PlannedChord> {
         // What plays again was written when the keys were known that late: the same keys then give the same chord.
         let margin = self.ledger().answer_to(segment).map_or(margin, |answer| answer.margin.max(margin));
         let held = self.chords.chord_at(segment, margin)?;
+        self.planned_by_hand(held, segment).filter(|_| !self.is_as_arranged(&held.chord, segment))
+    }
+
+    /// A chord that has been let go stays, unless a plan is typed. At the start of a take it may be that of a loop's end.
+    fn planned_by_hand(&self, held: HeldChord, segment: &Segment) -> Option<PlannedChord> {
         let typed = || self.plan.chord_of(segment).is_some();
         let counts = match held.hold {
             Hold::Now => true,
@@ -271,11 +294,29 @@ impl Arranger {
         counts.then_some(PlannedChord { chord: Some(held.chord), source: PlanSource::User })
     }
 
+    /// Arranging, the song's own chords are counted on for as long as what is held is what it has just before: who plays
+    /// them again changes to the next when it comes, and not before. That ends where another chord is held.
+    fn is_as_arranged(&self, held: &Chord, segment: &Segment) -> bool {
+        let before = match segment.number {
+            0 => self.ledger().bars_before(segment.start(), 1).pop().and_then(|bar| bar.segments().next_back()),
+            _ => Some(Segment { number: segment.number - 1, ..*segment }),
+        };
+        let just_before = before.filter(|before| before.end() == segment.start());
+        let had = just_before.and_then(|before| self.locked_chord(&before)).and_then(|planned| planned.chord);
+        let counted_on = self.is_arranging() && !self.chords_left;
+        counted_on && self.locked_chord(segment).is_some() && had == Some(*held)
+    }
+
+    fn is_arranging(&self) -> bool {
+        self.last_cut.is_some_and(|cut| cut.settings.follow == Follow::Arrange)
+    }
+
     /// Writes the chord that is held into the song, so that later passes and renders have it too.
     fn take_down_chord(&mut self, cut: &Cut) {
         let segment = cut.segment;
         let held = self.held_chord(&segment, cut.margin);
         if let Some(planned) = held.filter(|_| self.fixed_chord(&segment) != held) {
+            self.chords_left |= self.locked_chord(&segment).is_some();
             let cause = self.playing();
             self.history.change(cause, |ledger| ledger.give_chord(&segment, planned));
         }
