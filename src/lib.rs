@@ -4,7 +4,7 @@ pub mod arranger;
 pub mod channels;
 pub mod chords_held;
 pub mod contract;
-#[cfg(feature = "plugin")]
+#[cfg(feature = "editor")]
 pub mod editor;
 pub mod generators;
 pub mod hearing;

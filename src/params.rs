@@ -439,6 +439,11 @@ impl SongField {
     pub fn problem(&self) -> Option<String> {
         self.0.problem()
     }
+
+    /// What the user does to its bars. Tell the host of it: [`ObbligatoParams::next_edit`].
+    pub fn command(&self, command: LedgerCommand) {
+        self.0.command(command);
+    }
 }
 
 /// This instance's link. One that cannot be read is that of a band of its own.

@@ -2,7 +2,7 @@
 //! without the audio thread.
 
 use crate::channels::{EditorCommand, SharedView};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerCommand};
 use crate::ledger::saved::{from_text, to_text};
 use crossbeam_channel::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,6 +50,12 @@ impl SongState {
         *loaded = Loaded { number: loaded.number.wrapping_add(1), text, problem };
         // Fails only when the inference thread is gone; then the text is what stays.
         let _ = self.commands.send(EditorCommand::Restore { ledger, number: loaded.number });
+    }
+
+    /// Passes on what the user does to the bars.
+    pub fn command(&self, command: LedgerCommand) {
+        // Fails only when the inference thread is gone, and with it the song.
+        let _ = self.commands.send(EditorCommand::Ledger(command));
     }
 
     /// Why the song that was loaded is not played, in words for the user.
@@ -110,6 +116,14 @@ mod tests {
         assert_eq!(state.save(), "", "a project without a song empties it");
         work(&commands, &view, |ledger| ledger);
         assert_eq!((state.save(), state.problem()), (String::new(), None));
+    }
+
+    #[test]
+    fn commands_are_passed_on_in_order() {
+        let (state, commands, _view) = state();
+        let sent = [LedgerCommand::Lock(0..48), LedgerCommand::Undo];
+        sent.iter().for_each(|command| state.command(command.clone()));
+        assert_eq!(commands.try_iter().collect::<Vec<_>>(), sent.map(EditorCommand::Ledger));
     }
 
     #[test]

@@ -133,6 +133,9 @@ impl Arranger {
                 let chords = self.settled_chords(&bars);
                 self.history.change(Cause::Command, |ledger| ledger.lock_chords(chords));
             }
+            LedgerCommand::SetChords(chords) => {
+                self.history.change(Cause::Command, |ledger| ledger.lock_chords(chords));
+            }
             LedgerCommand::UnlockChords(bars) => {
                 self.history.change(Cause::Command, |ledger| ledger.unlock_chords(bars));
             }

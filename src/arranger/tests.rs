@@ -608,6 +608,22 @@ fn locked_chords_stay_and_come_from_what_is_planned() {
 }
 
 #[test]
+fn chords_can_be_set_where_others_were_played() {
+    let mut arranger = band();
+    let before = play(&mut arranger, TUNE, &settings());
+    let typed = PlannedChord { chord: "F#m7".parse().ok(), source: PlanSource::User };
+    let chords = |index| bar(index).segments().map(move |segment| (segment, typed)).collect();
+    arranger.command(LedgerCommand::SetChords(chords(2)));
+    let after = play(&mut arranger, TUNE, &settings());
+    assert!(after[4..6].iter().all(|answer| answer.chord == typed) && after[3].chord != typed);
+    assert_eq!(same_bars(&before[..4], &after[..4]), "==", "what was before it stays");
+    arranger.command(LedgerCommand::SetChords(chords(20)));
+    assert!(arranger.ledger().bar_at(bar(20).start).is_some(), "beyond what was heard");
+    arranger.command(LedgerCommand::Undo);
+    assert!(arranger.ledger().bar_at(bar(20).start).is_none());
+}
+
+#[test]
 fn what_is_planned_can_be_locked_before_it_is_played() {
     let round = "cdef gage fedc bCba";
     let mut arranger = band();
@@ -655,6 +671,11 @@ fn some_bars() -> impl Strategy<Value = RangeInclusive<i32>> {
     (0..=LAST, 0..=LAST).prop_map(|(a, b)| a.min(b)..=a.max(b))
 }
 
+fn typed(bars: RangeInclusive<i32>) -> Vec<(Segment, PlannedChord)> {
+    let chord = PlannedChord { chord: "Ebm".parse().ok(), source: PlanSource::User };
+    bars.flat_map(|index| bar(index).segments()).map(|segment| (segment, chord)).collect()
+}
+
 fn command() -> impl Strategy<Value = LedgerCommand> {
     let range = || some_bars().prop_map(bars);
     prop_oneof![
@@ -664,6 +685,7 @@ fn command() -> impl Strategy<Value = LedgerCommand> {
         1 => range().prop_map(LedgerCommand::Clear),
         1 => range().prop_map(LedgerCommand::LockChords),
         1 => range().prop_map(LedgerCommand::UnlockChords),
+        1 => some_bars().prop_map(|bars| LedgerCommand::SetChords(typed(bars))),
     ]
 }
 

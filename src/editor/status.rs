@@ -1,7 +1,7 @@
 //! What the editor says about the band, in words. Pure functions.
 
 use crate::channels::{Meters, SongView};
-use crate::music::{BarIndex, Part, PlanSource, TICKS_PER_QUARTER, Ticks};
+use crate::music::{BarIndex, Part, TICKS_PER_QUARTER, Ticks};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The engine, how fast it is, what was lost, and where the song is.
@@ -67,7 +67,7 @@ fn place(view: &SongView, meters: &Meters) -> String {
 }
 
 /// The transport's position.
-pub fn playhead(meters: &Meters) -> Ticks {
+fn playhead(meters: &Meters) -> Ticks {
     // A cast from a float saturates, and not-a-number becomes zero.
     (meters.playhead_quarters.load(Ordering::Relaxed) * f64::from(TICKS_PER_QUARTER)).floor() as Ticks
 }
@@ -75,31 +75,6 @@ pub fn playhead(meters: &Meters) -> Ticks {
 fn playing_bar(view: &SongView, playhead: Ticks) -> Option<BarIndex> {
     let mut bars = view.chords.iter().map(|(segment, _)| segment.bar);
     bars.find(|bar| (bar.start..bar.end()).contains(&playhead)).map(|bar| bar.index)
-}
-
-/// A chord of the plan, as shown ahead of the playhead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownChord {
-    /// Bar number from 1, on the first chord of a bar.
-    pub bar: Option<i32>,
-    pub name: String,
-    pub source: PlanSource,
-    pub sounds_now: bool,
-}
-
-/// The chords from the playhead's bar on.
-pub fn chords_ahead(view: &SongView, playhead: Ticks) -> Vec<ShownChord> {
-    /// Eight bars of two chords: as far ahead as a player reads.
-    const MOST: usize = 16;
-    let next = view.ahead.first().map_or(Ticks::MAX, |(segment, _)| segment.start());
-    let here = view.chords.iter().filter(|(segment, _)| segment.bar.end() > playhead && segment.start() < next);
-    let shown = here.chain(&view.ahead).map(|(segment, planned)| ShownChord {
-        bar: (segment.number == 0).then_some(segment.bar.index.0 + 1),
-        name: planned.chord.map_or_else(|| "N.C.".into(), |chord| chord.to_string()),
-        source: planned.source,
-        sounds_now: (segment.start()..segment.end()).contains(&playhead),
-    });
-    shown.take(MOST).collect()
 }
 
 /// What stands beside a part that sounds elsewhere, or that the generator does not write itself.
@@ -119,7 +94,7 @@ fn count(counter: &AtomicU32) -> u32 {
 mod tests {
     use super::*;
     use crate::channels::EngineStatus;
-    use crate::music::{Bar, Meter, PerPart, PlannedChord};
+    use crate::music::{Bar, Meter, PerPart, PlanSource, PlannedChord};
 
     /// Chords of whole bars, from bar `first` on.
     fn view(first: i32, bars: &[&str]) -> SongView {
@@ -194,25 +169,6 @@ mod tests {
         let engine = EngineStatus { generator: "Rules".into(), ..EngineStatus::default() };
         let rules = SongView { engine, ..SongView::default() };
         assert_eq!(status_line(&rules, &meters(4.0, true)), "Rules  ·  late 0 (notes 0)  ·  dropped 0  ·  playing");
-    }
-
-    #[test]
-    fn chords_are_shown_from_the_playing_bar_on() {
-        let shown = chords_ahead(&view(0, &["C", "Am", "none"]), 48 + 30);
-        let text: Vec<String> = shown
-            .iter()
-            .map(|chord| {
-                let bar = chord.bar.map_or(String::new(), |bar| format!("{bar}:"));
-                format!("{bar}{}{}", chord.name, if chord.sounds_now { "!" } else { "" })
-            })
-            .collect();
-        assert_eq!(text.join(" "), "2:Am Am! 3:N.C. N.C.");
-        assert_eq!(chords_ahead(&view(0, &["C"; 40]), 0).len(), 16);
-        assert!(chords_ahead(&view(0, &["C"]), 48).is_empty(), "all of it is past");
-        // The plan for what comes stands in the place of what an earlier pass played there.
-        let planned = SongView { ahead: view(1, &["G"]).chords, ..view(0, &["C", "Am"]) };
-        let names: Vec<String> = chords_ahead(&planned, 0).into_iter().map(|shown| shown.name).collect();
-        assert_eq!(names, ["C", "C", "G", "G"]);
     }
 
     #[test]

@@ -68,12 +68,18 @@ fn visuals() -> Visuals {
     visuals
 }
 
+/// How well colours can be told apart: Web Content Accessibility Guidelines 2.2.
 #[cfg(test)]
-mod tests {
+pub mod contrast {
     use super::*;
 
-    /// Contrast of two opaque colours, 1..=21: Web Content Accessibility Guidelines 2.2, "contrast ratio".
-    fn contrast(a: Color32, b: Color32) -> f32 {
+    /// Level AA for text of normal size.
+    pub const LEGIBLE: f32 = 4.5;
+    /// Level AA for shapes that carry meaning.
+    pub const DISCERNIBLE: f32 = 3.0;
+
+    /// Contrast of two opaque colours, 1..=21: the guidelines' "contrast ratio".
+    pub fn contrast(a: Color32, b: Color32) -> f32 {
         let (a, b) = (luminance(a), luminance(b));
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
@@ -87,16 +93,17 @@ mod tests {
         0.2126 * linear(colour.r()) + 0.7152 * linear(colour.g()) + 0.0722 * linear(colour.b())
     }
 
-    /// Level AA for text of normal size.
-    const LEGIBLE: f32 = 4.5;
-    /// Level AA for shapes that carry meaning.
-    const DISCERNIBLE: f32 = 3.0;
-
     #[test]
     fn contrast_is_as_the_guidelines_define_it() {
         assert!((contrast(Color32::WHITE, Color32::BLACK) - 21.0).abs() < 0.01);
         assert!((contrast(Color32::from_rgb(0x77, 0x77, 0x77), Color32::WHITE) - 4.48).abs() < 0.01);
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contrast::{DISCERNIBLE, LEGIBLE, contrast};
+    use super::*;
 
     #[test]
     fn all_text_is_legible() {

@@ -30,6 +30,8 @@ pub enum LedgerCommand {
     Clear(Range<Ticks>),
     /// The chords that are settled for these bars, as played or as planned, become the user's.
     LockChords(Range<Ticks>),
+    /// These chords become the user's, whatever is settled there.
+    SetChords(Vec<(Segment, PlannedChord)>),
     UnlockChords(Range<Ticks>),
     Undo,
     Redo,

@@ -1,17 +1,14 @@
-//! The plugin's window. GUI THREAD: locks what the inference thread locks, never what the audio thread touches.
+//! What stands where in the window, and what it does. GUI THREAD.
 
-mod controls;
-mod links;
-mod status;
-mod theme;
-
+use super::controls::Controls;
+use super::piano_roll::{PianoRoll, Scene};
+use super::{links, status, theme};
 use crate::channels::{Meters, SharedView, SongView};
 use crate::generators::library;
-use crate::music::Part;
+use crate::music::{ChordPlan, Part, TICKS_PER_QUARTER};
 use crate::params::ObbligatoParams;
 use crate::settings::ChordInput;
-use controls::Controls;
-use egui::{CentralPanel, ComboBox, Frame, Grid, Id, Margin, RichText, TextEdit, Ui};
+use egui::{CentralPanel, ComboBox, Frame, Grid, Id, Margin, Panel, RichText, TextEdit, Ui};
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug_egui::{
@@ -21,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Tall enough for two problems in words below it all.
-const SIZE: LogicalSize<f32> = LogicalSize { width: 700.0, height: 650.0 };
+/// As high as a small laptop's screen shows whole.
+const SIZE: LogicalSize<f32> = LogicalSize { width: 900.0, height: 720.0 };
 /// How often the meters are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
@@ -36,6 +33,7 @@ pub struct ObbligatoEditor {
     plan: PlanText,
     /// The generators there are, while their list is open.
     generators: Option<Vec<String>>,
+    roll: PianoRoll,
 }
 
 pub fn create(
@@ -44,7 +42,7 @@ pub fn create(
     meters: Arc<Meters>,
 ) -> Option<EguiEditor<ObbligatoEditor>> {
     let settings = EguiNiceSettings::new().with_tile("Obbligato");
-    let editor = ObbligatoEditor { params, view, meters, host: None, plan: PlanText::default(), generators: None };
+    let editor = ObbligatoEditor { params, view, meters, host: None, plan: PlanText::default(), roll: PianoRoll::default(), generators: None };
     create_egui_editor(EguiEditorState::from_size(SIZE, 1.0), RepaintNotifier::new(), settings, editor)
 }
 
@@ -75,9 +73,12 @@ impl NiceEguiApp for ObbligatoEditor {
             ui.separator();
             self.parts(ui, &controls, &view);
             ui.separator();
-            self.chord_plan(ui, &controls, &view);
+            self.chord_plan(ui, &controls);
             ui.separator();
-            self.status(ui, &view);
+            // From below, so that the timeline takes what is left.
+            let status = Panel::bottom("status").frame(Frame::new()).show_separator_line(false);
+            status.show(ui, |ui| self.status(ui, &view));
+            self.timeline(ui, &controls, &view);
         });
         ui.request_repaint_after(BETWEEN_LOOKS);
     }
@@ -178,7 +179,7 @@ impl ObbligatoEditor {
         ui.weak(status::part_note(view, &self.meters, part));
     }
 
-    fn chord_plan(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
+    fn chord_plan(&mut self, ui: &mut Ui, controls: &Controls<'_>) {
         ui.horizontal(|ui| {
             let label = ui.label("Chords").id;
             self.plan.refresh(self.params.plan.text());
@@ -209,17 +210,16 @@ impl ObbligatoEditor {
                 }
             }
         });
-        ui.horizontal_wrapped(|ui| {
-            ui.weak("Ahead");
-            for chord in status::chords_ahead(view, status::playhead(&self.meters)) {
-                if let Some(bar) = chord.bar {
-                    ui.weak(bar.to_string());
-                }
-                let colour = if chord.sounds_now { theme::STRONG } else { theme::TEXT };
-                let name = RichText::new(chord.name).color(colour);
-                ui.label(if chord.sounds_now { name.underline() } else { name }).on_hover_text(chord.source.name());
-            }
-        });
+    }
+
+    fn timeline(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &Arc<SongView>) {
+        let playhead = self.meters.playhead_quarters.load(Ordering::Relaxed) * f64::from(TICKS_PER_QUARTER);
+        let playing = self.meters.playing.load(Ordering::Relaxed);
+        let scene = Scene { view, plan: &self.plan.read, parts: self.params.settings().parts, playhead, playing };
+        for command in self.roll.show(ui, &scene) {
+            self.params.song.command(command);
+            controls.tell_of_edit(&self.params);
+        }
     }
 
     fn status(&self, ui: &mut Ui, view: &SongView) {
@@ -237,6 +237,8 @@ struct PlanText {
     typed: String,
     /// The text that counts, as last seen.
     saved: String,
+    /// What it says; nothing where it cannot be read.
+    read: ChordPlan,
 }
 
 impl PlanText {
@@ -244,16 +246,21 @@ impl PlanText {
     fn refresh(&mut self, saved: String) {
         if self.saved != saved {
             self.typed.clone_from(&saved);
-            self.saved = saved;
+            self.take(saved);
         }
     }
 
     /// What was typed, if it is new.
     fn commit(&mut self) -> Option<String> {
         (self.typed != self.saved).then(|| {
-            self.saved.clone_from(&self.typed);
+            self.take(self.typed.clone());
             self.typed.clone()
         })
+    }
+
+    fn take(&mut self, text: String) {
+        self.read = ChordPlan::parse(&text).unwrap_or_default();
+        self.saved = text;
     }
 }
 
@@ -268,9 +275,10 @@ mod tests {
         assert_eq!(plan.typed, "| C |", "typing is not disturbed");
         assert_eq!(plan.commit(), Some("| C |".into()));
         assert_eq!(plan.commit(), None);
+        assert_eq!(plan.read.to_string(), "| C |");
         plan.refresh("| C |".into());
         plan.refresh("| Dm |".into());
-        assert_eq!(plan.typed, "| Dm |");
+        assert_eq!((plan.typed.as_str(), plan.read.to_string()), ("| Dm |", "| Dm |".into()));
         assert_eq!(plan.commit(), None);
     }
 }

@@ -1,0 +1,409 @@
+//! Where everything stands in the timeline, in points from its upper left corner. Pure.
+//!
+//! Only what is seen is laid out: the cost of a frame does not depend on the length of the song.
+
+use super::drum_lane::Drum;
+use super::score::{GridBar, Score, ScoreBar, ScoreNote, ShownChord, Voice};
+use super::selection::{Lane, Selection};
+use super::viewport::Viewport;
+use crate::ledger::BarState;
+use crate::music::{Bar, Part, Segment, Ticks};
+use std::ops::RangeInclusive;
+
+/// Closer beats would be a grey veil.
+const CLOSEST_BEATS: f32 = 8.0;
+
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Area {
+    pub left: f32,
+    pub top: f32,
+    pub right: f32,
+    pub bottom: f32,
+}
+
+impl Area {
+    pub fn height(&self) -> f32 {
+        self.bottom - self.top
+    }
+
+    /// Whether a point lies in it, or so close that it is meant.
+    fn is_meant(&self, x: f32, y: f32) -> bool {
+        const NEAR: f32 = 2.0;
+        (self.left - NEAR..self.right + NEAR).contains(&x) && (self.top - 1.0..self.bottom + 1.0).contains(&y)
+    }
+}
+
+/// The timeline from top to bottom, each band as wide as it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bands {
+    /// Bar numbers.
+    pub ruler: Area,
+    /// How the music of each bar came about.
+    pub states: Area,
+    pub roll: Area,
+    /// No height where no drums are played.
+    pub drums: Area,
+}
+
+impl Bands {
+    pub fn of(width: f32, height: f32, drum_rows: usize) -> Self {
+        const RULER: f32 = 17.0;
+        const STATES: f32 = 15.0;
+        const DRUM: f32 = 11.0;
+        /// Of the height below the ruler.
+        const MOST_DRUMS: f32 = 0.45;
+        let band = |top, bottom| Area { left: 0.0, top, right: width, bottom };
+        let below = RULER + STATES;
+        let drums = (drum_rows as f32 * DRUM).min((height - below).max(0.0) * MOST_DRUMS);
+        let floor = height.max(below);
+        Self {
+            ruler: band(0.0, RULER),
+            states: band(RULER, below),
+            roll: band(below, floor - drums),
+            drums: band(floor - drums, floor),
+        }
+    }
+}
+
+/// Rows of keys in the roll.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keys {
+    pub keys: RangeInclusive<u8>,
+    bottom: f32,
+    pub row: f32,
+}
+
+impl Keys {
+    pub fn of(roll: &Area, keys: RangeInclusive<u8>) -> Self {
+        let rows = f32::from(keys.end() - keys.start()) + 1.0;
+        Self { bottom: roll.bottom, row: roll.height() / rows, keys }
+    }
+
+    /// The lower edge of a key's row.
+    pub fn bottom_of(&self, key: u8) -> f32 {
+        self.bottom - (f32::from(key) - f32::from(*self.keys.start())) * self.row
+    }
+
+    /// A note of a thin row may reach into the row above, else it could not be seen.
+    fn area(&self, key: u8, left: f32, right: f32) -> Area {
+        const THINNEST: f32 = 3.0;
+        let bottom = self.bottom_of(key);
+        let gap = if self.row > 5.0 { 1.0 } else { 0.0 };
+        Area { left, top: bottom - (self.row - gap).max(THINNEST), right, bottom }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BarBox {
+    pub bar: GridBar,
+    pub left: f32,
+    pub right: f32,
+    /// As musicians count, where there is room for it.
+    pub number: Option<i32>,
+    pub state: Option<BarState>,
+    pub listened: bool,
+    pub wanted: bool,
+    pub selected: Option<Lane>,
+    /// Its chords are settled, its music is not.
+    pub planned: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NoteBox {
+    pub area: Area,
+    pub note: ScoreNote,
+    pub bar: Bar,
+    pub planned: bool,
+}
+
+/// Neighbouring segments of a bar that have the same chord.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChordBox {
+    pub left: f32,
+    pub right: f32,
+    pub shown: Option<ShownChord>,
+    pub bar: GridBar,
+    pub first: Segment,
+    pub last: Segment,
+    pub sounds_now: bool,
+    pub selected: bool,
+}
+
+/// All that is seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    pub bands: Bands,
+    pub keys: Keys,
+    pub drums: Vec<Drum>,
+    pub bars: Vec<BarBox>,
+    pub beats: Vec<f32>,
+    /// The later ones lie above the earlier ones.
+    pub notes: Vec<NoteBox>,
+    pub chords: Vec<ChordBox>,
+    pub playhead: Option<f32>,
+}
+
+/// What is laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub score: &'a Score,
+    pub viewport: &'a Viewport,
+    pub selection: Option<&'a Selection>,
+    /// In ticks.
+    pub playhead: f64,
+}
+
+impl Picture {
+    pub fn of(subject: &Subject<'_>, width: f32, height: f32) -> Self {
+        let score = subject.score;
+        let drums = score.drums().to_vec();
+        let bands = Bands::of(width, height, drums.len());
+        let keys = Keys::of(&bands.roll, score.keys());
+        let playhead = subject.viewport.x_of(subject.playhead);
+        let playhead = (0.0..=width).contains(&playhead).then_some(playhead);
+        let (bars, beats, notes, chords) = Default::default();
+        let mut picture = Self { bands, keys, drums, bars, beats, notes, chords, playhead };
+        let visible = subject.viewport.visible();
+        for bar in score.grid(visible.start.floor() as Ticks..visible.end.ceil() as Ticks) {
+            picture.add_bar(subject, &bar);
+        }
+        // Over the parts it is played to.
+        picture.notes.sort_by_key(|shown| shown.note.voice == Voice::Melody);
+        picture
+    }
+
+    fn add_bar(&mut self, subject: &Subject<'_>, bar: &GridBar) {
+        let x = |tick: Ticks| subject.viewport.x_of(f64::from(tick));
+        let known = subject.score.known(bar);
+        let first = self.bars.is_empty();
+        let shown = BarBox {
+            bar: *bar,
+            left: x(bar.bar.start),
+            right: x(bar.end),
+            number: is_numbered(bar, x(bar.bar.end()) - x(bar.bar.start)).then_some(bar.bar.index.0 + 1),
+            state: known.and_then(|known| known.state),
+            listened: known.is_some_and(|known| known.listened),
+            wanted: known.is_some_and(|known| known.wanted),
+            selected: subject.selection.filter(|selected| selected.contains(&bar.bar)).map(|selected| selected.lane),
+            planned: subject.score.is_planned(bar),
+        };
+        self.add_beats(subject, bar);
+        // Where a window begins between known bars, notes may sound on from the one before.
+        let before = if first { known.or_else(|| subject.score.last_before(bar.bar.start)) } else { known };
+        before.into_iter().for_each(|known| self.add_notes(subject, known, first, shown.planned));
+        self.add_chords(subject, bar, shown.selected == Some(Lane::Chords));
+        self.bars.push(shown);
+    }
+
+    fn add_beats(&mut self, subject: &Subject<'_>, bar: &GridBar) {
+        let beat = bar.bar.meter.beat_length();
+        let x = |tick: Ticks| subject.viewport.x_of(f64::from(tick));
+        if x(beat) - x(0) >= CLOSEST_BEATS {
+            let within = (bar.bar.start + beat..bar.end).step_by(beat as usize);
+            self.beats.extend(within.map(x).filter(|x| *x >= 0.0));
+        }
+    }
+
+    /// Each note once: in the bar where it begins, or in the first that is seen.
+    fn add_notes(&mut self, subject: &Subject<'_>, known: &ScoreBar, first: bool, planned: bool) {
+        let visible = subject.viewport.visible();
+        let begins = |note: &&ScoreNote| first || note.start >= known.bar.start;
+        let seen = |note: &&ScoreNote| note.played.1 > visible.start && note.played.0 < visible.end;
+        for note in known.notes.iter().filter(begins).filter(seen) {
+            let (left, right) = (subject.viewport.x_of(note.played.0), subject.viewport.x_of(note.played.1));
+            let area = match note.voice {
+                Voice::Part(Part::Drums) => self.drum_area(Drum::of(note.key), left),
+                Voice::Melody | Voice::Part(_) => self.keys.area(note.key.number(), left, right.max(left + 2.0)),
+            };
+            self.notes.push(NoteBox { area, note: *note, bar: known.bar, planned });
+        }
+    }
+
+    /// A stroke has no length: as wide as it is high.
+    fn drum_area(&self, drum: Drum, left: f32) -> Area {
+        let (top, bottom) = self.drum_row(self.drums.iter().position(|known| *known == drum).unwrap_or(0));
+        let (top, bottom) = (top + 1.0, bottom - 1.0);
+        Area { left, top, right: left + (bottom - top).max(2.0), bottom }
+    }
+
+    /// Top and bottom of a row of the drum lane, counted from the lowest.
+    pub fn drum_row(&self, row: usize) -> (f32, f32) {
+        let height = self.bands.drums.height() / self.drums.len().max(1) as f32;
+        let bottom = self.bands.drums.bottom - row as f32 * height;
+        (bottom - height, bottom)
+    }
+
+    fn add_chords(&mut self, subject: &Subject<'_>, bar: &GridBar, selected: bool) {
+        let x = |tick: Ticks| subject.viewport.x_of(f64::from(tick));
+        for segment in bar.bar.segments().filter(|segment| segment.start() < bar.end) {
+            let shown = subject.score.chord(bar, &segment);
+            let (start, end) = (segment.start(), segment.end().min(bar.end));
+            let sounds_now = (f64::from(start)..f64::from(end)).contains(&subject.playhead);
+            match self.chords.last_mut().filter(|last| last.bar == *bar && last.shown == shown) {
+                Some(last) => {
+                    (last.right, last.last) = (x(end), segment);
+                    last.sounds_now |= sounds_now;
+                }
+                None => {
+                    let (left, right, first, last) = (x(start), x(end), segment, segment);
+                    self.chords.push(ChordBox { left, right, shown, bar: *bar, first, last, sounds_now, selected });
+                }
+            }
+        }
+    }
+
+    /// The note under a point, the uppermost where they cover each other.
+    pub fn note_at(&self, x: f32, y: f32) -> Option<&NoteBox> {
+        self.notes.iter().rev().find(|shown| shown.area.is_meant(x, y))
+    }
+
+    pub fn bar_at(&self, x: f32) -> Option<&BarBox> {
+        self.bars.iter().find(|shown| (shown.left..shown.right).contains(&x))
+    }
+
+    pub fn chord_at(&self, x: f32) -> Option<&ChordBox> {
+        self.chords.iter().find(|shown| (shown.left..shown.right).contains(&x))
+    }
+}
+
+/// Every bar, or every second, fourth, ... so that the numbers do not touch.
+fn is_numbered(bar: &GridBar, width: f32) -> bool {
+    const NARROWEST: f32 = 28.0;
+    let step = [1, 2, 4, 8].into_iter().find(|step| width * *step as f32 >= NARROWEST);
+    step.is_some_and(|step| bar.bar.index.0.rem_euclid(step) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_songs::{four, settings, song};
+    use super::*;
+    use crate::channels::SongView;
+    use crate::music::{ChordPlan, Key, Note, Velocity};
+
+    fn score(view: &SongView) -> Score {
+        Score::of(view, &ChordPlan::default(), &settings())
+    }
+
+    fn viewport(start: f64, zoom: f64) -> Viewport {
+        let mut viewport = Viewport::default();
+        viewport.resize(868.0);
+        viewport.zoom(zoom, 0.0);
+        viewport.reveal(&(start..start + viewport.ticks()));
+        viewport
+    }
+
+    fn picture(score: &Score, viewport: &Viewport) -> Picture {
+        Picture::of(&Subject { score, viewport, selection: None, playhead: 0.0 }, 868.0, 300.0)
+    }
+
+    #[test]
+    fn a_longer_song_is_no_more_work() {
+        let (short, long) = (score(&song(80)), score(&song(300)));
+        for zoom in [0.01, 1.0, 10.0] {
+            let viewport = viewport(480.0, zoom);
+            let (of_short, of_long) = (picture(&short, &viewport), picture(&long, &viewport));
+            assert_eq!(of_short.notes.len(), of_long.notes.len());
+            assert_eq!(of_short.chords, of_long.chords);
+            let bars = viewport.ticks() / 48.0;
+            assert!((of_long.bars.len() as f64) < bars + 3.0 && of_long.bars.len() <= 65, "{}", of_long.bars.len());
+        }
+    }
+
+    #[test]
+    fn bars_stand_side_by_side_from_edge_to_edge() {
+        for (start, zoom) in [(0.0, 1.0), (-200.0, 0.3), (5000.0, 3.0), (100.5, 0.01)] {
+            let picture = picture(&score(&song(20)), &viewport(start, zoom));
+            let (first, last) = (picture.bars[0], *picture.bars.last().expect("there are bars"));
+            assert!(first.left <= 0.0 && first.right > 0.0 && last.left < 868.0 && last.right >= 868.0 - 0.01);
+            for pair in picture.bars.windows(2) {
+                assert!((pair[0].right - pair[1].left).abs() < 0.01);
+            }
+        }
+    }
+
+    #[test]
+    fn every_note_stands_once_in_its_row() {
+        let score = score(&song(6));
+        let picture = picture(&score, &viewport(0.0, 1.0));
+        let all: usize = score.grid(0..288).map(|bar| score.known(&bar).map_or(0, |known| known.notes.len())).sum();
+        assert_eq!(picture.notes.len(), all);
+        for shown in &picture.notes {
+            let band = match shown.note.voice {
+                Voice::Part(Part::Drums) => picture.bands.drums,
+                Voice::Melody | Voice::Part(_) => picture.bands.roll,
+            };
+            assert!(shown.area.top >= band.top - 3.0 && shown.area.bottom <= band.bottom + 0.01, "{shown:?}");
+            assert_eq!(picture.bar_at(shown.area.left + 0.5).map(|bar| bar.bar.bar), Some(shown.bar));
+        }
+    }
+
+    #[test]
+    fn higher_notes_stand_higher() {
+        let picture = picture(&score(&song(2)), &viewport(0.0, 1.0));
+        let in_roll = |shown: &&NoteBox| shown.note.voice != Voice::Part(Part::Drums);
+        let mut notes: Vec<&NoteBox> = picture.notes.iter().filter(in_roll).collect();
+        notes.sort_by_key(|shown| shown.note.key);
+        assert!(notes.windows(2).all(|pair| pair[0].area.bottom >= pair[1].area.bottom));
+        let melody = picture.notes.iter().position(|shown| shown.note.voice == Voice::Melody);
+        let last_of_band = picture.notes.iter().rposition(|shown| shown.note.voice != Voice::Melody);
+        assert!(melody > last_of_band, "the melody lies above the band");
+    }
+
+    #[test]
+    fn a_note_from_before_the_window_is_seen_as_far_as_it_sounds() {
+        let mut view = song(3);
+        let held = Note { start: 10, key: Key::folded(100), duration: 120, velocity: Velocity::default() };
+        view.ledger.hear(four(0), vec![held]);
+        view.ledger.clear(48..97);
+        let score = score(&view);
+        let seen = |start: f64| {
+            let picture = picture(&score, &viewport(start, 6.0));
+            picture.notes.iter().filter(|shown| shown.note.key == held.key).count()
+        };
+        assert_eq!([0.0, 49.0, 60.0, 129.0, 131.0].map(seen), [1, 1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn what_is_under_the_pointer_is_found() {
+        let picture = picture(&score(&song(4)), &viewport(0.0, 1.0));
+        let melody = picture.notes.iter().find(|shown| shown.note.voice == Voice::Melody).expect("it is heard");
+        let (x, y) = ((melody.area.left + melody.area.right) / 2.0, (melody.area.top + melody.area.bottom) / 2.0);
+        assert_eq!(picture.note_at(x, y), Some(melody));
+        assert_eq!(picture.note_at(x, picture.bands.ruler.top), None);
+        assert_eq!(picture.chord_at(x).map(|chord| chord.bar.bar), Some(four(0)));
+    }
+
+    #[test]
+    fn equal_chords_of_a_bar_are_one_box() {
+        let mut view = song(2);
+        let (segment, planned) = view.chords[3];
+        view.ledger.lock_chords([(segment, planned)]);
+        let picture = picture(&score(&view), &viewport(0.0, 1.0));
+        let first: Vec<(u8, u8)> =
+            picture.chords.iter().take(3).map(|chord| (chord.first.number, chord.last.number)).collect();
+        assert_eq!(first, [(0, 1), (0, 0), (1, 1)], "the second bar's second half is locked");
+    }
+
+    #[test]
+    fn numbers_keep_their_distance() {
+        let score = score(&song(80));
+        for zoom in [0.01, 0.3, 0.5, 1.0, 5.0] {
+            let picture = picture(&score, &viewport(0.0, zoom));
+            let numbered: Vec<&BarBox> = picture.bars.iter().filter(|bar| bar.number.is_some()).collect();
+            assert!(numbered.windows(2).all(|pair| pair[1].left - pair[0].left >= 27.9), "{zoom}");
+            assert_eq!(numbered[0].number, Some(1));
+        }
+    }
+
+    #[test]
+    fn bands_fit_into_any_height() {
+        for height in [0.0, 20.0, 60.0, 200.0, 900.0] {
+            for rows in [0, 3, Drum::COUNT] {
+                let Bands { ruler, states, roll, drums } = Bands::of(500.0, height, rows);
+                let edges = [ruler.top, ruler.bottom, states.bottom, roll.top, roll.bottom, drums.top, drums.bottom];
+                assert!(edges.windows(2).all(|pair| pair[0] <= pair[1] + 0.01), "{height} {rows}: {edges:?}");
+                assert!(rows > 0 || drums.height() == 0.0);
+            }
+        }
+    }
+}
