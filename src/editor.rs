@@ -11,6 +11,8 @@ pub mod piano_roll;
 mod status;
 pub mod theme;
 #[cfg(feature = "plugin")]
+mod watcher;
+#[cfg(feature = "plugin")]
 mod window;
 
 #[cfg(feature = "plugin")]

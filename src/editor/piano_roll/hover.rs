@@ -66,7 +66,8 @@ fn bar(shown: &BarBox) -> String {
 pub fn summary(what: &str, picture: &Picture, selection: Option<&Selection>) -> String {
     let number = |bar: Option<&BarBox>| bar.map_or(1, |bar| bar.bar.bar.index.0 + 1);
     let (first, last) = (number(picture.bars.first()), number(picture.bars.last()));
-    let selected = selection.map_or_else(|| "nothing selected".into(), |selected| format!("{} selected", selected.name()));
+    let selected =
+        selection.map_or_else(|| "nothing selected".into(), |selected| format!("{} selected", selected.name()));
     let playing = picture.chords.iter().find(|chord| chord.sounds_now).map_or_else(String::new, |chord| {
         let name = chord.shown.map_or_else(|| "no chord".into(), |shown| shown.name());
         format!(", playhead in bar {} on {name}", chord.bar.bar.index.0 + 1)
@@ -98,15 +99,25 @@ mod tests {
         view.ledger.lock(48..49);
         let picture = picture(&view);
         let of = |voice: Voice| picture.notes.iter().filter(move |shown| shown.note.voice == voice);
-        let text = |shown: &NoteBox| on_roll(&picture, shown.area.left + 1.0, (shown.area.top + shown.area.bottom) / 2.0);
+        let text =
+            |shown: &NoteBox| on_roll(&picture, shown.area.left + 1.0, (shown.area.top + shown.area.bottom) / 2.0);
         let melody: Vec<_> = of(Voice::Melody).take(2).filter_map(text).collect();
-        assert_eq!(melody, ["C4 · Melody · velocity 100 · bar 1, beat 1", "D4 · Melody · velocity 102 · bar 1, beat 2"]);
+        assert_eq!(
+            melody,
+            ["C4 · Melody · velocity 100 · bar 1, beat 1", "D4 · Melody · velocity 102 · bar 1, beat 2"]
+        );
         let drums: Vec<_> = of(Voice::Part(Part::Drums)).take(2).filter_map(text).collect();
-        assert_eq!(drums, ["Kick · Drums · velocity 76 · bar 1, beat 1", "Hat · Drums · velocity 82 · bar 1, beat 1.50"]);
+        assert_eq!(
+            drums,
+            ["Kick · Drums · velocity 76 · bar 1, beat 1", "Hat · Drums · velocity 82 · bar 1, beat 1.50"]
+        );
         let above = |x: f32| on_roll(&picture, x, picture.bands.states.top + 1.0).unwrap_or_default();
         assert!(above(picture.bars[0].left + 1.0).starts_with("Bar 1, arranged"));
         assert!(above(picture.bars[1].left + 1.0).starts_with("Bar 2, locked"));
         assert!(on_chords(&picture, 1.0).is_some_and(|text| text.starts_with("C in bar 1, proposed")));
-        assert_eq!(summary("Chords", &picture, None), "Chords: bars 1 to 10 in view, playhead in bar 2 on C, nothing selected");
+        assert_eq!(
+            summary("Chords", &picture, None),
+            "Chords: bars 1 to 10 in view, playhead in bar 2 on C, nothing selected"
+        );
     }
 }

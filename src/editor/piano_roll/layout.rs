@@ -12,6 +12,8 @@ use std::ops::RangeInclusive;
 
 /// Closer beats would be a grey veil.
 const CLOSEST_BEATS: f32 = 8.0;
+/// Ticks that a stroke of the drums takes at most: less than from one sixteenth to the next.
+const STROKE: f64 = 2.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Area {
@@ -113,6 +115,7 @@ pub struct NoteBox {
     pub area: Area,
     pub note: ScoreNote,
     pub bar: Bar,
+    /// It will be written anew before it is played. The melody has been heard, wherever the playhead is.
     pub planned: bool,
 }
 
@@ -212,18 +215,22 @@ impl Picture {
         for note in known.notes.iter().filter(begins).filter(seen) {
             let (left, right) = (subject.viewport.x_of(note.played.0), subject.viewport.x_of(note.played.1));
             let area = match note.voice {
-                Voice::Part(Part::Drums) => self.drum_area(Drum::of(note.key), left),
+                Voice::Part(Part::Drums) => {
+                    let widest = subject.viewport.x_of(note.played.0 + STROKE) - left;
+                    self.drum_area(Drum::of(note.key), left, widest)
+                }
                 Voice::Melody | Voice::Part(_) => self.keys.area(note.key.number(), left, right.max(left + 2.0)),
             };
+            let planned = planned && note.voice != Voice::Melody;
             self.notes.push(NoteBox { area, note: *note, bar: known.bar, planned });
         }
     }
 
-    /// A stroke has no length: as wide as it is high.
-    fn drum_area(&self, drum: Drum, left: f32) -> Area {
+    /// A stroke has no length: as wide as it is high, where it does not touch the next.
+    fn drum_area(&self, drum: Drum, left: f32, widest: f32) -> Area {
         let (top, bottom) = self.drum_row(self.drums.iter().position(|known| *known == drum).unwrap_or(0));
         let (top, bottom) = (top + 1.0, bottom - 1.0);
-        Area { left, top, right: left + (bottom - top).max(2.0), bottom }
+        Area { left, top, right: left + (bottom - top).min(widest).max(1.5), bottom }
     }
 
     /// Top and bottom of a row of the drum lane, counted from the lowest.
@@ -268,7 +275,8 @@ impl Picture {
 
 /// Every bar, or every second, fourth, ... so that the numbers do not touch.
 fn is_numbered(bar: &GridBar, width: f32) -> bool {
-    const NARROWEST: f32 = 28.0;
+    /// Two digits and a half, a little less than twice the narrowest bar.
+    const NARROWEST: f32 = 27.5;
     let step = [1, 2, 4, 8].into_iter().find(|step| width * *step as f32 >= NARROWEST);
     step.is_some_and(|step| bar.bar.index.0.rem_euclid(step) == 0)
 }
@@ -390,7 +398,7 @@ mod tests {
         for zoom in [0.01, 0.3, 0.5, 1.0, 5.0] {
             let picture = picture(&score, &viewport(0.0, zoom));
             let numbered: Vec<&BarBox> = picture.bars.iter().filter(|bar| bar.number.is_some()).collect();
-            assert!(numbered.windows(2).all(|pair| pair[1].left - pair[0].left >= 27.9), "{zoom}");
+            assert!(numbered.windows(2).all(|pair| pair[1].left - pair[0].left >= 27.4), "{zoom}");
             assert_eq!(numbered[0].number, Some(1));
         }
     }

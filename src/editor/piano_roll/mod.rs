@@ -239,7 +239,13 @@ impl PianoRoll {
     /// A selection drawn beyond an edge takes the window with it.
     fn scroll_towards(&mut self, ui: &Ui, x: f32, width: f32) {
         const POINTS_A_FRAME: f32 = 6.0;
-        let beyond = if x < 0.0 { 1.0 } else if x > width { -1.0 } else { return };
+        let beyond = if x < 0.0 {
+            1.0
+        } else if x > width {
+            -1.0
+        } else {
+            return;
+        };
         let extent = self.score.extent(self.playhead.unwrap_or(0.0));
         self.scroll_by(beyond * POINTS_A_FRAME, &extent);
         ui.request_repaint();

@@ -5,11 +5,14 @@ use super::layout::{Area, BarBox, ChordBox, NoteBox, Picture};
 use super::score::ChordSource;
 use crate::editor::theme;
 use crate::ledger::BarState;
+use egui::emath::GuiRounding;
 use egui::{Align2, Color32, CornerRadius, FontId, Galley, Mesh, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, vec2};
 use std::sync::Arc;
 
-/// Font sizes for chords, the first that fits.
-const CHORD_SIZES: [f32; 6] = [25.0, 21.0, 17.0, 14.0, 12.0, 10.0];
+/// Font sizes for chords, the first that fits: on one line, else for root and quality.
+const CHORD_SIZES: [f32; 4] = [25.0, 21.0, 17.0, 14.0];
+const NARROW_SIZES: [f32; 3] = [17.0, 14.0, 11.0];
+const QUALITY_SIZES: [f32; 3] = [12.0, 10.5, 9.0];
 
 /// Paints a picture with its upper left corner at `origin`; left of it stand the names of rows.
 pub struct Paint<'a> {
@@ -130,7 +133,8 @@ impl Inside {
         self.painter.add(mesh);
         if bands.drums.height() > 0.0 {
             let edge = Stroke::new(1.0, colours::BAR);
-            self.painter.line_segment([self.at(0.0, bands.drums.top), self.at(bands.drums.right, bands.drums.top)], edge);
+            self.painter
+                .line_segment([self.at(0.0, bands.drums.top), self.at(bands.drums.right, bands.drums.top)], edge);
         }
     }
 
@@ -186,7 +190,7 @@ impl Inside {
         mesh.reserve_vertices(8 * notes.len());
         for shown in notes {
             let colour = colours::voice(shown.note.voice);
-            let rect = self.rect(&apart(&shown.area));
+            let rect = self.rect(&apart(&shown.area)).round_to_pixels(self.painter.pixels_per_point());
             if shown.note.silent || shown.planned {
                 mesh.add_colored_rect(rect, colour);
                 let fill = if shown.note.silent { colours::BACKGROUND } else { colours::planned(colour) };
@@ -266,16 +270,31 @@ impl Inside {
         let colour = if past { theme::WEAK } else { theme::STRONG };
         // What is cut off by the left edge keeps its name in sight.
         let left = chord.left.max(0.0) + 5.0;
-        if let Some(name) = self.fitting(&shown.name(), chord.right - left - 2.0, colour) {
-            let top = 15.0 - name.size().y / 2.0;
-            self.painter.galley(self.at(left, top), name, colour);
-        }
+        self.chord_name(&shown.name(), left, chord.right - left - 2.0, colour);
         self.source(shown.source, self.at(left + 4.0, height - 9.0), chord.right - left);
     }
 
-    fn fitting(&self, text: &str, width: f32, colour: Color32) -> Option<Arc<Galley>> {
+    /// As large as fits; where it is narrow, root over quality.
+    fn chord_name(&self, name: &str, left: f32, width: f32, colour: Color32) {
+        const MIDDLE: f32 = 16.0;
+        let place = |galley: Arc<Galley>, middle: f32| {
+            self.painter.galley(self.at(left, middle - galley.size().y / 2.0), galley, colour);
+        };
+        if let Some(whole) = self.fitting(name, &CHORD_SIZES, width, colour) {
+            return place(whole, MIDDLE);
+        }
+        let (root, quality) = name.split_at(root_length(name));
+        if let Some(root) = self.fitting(root, &NARROW_SIZES, width, colour) {
+            place(root, MIDDLE - 6.0);
+        }
+        if let Some(quality) = self.fitting(quality, &QUALITY_SIZES, width, colour) {
+            place(quality, MIDDLE + 8.0);
+        }
+    }
+
+    fn fitting(&self, text: &str, sizes: &[f32], width: f32, colour: Color32) -> Option<Arc<Galley>> {
         let sized = |size: f32| self.painter.layout_no_wrap(text.to_owned(), FontId::proportional(size), colour);
-        CHORD_SIZES.iter().map(|size| sized(*size)).find(|galley| galley.size().x <= width)
+        sizes.iter().map(|size| sized(*size)).find(|galley| galley.size().x <= width)
     }
 
     /// Where a chord comes from: a sign, and the word where there is room.
@@ -314,8 +333,31 @@ impl Inside {
     }
 }
 
+/// Bytes of a chord's name that are its root: a letter and an accidental. The other names stay whole.
+fn root_length(name: &str) -> usize {
+    match name.as_bytes() {
+        [b'A'..=b'G', b'b' | b'#', ..] => 2,
+        [b'A'..=b'G', ..] => 1,
+        _ => name.len(),
+    }
+}
+
 /// Notes that follow each other on one key do not melt into one.
 fn apart(area: &Area) -> Area {
     const GAP: f32 = 1.0;
     if area.right - area.left > 4.0 { Area { right: area.right - GAP, ..*area } } else { *area }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chords_are_split_behind_their_root() {
+        for (name, root) in
+            [("C", "C"), ("Am7", "A"), ("Ebmaj7", "Eb"), ("F#m7b5", "F#"), ("G/B", "G"), ("N.C.", "N.C.")]
+        {
+            assert_eq!(&name[..root_length(name)], root);
+        }
+    }
 }

@@ -4,7 +4,8 @@ use super::drum_lane::Drum;
 use crate::channels::SongView;
 use crate::ledger::{BarState, LedgerBar};
 use crate::music::{
-    Bar, BarIndex, Chord, ChordPlan, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks, Velocity,
+    Bar, BarIndex, Chord, ChordPlan, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks,
+    Velocity,
 };
 use crate::settings::PartSettings;
 use std::collections::BTreeMap;
@@ -274,12 +275,13 @@ impl Score {
 
     /// Whether a bar is still only a plan: its chords are settled, its music is not.
     pub fn is_planned(&self, bar: &GridBar) -> bool {
-        let from = self.ahead.first().map_or(Ticks::MAX, |(segment, _)| segment.start());
+        let Some(((first, _), (last, _))) = self.ahead.first().zip(self.ahead.last()) else { return false };
+        let is_ahead = bar.end > first.start() && bar.bar.start < last.end();
         let settled = |state| match state {
             BarState::Arranged | BarState::Edited | BarState::Locked => true,
             BarState::Anticipated => false,
         };
-        bar.end > from && !self.known(bar).and_then(|known| known.state).is_some_and(settled)
+        is_ahead && !self.known(bar).and_then(|known| known.state).is_some_and(settled)
     }
 
     fn add(&mut self, note: ScoreNote) {
@@ -366,7 +368,10 @@ mod tests {
         ledger.hear(Bar { index: BarIndex(3), start: 150, meter: waltz }, Vec::new());
         let score = score(&SongView { ledger, ..SongView::default() });
         let grid = shape(&score, 0..250);
-        assert_eq!(grid, [(0, 0, 48), (1, 48, 96), (2, 96, 144), (3, 144, 150), (3, 150, 186), (4, 186, 222), (5, 222, 258)]);
+        assert_eq!(
+            grid,
+            [(0, 0, 48), (1, 48, 96), (2, 96, 144), (3, 144, 150), (3, 150, 186), (4, 186, 222), (5, 222, 258)]
+        );
         let cut = score.grid_bar(145);
         assert!(!cut.is_whole() && score.bar_before(&cut).is_whole() && score.bar_after(&cut).is_whole());
         assert_eq!(score.grid_bar(1_000_000).bar.index.0, 3 + (1_000_000 - 150) / 36, "far away in one step");
@@ -394,7 +399,8 @@ mod tests {
         let bar = score.known(&score.grid_bar(0)).expect("it was heard").clone();
         let of = |part| bar.notes.iter().filter(move |note| note.voice == Voice::Part(part));
         let written = view.ledger.bars().flat_map(|entry| &entry.answers).flat_map(|answer| &answer.notes);
-        let bass: Vec<Key> = written.filter(|note| note.part == Part::Bass).map(|note| note.note.key.octaves_up(1)).collect();
+        let bass: Vec<Key> =
+            written.filter(|note| note.part == Part::Bass).map(|note| note.note.key.octaves_up(1)).collect();
         assert_eq!(of(Part::Bass).map(|note| note.key).collect::<Vec<_>>(), bass);
         assert!(of(Part::Chords).all(|note| note.silent) && of(Part::Bass).all(|note| !note.silent));
         assert_eq!(score.drums().iter().map(|drum| drum.name()).collect::<Vec<_>>(), ["Kick", "Snare", "Hat"]);
@@ -403,18 +409,29 @@ mod tests {
     #[test]
     fn chords_are_the_locked_ones_then_the_typed_ones_then_the_settled_ones() {
         let mut view = song(4);
-        view.ahead = vec![(four(4).segment_at(192), PlannedChord { chord: "F".parse().ok(), source: PlanSource::Heard })];
+        view.ahead =
+            vec![(four(4).segment_at(192), PlannedChord { chord: "F".parse().ok(), source: PlanSource::Heard })];
         let names = |view: &SongView, text: &str| -> Vec<String> {
             let score = Score::of(view, &plan(text), &settings());
             let first_halves = score.grid(0..288).map(|bar| score.chord(&bar, &bar.bar.segment_at(bar.bar.start)));
-            first_halves.map(|shown| shown.map_or("-".into(), |shown| format!("{} {}", shown.name(), shown.source.name()))).collect()
+            first_halves
+                .map(|shown| shown.map_or("-".into(), |shown| format!("{} {}", shown.name(), shown.source.name())))
+                .collect()
         };
         let settled = ["C proposed", "C proposed", "C proposed", "C proposed", "F loop", "-"];
         assert_eq!(names(&view, ""), settled);
-        view.ledger.lock_chords([(four(1).segment_at(48), PlannedChord { chord: "Am".parse().ok(), source: PlanSource::Heard })]);
+        view.ledger.lock_chords([(
+            four(1).segment_at(48),
+            PlannedChord { chord: "Am".parse().ok(), source: PlanSource::Heard },
+        )]);
         assert_eq!(names(&view, "")[1], "Am locked");
-        view.ahead.insert(0, (four(3).segment_at(144), PlannedChord { chord: "G".parse().ok(), source: PlanSource::Heard }));
-        assert_eq!(names(&view, "")[3], "G heard", "what is planned stands in the place of what was played there before");
+        view.ahead
+            .insert(0, (four(3).segment_at(144), PlannedChord { chord: "G".parse().ok(), source: PlanSource::Heard }));
+        assert_eq!(
+            names(&view, "")[3],
+            "G heard",
+            "what is planned stands in the place of what was played there before"
+        );
         let typed = names(&view, "| Dm | G |");
         assert_eq!(typed, ["Dm yours", "Am locked", "Dm yours", "G yours", "Dm yours", "G yours"]);
     }
@@ -424,17 +441,17 @@ mod tests {
         let mut view = song(4);
         let planned = |view: &SongView| -> Vec<bool> {
             let score = score(view);
-            score.grid(0..240).map(|bar| score.is_planned(&bar)).collect()
+            score.grid(0..288).map(|bar| score.is_planned(&bar)).collect()
         };
-        assert_eq!(planned(&view), [false; 5], "nothing is ahead");
+        assert_eq!(planned(&view), [false; 6], "nothing is ahead");
         let chord = PlannedChord { chord: None, source: PlanSource::Heard };
         view.ahead = (2..5).flat_map(|index| four(index).segments()).map(|segment| (segment, chord)).collect();
-        assert_eq!(planned(&view), [false, false, false, false, true], "what is arranged for its melody stays");
+        assert_eq!(planned(&view), [false, false, false, false, true, false], "what is arranged for its melody stays");
         let another = Note { start: 100, key: Key::folded(70), duration: 12, velocity: Velocity::default() };
         (2..4).for_each(|index| view.ledger.hear(four(index), vec![another]));
-        assert_eq!(planned(&view), [false, false, true, true, true]);
+        assert_eq!(planned(&view), [false, false, true, true, true, false]);
         view.ledger.lock(96..97);
-        assert_eq!(planned(&view), [false, false, false, true, true]);
+        assert_eq!(planned(&view), [false, false, false, true, true, false]);
     }
 
     #[test]

@@ -60,5 +60,5 @@ fn field_rect(lane: Rect, span: &Range<f32>) -> Rect {
     const NARROWEST: f32 = 150.0;
     let width = (span.end - span.start).clamp(NARROWEST, lane.width().max(NARROWEST));
     let left = span.start.clamp(lane.left(), (lane.right() - width).max(lane.left()));
-    Rect::from_min_size(pos2(left, lane.top() + 4.0), vec2(width, lane.height() - 8.0))
+    Rect::from_min_size(pos2(left, lane.top() + 8.0), vec2(width, lane.height() - 16.0))
 }

@@ -43,9 +43,10 @@ impl Wish {
         let lane = selection.map(|selected| selected.lane);
         let bars = selection.map(Selection::ticks);
         match self {
-            Self::Reroll(part) => {
-                Some(LedgerCommand::Reroll { bars: bars?, parts: PerPart::from_fn(|each| part.is_none_or(|part| part == each)) })
-            }
+            Self::Reroll(part) => Some(LedgerCommand::Reroll {
+                bars: bars?,
+                parts: PerPart::from_fn(|each| part.is_none_or(|part| part == each)),
+            }),
             Self::ToggleLock if lane == Some(Lane::Chords) => Some(toggled_chord_lock(bars?, score)),
             Self::ToggleLock | Self::ToggleMusicLock => Some(toggled_lock(bars?, score)),
             Self::ToggleChordLock => Some(toggled_chord_lock(bars?, score)),
@@ -190,7 +191,8 @@ mod tests {
         assert_eq!(wish(&view, Wish::ToggleLock), Some(LedgerCommand::Lock(96..145)), "one of two");
         view.ledger.lock(144..145);
         assert_eq!(wish(&view, Wish::ToggleLock), Some(LedgerCommand::Unlock(96..145)));
-        let chords: Vec<_> = view.chords.iter().copied().filter(|(segment, _)| (96..192).contains(&segment.start())).collect();
+        let chords: Vec<_> =
+            view.chords.iter().copied().filter(|(segment, _)| (96..192).contains(&segment.start())).collect();
         view.ledger.lock_chords(chords[..3].to_vec());
         assert_eq!(wish(&view, Wish::ToggleChordLock), Some(LedgerCommand::LockChords(96..145)), "three of four");
         view.ledger.lock_chords(chords);
