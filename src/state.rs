@@ -2,8 +2,8 @@
 //! without the audio thread.
 
 use crate::channels::{EditorCommand, SharedView};
-use crate::ledger::{Ledger, LedgerCommand};
 use crate::ledger::saved::{from_text, to_text};
+use crate::ledger::{Ledger, LedgerCommand};
 use crossbeam_channel::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

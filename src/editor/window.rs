@@ -6,7 +6,8 @@ use super::watcher::Watcher;
 use super::{links, status, theme};
 use crate::channels::{Meters, SharedView, SongView};
 use crate::generators::library;
-use crate::music::{ChordPlan, Part, TICKS_PER_QUARTER};
+use crate::links::Link;
+use crate::music::{ChordPlan, Part, PerPart, TICKS_PER_QUARTER};
 use crate::params::ObbligatoParams;
 use crate::settings::{ChordInput, Settings};
 use egui::{CentralPanel, ComboBox, Frame, Grid, Id, Margin, Panel, RichText, TextEdit, Ui};
@@ -258,6 +259,8 @@ impl ObbligatoEditor {
 #[derive(Debug, Clone)]
 struct Seen {
     settings: Settings,
+    link: Link,
+    played_elsewhere: PerPart<bool>,
     playhead: f64,
     playing: bool,
     /// What was lost.
@@ -277,6 +280,8 @@ impl Seen {
         ];
         Self {
             settings: params.settings(),
+            link: params.link.get(),
+            played_elsewhere: meters.parts_played_elsewhere(),
             playhead: meters.playhead_quarters.load(Ordering::Relaxed),
             playing: meters.playing.load(Ordering::Relaxed),
             counts: counted.map(|counter| counter.load(Ordering::Relaxed)),
@@ -288,7 +293,8 @@ impl Seen {
 impl PartialEq for Seen {
     /// The song is another one where it has been published anew.
     fn eq(&self, other: &Self) -> bool {
-        let plain = |seen: &Self| (seen.settings, seen.playhead.to_bits(), seen.playing, seen.counts);
+        let chosen = |seen: &Self| (seen.settings, seen.link, seen.played_elsewhere);
+        let plain = |seen: &Self| (chosen(seen), seen.playhead.to_bits(), seen.playing, seen.counts);
         plain(self) == plain(other) && Arc::ptr_eq(&self.view, &other.view)
     }
 }
