@@ -3,6 +3,7 @@
 use super::colours;
 use super::layout::{Area, BarBox, ChordBox, NoteBox, Picture};
 use super::score::ChordSource;
+use super::selection::Lane;
 use crate::editor::theme;
 use crate::ledger::BarState;
 use egui::emath::GuiRounding;
@@ -148,8 +149,11 @@ impl Inside {
             if bar.planned {
                 self.hatch(&area);
             }
-            if bar.selected.is_some() {
-                self.selected(&Area { top: 0.0, ..area });
+            match bar.selected {
+                Some(Lane::Roll) => self.selected(&Area { top: 0.0, ..area }),
+                // The chords are meant: their lane shows it, here the numbers do.
+                Some(Lane::Chords) => self.selected(&Area { left: bar.left, right: bar.right, ..picture.bands.ruler }),
+                None => {}
             }
             self.vertical(bar.left, 0.0, bottom, Stroke::new(1.0, colours::BAR));
         }

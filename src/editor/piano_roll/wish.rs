@@ -4,7 +4,7 @@ use super::chord_text::Place;
 use super::score::{Score, ScoreBar};
 use super::selection::{Lane, Selection};
 use crate::ledger::LedgerCommand;
-use crate::music::{Part, PerPart, Ticks};
+use crate::music::{Bar, Part, PerPart, Ticks};
 use std::ops::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,7 +132,7 @@ fn toggled_chord_lock(bars: Range<Ticks>, score: &Score) -> LedgerCommand {
     if chords_are_locked(&bars, score) { LedgerCommand::UnlockChords(bars) } else { LedgerCommand::LockChords(bars) }
 }
 
-fn stepped(selected: &Selection, bars: i32, score: &Score) -> crate::music::Bar {
+fn stepped(selected: &Selection, bars: i32, score: &Score) -> Bar {
     let mut bar = score.grid_bar(selected.head().start);
     for _ in 0..bars.abs() {
         bar = if bars > 0 { score.bar_after(&bar) } else { score.bar_before(&bar) };
