@@ -73,12 +73,13 @@ mod tests {
                 now
             }
         };
-        let watcher = Watcher::spawn(look, move || drop(told.send(()))).expect("there are threads");
-        let next = |wanted| looks.iter().find(|seen| *seen == wanted).expect("it goes on looking");
-        (0..3).for_each(|_| drop(next(0)));
+        let tell = move || told.send(()).expect("the test listens");
+        let watcher = Watcher::spawn(look, tell).expect("there are threads");
+        let see_thrice = |wanted| assert_eq!(looks.iter().filter(|seen| *seen == wanted).take(3).count(), 3);
+        see_thrice(0);
         assert!(changes.try_recv().is_err(), "nothing has changed");
         shown.store(1, Ordering::Relaxed);
-        (0..3).for_each(|_| drop(next(1)));
+        see_thrice(1);
         drop(watcher);
         assert_eq!(changes.try_iter().count(), 1, "told once");
         assert!(looks.iter().all(|seen| seen == 1), "the thread has ended, and with it the looks");

@@ -151,7 +151,7 @@ impl Score {
         let bars = bars.into_values().collect();
         let mut score = Self { bars, ahead, chords, plan: plan.clone(), ..Self::default() };
         for entry in view.ledger.bars() {
-            let melody = entry.melody.iter().flatten().map(|note| melody_note(note));
+            let melody = entry.melody.iter().flatten().map(melody_note);
             let answers = entry.answers.iter().flat_map(|answer| &answer.notes);
             let written = answers.map(|note| {
                 let settings = &parts[note.part];
