@@ -294,6 +294,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Whatever hands do: what comes later is not known earlier, and no key is left over.
         #[test]
         fn the_future_changes_nothing(

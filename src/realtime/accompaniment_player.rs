@@ -231,6 +231,7 @@ impl AccompanimentPlayer {
         output: &mut EventBuffer,
     ) {
         self.receive();
+        self.drop_late(span.position(samples.start));
         while let Some((index, sample)) = self.next_note(span, &samples) {
             sounding.release_ended(sample + 1, samples.start, span, output);
             let pending = self.pending.swap_remove(index);
@@ -303,9 +304,8 @@ impl AccompanimentPlayer {
         self.receive();
     }
 
-    /// The first note that is struck on one of these samples, and the sample. Notes that are too late are dropped.
-    fn next_note(&mut self, span: &Span, samples: &std::ops::Range<u32>) -> Option<(usize, u32)> {
-        self.drop_late(span.position(samples.start));
+    /// The first note that is struck on one of these samples, and the sample.
+    fn next_note(&self, span: &Span, samples: &std::ops::Range<u32>) -> Option<(usize, u32)> {
         let playable = self.pending.iter().enumerate().filter_map(|(index, pending)| {
             let due = self.due_of(pending)?;
             let sample = span.sample(pending.note.struck_at().max(due.from)).max(samples.start);
@@ -321,6 +321,7 @@ impl AccompanimentPlayer {
         due.find(|due| due.segment.start() == pending.segment_start && due.played == Some(pending.played))
     }
 
+    /// Forgets notes that are too late at `position`, or that nobody waits for any more.
     fn drop_late(&mut self, position: f64) {
         let (due, late) = (&self.due, &self.meters.late_notes);
         self.pending.retain(|pending| {
