@@ -1,5 +1,6 @@
 //! INFERENCE THREAD: takes what the audio thread heard to the arranger and its answers back. May allocate and wait.
 
+mod given_chords;
 mod linked_part;
 
 use crate::arranger::Arranger;
@@ -11,7 +12,9 @@ use crate::generators::PartNote;
 use crate::generators::library::{self, GeneratorChoice, Loaded};
 use crate::links::{Band, BandEntry, Role, Seat};
 use crate::music::{Segment, TICKS_PER_QUARTER, Ticks};
+use crate::settings::ChordInput;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use given_chords::GivenChords;
 use linked_part::LinkedPart;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -46,7 +49,9 @@ pub struct InferenceWorker {
     seat: Seat,
     /// While this instance is a band.
     entry: Option<BandEntry>,
-    /// While it plays a part of another.
+    /// From its chord tracks.
+    chords: GivenChords,
+    /// While it belongs to another's band.
     part: LinkedPart,
     /// What is then shown of it.
     shown_as_part: Option<SongView>,
@@ -84,6 +89,7 @@ impl InferenceWorker {
             part: LinkedPart::new(Seat::default().links),
             seat: Seat::default(),
             entry: None,
+            chords: GivenChords::default(),
             shown_as_part: None,
             joins: false,
         };
@@ -118,9 +124,10 @@ impl InferenceWorker {
             self.play_part(&batch);
             return worked;
         }
+        self.hear_chord_tracks();
         for (index, heard) in batch.iter().enumerate() {
             match heard {
-                Heard::Cut(cut) => self.answer(cut, &batch[index + 1..]),
+                Heard::Cut(cut) => self.answer(&self.with_chord_track(cut), &batch[index + 1..]),
                 Heard::TakeBegan { .. }
                 | Heard::NoteOn { .. }
                 | Heard::NoteOff { .. }
@@ -180,6 +187,29 @@ impl InferenceWorker {
             | Heard::Cut(_) => {}
         }
         self.arranger.hear(heard);
+        if matches!(heard, Heard::TakeBegan { .. }) {
+            self.chords.held_over().for_each(|held| self.arranger.hear(&held));
+        }
+    }
+
+    fn hear_chord_tracks(&mut self) {
+        let given = self.entry.as_ref().map(|entry| entry.band().take_chords()).unwrap_or_default();
+        // A chord is heard before the segment after it is asked for.
+        let reach = self.last_cut.map_or(f64::INFINITY, |cut| quarters(cut.segment.end()));
+        for heard in self.chords.take_in(&given, reach) {
+            self.arranger.hear(&heard);
+        }
+    }
+
+    /// Live, a band follows its chord tracks. A render plays the chords that the song has from them: in it, the tracks may be
+    /// called in any order and at any speed.
+    fn with_chord_track(&self, cut: &Cut) -> Cut {
+        let given = !cut.offline && self.entry.as_ref().is_some_and(BandEntry::has_chord_track);
+        let mut cut = *cut;
+        if given && cut.settings.chord_input == ChordInput::Off {
+            cut.settings.chord_input = ChordInput::Channel;
+        }
+        cut
     }
 
     fn show_take(&mut self, take: Option<TakeId>) {

@@ -1,15 +1,15 @@
-//! Instances in one process that make music together: a band on one track, its parts on others.
+//! Instances in one process that make music together: a band on one track, its parts and its chords on others.
 //!
-//! A *band* instance hears a melody and writes the answer; a *part* instance plays one part of it on its own track. They
-//! find each other by the band's number. Nothing here is for the audio thread but [`SharedLink::get`], which reads an atomic.
+//! A *band* instance hears a melody and writes the answer; a *part* instance plays one part of it on its own track; a *chord
+//! track* gives it the chords. They find each other by the band's number. Nothing here is for the audio thread but [`SharedLink::get`], which reads an atomic.
 
 mod shown;
 
 pub use shown::{Answers, ShownAnswer, TakesOver};
 
-use crate::channels::{Cut, Meters, Reply, SharedView, SongView, TakeId};
+use crate::channels::{Cut, Heard, Meters, Reply, SharedView, SongView, TakeId};
 use crate::music::{Part, PerPart, Segment};
-use crate::settings::Settings;
+use crate::settings::{ChordInput, Settings};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -24,12 +24,14 @@ pub enum Role {
     Band,
     /// Plays this part of a band that another instance writes.
     Part(Part),
+    /// What it gets are the chords of a band that another instance writes.
+    ChordTrack,
 }
 
 impl Role {
     /// In the order in which they are offered.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Band].into_iter().chain(Part::ALL.map(Self::Part))
+        [Self::Band].into_iter().chain(Part::ALL.map(Self::Part)).chain([Self::ChordTrack])
     }
 
     /// As shown to the user.
@@ -37,6 +39,7 @@ impl Role {
         match self {
             Self::Band => "Band",
             Self::Part(part) => part.name(),
+            Self::ChordTrack => "Chord track",
         }
     }
 
@@ -45,6 +48,7 @@ impl Role {
         match self {
             Self::Band => "band",
             Self::Part(part) => part.id(),
+            Self::ChordTrack => "chord-track",
         }
     }
 }
@@ -86,12 +90,16 @@ pub struct Link {
 
 impl Link {
     /// The settings of an instance with this link. Who plays one part plays no other, and whether it is switched on is the
-    /// band's affair.
+    /// band's affair. To a chord track all keys are chords, but for the highest there is.
     #[must_use]
     pub fn applied(&self, mut settings: Settings) -> Settings {
         match self.role {
             Role::Band => {}
             Role::Part(own) => Part::ALL.into_iter().for_each(|part| settings.parts[part].on = part == own),
+            Role::ChordTrack => {
+                Part::ALL.into_iter().for_each(|part| settings.parts[part].on = false);
+                (settings.chord_input, settings.split_key) = (ChordInput::Split, *Settings::SPLIT_KEY.end());
+            }
         }
         settings
     }
@@ -130,7 +138,7 @@ impl SharedLink {
 
     pub fn get(&self) -> Link {
         let [role, number] = self.0.load(Ordering::Relaxed).to_be_bytes();
-        let role = Part::ALL.into_iter().find(|part| code(Role::Part(*part)) == role).map_or(Role::Band, Role::Part);
+        let role = Role::all().find(|known| code(*known) == role).unwrap_or_default();
         Link { role, band: BandNumber::clamped(number) }
     }
 
@@ -153,6 +161,7 @@ fn code(role: Role) -> u8 {
     match role {
         Role::Band => 0,
         Role::Part(part) => 1 + part.index() as u8,
+        Role::ChordTrack => u8::MAX,
     }
 }
 
@@ -171,8 +180,8 @@ pub struct Links(Arc<Mutex<Registry>>);
 struct Registry {
     /// In the order in which they came.
     bands: Vec<Arc<Band>>,
-    /// One for each instance that plays a part.
-    parts: Vec<(BandNumber, Part)>,
+    /// One for each instance that belongs to a band without being one.
+    members: Vec<Link>,
 }
 
 impl Links {
@@ -184,15 +193,15 @@ impl Links {
 
     /// Enters a band, until the entry is dropped. The first of a number leads: its parts follow it alone.
     pub fn enter_band(&self, number: BandNumber, view: SharedView, meters: Arc<Meters>) -> BandEntry {
-        let band = Arc::new(Band { number, view, meters, answers: Mutex::default() });
+        let band = Arc::new(Band { number, view, meters, answers: Mutex::default(), chords: Mutex::default() });
         self.lock().bands.push(band.clone());
         BandEntry { links: self.clone(), band }
     }
 
-    /// Enters an instance that plays a part, until the entry is dropped. Its band may come later.
-    pub fn enter_part(&self, number: BandNumber, part: Part) -> PartEntry {
-        self.lock().parts.push((number, part));
-        PartEntry { links: self.clone(), number, part }
+    /// Enters an instance that belongs to a band, until the entry is dropped. Its band may come later.
+    pub fn enter_member(&self, link: Link) -> MemberEntry {
+        self.lock().members.push(link);
+        MemberEntry { links: self.clone(), link }
     }
 
     /// The band that leads under this number.
@@ -208,6 +217,14 @@ impl Links {
 impl Registry {
     fn leader(&self, number: BandNumber) -> Option<&Arc<Band>> {
         self.bands.iter().find(|band| band.number == number)
+    }
+
+    fn leads(&self, band: &Arc<Band>) -> bool {
+        self.leader(band.number).is_some_and(|leader| Arc::ptr_eq(leader, band))
+    }
+
+    fn has_member(&self, band: &Arc<Band>, role: Role) -> bool {
+        self.leads(band) && self.members.contains(&Link { role, band: band.number })
     }
 }
 
@@ -226,15 +243,18 @@ impl BandEntry {
     /// The parts that other instances play for this band.
     pub fn played_elsewhere(&self) -> PerPart<bool> {
         let registry = self.links.lock();
-        let leads = registry.leader(self.band.number).is_some_and(|leader| Arc::ptr_eq(leader, &self.band));
-        PerPart::from_fn(|part| leads && registry.parts.contains(&(self.band.number, part)))
+        PerPart::from_fn(|part| registry.has_member(&self.band, Role::Part(part)))
     }
 
-    /// Whether there are parts of its number that follow another band.
+    /// Whether another instance gives this band its chords.
+    pub fn has_chord_track(&self) -> bool {
+        self.links.lock().has_member(&self.band, Role::ChordTrack)
+    }
+
+    /// Whether there are instances of its number, which follow another band.
     pub fn is_passed_over(&self) -> bool {
         let registry = self.links.lock();
-        let leads = registry.leader(self.band.number).is_some_and(|leader| Arc::ptr_eq(leader, &self.band));
-        !leads && registry.parts.iter().any(|(number, _)| *number == self.band.number)
+        !registry.leads(&self.band) && registry.members.iter().any(|member| member.band == self.band.number)
     }
 }
 
@@ -244,26 +264,24 @@ impl Drop for BandEntry {
     }
 }
 
-/// An instance in the list that plays a part.
+/// An instance in the list that belongs to a band.
 #[derive(Debug)]
-pub struct PartEntry {
+pub struct MemberEntry {
     links: Links,
-    number: BandNumber,
-    part: Part,
+    link: Link,
 }
 
-impl PartEntry {
-    /// What it plays, and for which band.
+impl MemberEntry {
     pub fn link(&self) -> Link {
-        Link { role: Role::Part(self.part), band: self.number }
+        self.link
     }
 }
 
-impl Drop for PartEntry {
+impl Drop for MemberEntry {
     fn drop(&mut self) {
-        let parts = &mut self.links.lock().parts;
-        if let Some(place) = parts.iter().position(|entry| *entry == (self.number, self.part)) {
-            parts.swap_remove(place);
+        let members = &mut self.links.lock().members;
+        if let Some(place) = members.iter().position(|member| *member == self.link) {
+            members.swap_remove(place);
         }
     }
 }
@@ -275,9 +293,26 @@ pub struct Band {
     view: SharedView,
     meters: Arc<Meters>,
     answers: Mutex<Answers>,
+    /// From its chord tracks, in their order.
+    chords: Mutex<Vec<Heard>>,
 }
 
 impl Band {
+    /// More keys than a hand strikes in minutes: so many wait for a band that does not take them.
+    const MOST_CHORDS: usize = 4096;
+
+    /// Gives the band what a chord track has heard.
+    pub fn give_chords(&self, heard: &[Heard]) {
+        let mut chords = self.chords.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = Self::MOST_CHORDS.saturating_sub(chords.len());
+        chords.extend(heard.iter().take(room));
+    }
+
+    /// What its chord tracks have heard since the last time.
+    pub fn take_chords(&self) -> Vec<Heard> {
+        std::mem::take(&mut *self.chords.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub fn number(&self) -> BandNumber {
         self.number
     }
@@ -370,16 +405,20 @@ mod tests {
     #[test]
     fn a_part_is_played_elsewhere_while_an_instance_plays_it() {
         let links = Links::default();
-        let early = links.enter_part(number(1), Part::Bass);
+        let member = |role| links.enter_member(Link { role, band: number(1) });
+        let early = member(Role::Part(Part::Bass));
         let [band, other] = [enter(&links, 1), enter(&links, 2)];
         let bass = PerPart::from_fn(|part| part == Part::Bass);
         assert_eq!(band.played_elsewhere(), bass, "the part came before its band");
         assert_eq!(other.played_elsewhere(), PerPart::default());
-        let twice = links.enter_part(number(1), Part::Bass);
+        let twice = member(Role::Part(Part::Bass));
         drop(early);
         assert_eq!(band.played_elsewhere(), bass, "another instance plays it still");
         drop(twice);
         assert_eq!(band.played_elsewhere(), PerPart::default());
+        assert!(!band.has_chord_track());
+        let _track = member(Role::ChordTrack);
+        assert!(band.has_chord_track() && !other.has_chord_track());
     }
 
     #[test]
@@ -387,7 +426,7 @@ mod tests {
         let links = Links::default();
         let [first, second] = [enter(&links, 3), enter(&links, 3)];
         assert!(!second.is_passed_over(), "nobody follows, so nobody is missed");
-        let _drums = links.enter_part(number(3), Part::Drums);
+        let _drums = links.enter_member(Link { role: Role::Part(Part::Drums), band: number(3) });
         assert!(first.played_elsewhere()[Part::Drums] && !first.is_passed_over());
         assert!(!second.played_elsewhere()[Part::Drums] && second.is_passed_over());
         drop(first);

@@ -9,7 +9,8 @@ pub fn row(ui: &mut Ui, controls: &Controls<'_>, params: &ObbligatoParams) {
     let now = params.link.get();
     let mut chosen = now;
     ui.horizontal(|ui| {
-        ui.label("This track plays").on_hover_text("The band, or one part of a band that is on another track");
+        ui.label("This track plays")
+            .on_hover_text("The band; or one part of a band that is on another track; or its chords come from here");
         for role in Role::all() {
             if ui.selectable_label(role == now.role, role.name()).clicked() {
                 chosen.role = role;

@@ -3,11 +3,13 @@
 //!
 //! The audio thread asks for segments as a band's does and plays what it is sent; it does not know that another instance
 //! has written it. So all that holds for a band's notes (takes, lateness, renders, releases) holds for a part's.
+//!
+//! A chord track is fed by nobody: it hands what it hears on to its band, and its own audio thread is told to be silent.
 
 use super::{AnswerStream, Outlet};
 use crate::channels::{Cut, EngineStatus, Heard, InferenceEnd, ReplyKind, SongView, TakeId};
 use crate::generators::PartNote;
-use crate::links::{Band, Link, Links, PartEntry, Role, TakesOver};
+use crate::links::{Band, Link, Links, MemberEntry, Role, TakesOver};
 use crate::music::{Part, PerPart, Segment};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// One part of a band, on its way from the band's instance to this one's audio thread.
 pub struct LinkedPart {
     links: Links,
-    entry: Option<PartEntry>,
+    entry: Option<MemberEntry>,
     band: Option<Arc<Band>>,
     /// The band's take that this instance has played along with last.
     followed: Option<TakeId>,
@@ -46,15 +48,22 @@ impl LinkedPart {
 
     /// Takes in what was heard, and hands on what the band has written meanwhile.
     pub fn run(&mut self, link: Link, heard: &[Heard], end: &mut InferenceEnd, stop: &AtomicBool) {
-        let Role::Part(part) = link.role else { return };
-        self.enter(link, part);
+        self.enter(link);
         self.find_band(link);
         let plays = self.band.as_ref().is_some_and(|band| band.read(|answers| answers.take().is_some()));
         // While the band stands still, nothing of it can be late.
         end.meters.ready.store(plays, Ordering::Relaxed);
         end.meters.set_played_elsewhere(PerPart::default());
         heard.iter().for_each(|heard| self.hear(heard));
-        let outlet = Outlet { end, stop, band: None };
+        let mut outlet = Outlet { end, stop, band: None };
+        let part = match link.role {
+            Role::Part(part) => part,
+            Role::ChordTrack | Role::Band => {
+                self.band.iter().for_each(|band| band.give_chords(heard));
+                self.wanted.drain(..).for_each(|mut wanted| wanted.stream.finish(&mut outlet));
+                return;
+            }
+        };
         let mut feed = Feed { part, band: self.band.clone(), over: self.over, followed: self.followed, outlet };
         self.wanted.retain_mut(|wanted| !wanted.serve(&mut feed));
         self.followed = feed.followed;
@@ -73,22 +82,22 @@ impl LinkedPart {
     }
 
     fn status(&self, link: Link) -> EngineStatus {
-        let Role::Part(part) = link.role else { return EngineStatus::default() };
-        let generator = format!("{} of {}", part.name(), link.band);
-        EngineStatus { generator, problem: self.problem(part, link), ..EngineStatus::default() }
+        let generator = format!("{} of {}", link.role.name(), link.band);
+        EngineStatus { generator, problem: self.problem(link), ..EngineStatus::default() }
     }
 
-    fn problem(&self, part: Part, link: Link) -> Option<String> {
+    fn problem(&self, link: Link) -> Option<String> {
         let Some(band) = &self.band else {
             return Some(format!("There is no {}: make an instance on another track that band.", link.band));
         };
+        let Role::Part(part) = link.role else { return None };
         let off = band.read(|answers| answers.parts_on().is_some_and(|on| !on[part]));
         off.then(|| format!("{} is switched off in {}: switch it on there.", part.name(), link.band))
     }
 
-    fn enter(&mut self, link: Link, part: Part) {
+    fn enter(&mut self, link: Link) {
         if self.entry.as_ref().is_none_or(|entry| entry.link() != link) {
-            self.entry = Some(self.links.enter_part(link.band, part));
+            self.entry = Some(self.links.enter_member(link));
             self.wanted.clear();
         }
     }
@@ -118,7 +127,7 @@ impl LinkedPart {
                 self.wanted.push(Wanted::new(*cut));
             }
             Heard::TakeEnded { .. } => self.wanted.clear(),
-            // Who plays a part does not listen.
+            // Who plays a part does not listen; a chord track hands them on.
             Heard::NoteOn { .. } | Heard::NoteOff { .. } | Heard::ChordOn { .. } | Heard::ChordHeld { .. } => {}
         }
     }

@@ -36,6 +36,14 @@ pub enum NoteEvent {
     },
 }
 
+impl NoteEvent {
+    pub fn channel(&self) -> u8 {
+        match self {
+            Self::On { channel, .. } | Self::Off { channel, .. } => *channel,
+        }
+    }
+}
+
 /// What the host says about its transport at the start of a block. Nothing of it is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct HostTransport {

@@ -202,7 +202,7 @@ impl TestHost {
 
     /// The same, with chords beside the melody, each note with its channel.
     pub fn play_song_with(&mut self, song: &Song, chords: &[(u8, Note)], settings: &Settings, run: Run) {
-        play_together(&mut [Track { host: self, settings: *settings, hears: true }], song, chords, run);
+        play_together(&mut [Track { host: self, settings: *settings, hears: |_| true }], song, chords, run);
     }
 
     pub fn stop(&mut self, settings: &Settings) {
@@ -237,12 +237,12 @@ impl TestHost {
 pub struct Track<'a> {
     pub host: &'a mut TestHost,
     pub settings: Settings,
-    /// It gets the melody.
-    pub hears: bool,
+    /// The channels that it gets; the melody is on channel 0.
+    pub hears: fn(u8) -> bool,
 }
 
-/// Plays a song from its start to the end of its last bar on all tracks. Who hears the melody also hears the chords beside it,
-/// each note with its channel.
+/// Plays a song from its start to the end of its last bar on all tracks, with chords beside the melody, each note with its
+/// channel.
 pub fn play_together(tracks: &mut [Track<'_>], song: &Song, chords: &[(u8, Note)], run: Run) {
     let end = song.bars().last().map_or(0.0, |bar| quarters(bar.end()));
     let mut events = run.events(song, chords);
@@ -253,6 +253,8 @@ pub fn play_together(tracks: &mut [Track<'_>], song: &Song, chords: &[(u8, Note)
         let transport = run.transport(song, position);
         let melody = events.take_until(sample + u64::from(frames), sample);
         for track in &mut *tracks {
+            let input: Vec<TimedEvent> =
+                melody.iter().filter(|event| (track.hears)(event.event.channel())).copied().collect();
             let block = Block {
                 frames,
                 sample_rate: run.sample_rate,
@@ -261,7 +263,7 @@ pub fn play_together(tracks: &mut [Track<'_>], song: &Song, chords: &[(u8, Note)
                 bypass: false,
                 panic: false,
                 offline: run.offline,
-                input: if track.hears { &melody } else { &[] },
+                input: &input,
             };
             track.host.block(&block);
         }

@@ -7,9 +7,9 @@ use crate::laws::{song, song_in_one_metre};
 use obbligato::channels::{Meters, SongView};
 use obbligato::generators::library::Loaded;
 use obbligato::links::{BandNumber, Link, Links, Role, Seat, SharedLink};
-use obbligato::music::{Key, Part, Song, TICKS_PER_QUARTER, Timing};
+use obbligato::music::{Key, Note, Part, Song, TICKS_PER_QUARTER, Timing, Velocity};
 use obbligato::realtime::{Block, HostTransport, NoteEvent};
-use obbligato::settings::Settings;
+use obbligato::settings::{ChordInput, Settings};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -34,9 +34,9 @@ fn live() -> Run {
 /// The band hears the melody and plays with all its parts; `parts` play one each. Called in this order, the band where
 /// `band_at` says.
 fn play(band: &mut TestHost, band_at: usize, parts: &mut [(Part, TestHost)], song: &Song, run: Run) {
-    let of_part = |(part, host)| Track { host, settings: only(part), hears: false };
+    let of_part = |(part, host)| Track { host, settings: only(part), hears: |_| false };
     let mut tracks: Vec<Track<'_>> = parts.iter_mut().map(|(part, host)| of_part((*part, host))).collect();
-    tracks.insert(band_at, Track { host: band, settings: all_parts(), hears: true });
+    tracks.insert(band_at, Track { host: band, settings: all_parts(), hears: |_| true });
     play_together(&mut tracks, song, &[], run);
 }
 
@@ -219,10 +219,10 @@ fn several_bands_keep_their_parts_apart() {
     let (first, second) = bands.split_at_mut(1);
     let (its, others) = parts.split_at_mut(1);
     let mut tracks = [
-        Track { host: &mut its[0], settings: only(Part::Chords), hears: false },
-        Track { host: &mut first[0], settings: all_parts(), hears: true },
-        Track { host: &mut second[0], settings, hears: false },
-        Track { host: &mut others[0], settings: only(Part::Chords), hears: false },
+        Track { host: &mut its[0], settings: only(Part::Chords), hears: |_| false },
+        Track { host: &mut first[0], settings: all_parts(), hears: |_| true },
+        Track { host: &mut second[0], settings, hears: |_| false },
+        Track { host: &mut others[0], settings: only(Part::Chords), hears: |_| false },
     ];
     play_together(&mut tracks, &songs[0], &[], live());
     let expected = alone(&songs[0], live(), 1).0;
@@ -325,7 +325,7 @@ fn an_instance_may_change_what_it_is_at_any_time() {
     let both = |hosts: &mut [TestHost; 2]| {
         let from = hosts[0].elapsed;
         let [first, second] = hosts;
-        let mut tracks = [first, second].map(|host| Track { host, settings: all_parts(), hears: true });
+        let mut tracks = [first, second].map(|host| Track { host, settings: all_parts(), hears: |_| true });
         play_together(&mut tracks, &song, &[], Run::offline(SAMPLE_RATE, BLOCK));
         [0, 1].map(|index| strikes(&hosts[index].sent, from))
     };
@@ -353,13 +353,74 @@ fn settle_roles(links: &Links, band: &Meters) {
     panic!("they do not change places");
 }
 
+/// The chords that a band has answered, by half bar.
+fn chords_of(band: &TestHost) -> Vec<String> {
+    let view = band.view.get();
+    let named =
+        view.chords.iter().map(|(_, planned)| planned.chord.map_or_else(String::new, |chord| chord.to_string()));
+    named.collect()
+}
+
+#[test]
+fn a_chord_track_gives_its_band_the_chords_that_it_would_hear_itself() {
+    const CHORDS: u8 = 5;
+    let song = song_in_one_metre();
+    // A chord a bar, a sixteenth early; none is what the melody asks for.
+    let chord = |bar: i32, keys: [i32; 3]| {
+        let note = |key| Note {
+            start: (48 * bar - 3).max(0),
+            key: Key::folded(key),
+            duration: 45,
+            velocity: Velocity::default(),
+        };
+        keys.map(|key| (CHORDS, note(key)))
+    };
+    let chords =
+        [chord(0, [49, 53, 56]), chord(1, [46, 49, 53]), chord(2, [42, 46, 49]), chord(3, [44, 48, 51])].concat();
+    let own = Settings { chord_input: ChordInput::Channel, chord_channel: CHORDS, ..all_parts() };
+    let mut alone = TestHost::inline(loose_band());
+    (0..2).for_each(|_| alone.play_song_with(&song, &chords, &own, live()));
+    let expected = chords_of(&alone);
+    assert!(["Db", "Bbm", "F#", "Ab"].iter().all(|name| expected.iter().any(|chord| chord == name)), "{expected:?}");
+    for track_first in [true, false] {
+        let links = Links::default();
+        let (mut band, mut track) = (inline(&links, Role::Band, 1), inline(&links, Role::ChordTrack, 1));
+        track.stop(&Settings::default());
+        let settings = Link { role: Role::ChordTrack, ..Link::default() }.applied(all_parts());
+        for _ in 0..2 {
+            let mut tracks = [
+                Track { host: &mut band, settings: all_parts(), hears: |channel| channel == 0 },
+                Track { host: &mut track, settings, hears: |channel| channel == CHORDS },
+            ];
+            if track_first {
+                tracks.reverse();
+            }
+            play_together(&mut tracks, &song, &chords, live());
+        }
+        let played = chords_of(&band);
+        // Who is called before the band may have its very first chord known in the half bar in which it is struck.
+        assert_eq!(played[1..], expected[1..], "the track is called first: {track_first}");
+        assert!(track.sent.is_empty(), "it is heard through the band alone");
+        stop(&mut [&mut band, &mut track]);
+        // The song has them, with and without the track.
+        let saved = band.state.save();
+        let mut render = threaded(&links, Role::Band, 2);
+        render.state.load(saved);
+        settle(&render, &[], |view| !view.ledger.is_empty());
+        render.play_song(&song, &all_parts(), Run::offline(SAMPLE_RATE, BLOCK));
+        stop(&mut [&mut render]);
+        assert_eq!(chords_of(&render), played);
+    }
+}
+
 /// Three instances whose links, transports and order change by chance.
 fn random_studio(seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let links = Links::default();
     let link = |random: &mut ChaCha8Rng| {
-        let role = match random.random_range(0..3) {
-            0 => Role::Band,
+        let role = match random.random_range(0..6) {
+            0 | 1 => Role::Band,
+            2 => Role::ChordTrack,
             _ => Role::Part(Part::ALL[random.random_range(0..Part::COUNT)]),
         };
         Link { role, band: BandNumber::clamped(random.random_range(1..=2)) }
