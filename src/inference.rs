@@ -525,6 +525,9 @@ impl InferenceThread {
 
 /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(3);
+/// A take asks for its first answer where it begins, and has patience for a 32nd: 31 ms at 240 quarters a minute, of which
+/// most is left to the model.
+const AT_REST: Duration = Duration::from_millis(10);
 
 /// Plays a part of another band until this instance is made a band itself; `None` when it is to stop, else whether there was
 /// anything to play. Commands stay where they are, and with them what was loaded.
@@ -543,7 +546,8 @@ fn play_part_first(seat: &Seat, end: &mut InferenceEnd, view: &SharedView, stop:
         part.run(link, &heard, end, stop);
         part.news(link).into_iter().for_each(|news| view.publish(news));
         played = true;
-        std::thread::sleep(BETWEEN_LOOKS);
+        let at_rest = !end.meters.playing.load(Ordering::Relaxed);
+        std::thread::sleep(if at_rest { AT_REST } else { BETWEEN_LOOKS });
     }
     None
 }
@@ -567,9 +571,6 @@ impl InferenceWorker {
 
     /// Sleeps until a command comes or it is time to look at the melody again.
     fn wait(&mut self) {
-        /// A take asks for its first answer where it begins, and has patience for a 32nd: 31 ms at 240 quarters a minute,
-        /// of which most is left to the model.
-        const AT_REST: Duration = Duration::from_millis(10);
         let pause = if self.is_at_rest() { AT_REST } else { BETWEEN_LOOKS };
         match self.commands.recv_timeout(pause) {
             Ok(command) => self.obey(command),

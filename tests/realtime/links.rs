@@ -456,8 +456,7 @@ fn random_studio(seed: u64) {
     }
     for host in &mut hosts {
         host.stop(&all_parts());
-        let melody_held = host.hanging();
-        assert_eq!((melody_held, host.orphans), (0, 0), "seed {seed}");
+        assert_eq!((host.hanging(), host.orphans), (0, 0), "seed {seed}");
     }
 }
 
