@@ -91,7 +91,8 @@ impl NiceEguiApp for ObbligatoEditor {
             ui.separator();
             ui.horizontal_top(|ui| {
                 ui.vertical(|ui| self.knobs(ui, &controls, &view));
-                ui.separator();
+                // A line between them would take all of the window's height.
+                ui.add_space(24.0);
                 ui.vertical(|ui| self.parts(ui, &controls, &view));
             });
             ui.separator();
