@@ -93,22 +93,30 @@ mod tests {
     fn each_is_lent_to_one_at_a_time_and_all_of_them_at_once() {
         let pool = Pool::of(1);
         pool.add(2);
-        let (lent, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        // Two are within at the same time only if both can be lent at once.
+        // Two meet only if both things can be lent at once.
         let meeting = Barrier::new(2);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let _thing = pool.lend();
+                    meeting.wait();
+                });
+            }
+        });
+        let (lent, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         let _thing = pool.lend();
                         most.fetch_max(lent.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        meeting.wait();
+                        thread::yield_now();
                         lent.fetch_sub(1, Ordering::SeqCst);
                     }
                 });
             }
         });
-        assert_eq!(most.load(Ordering::SeqCst), 2);
+        assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
     }
 
     #[test]
