@@ -30,7 +30,7 @@ enum Chore {
     Jam(JamOptions),
     /// Run every test
     Test(TestOptions),
-    /// Measure how fast the model answers
+    /// Measure how fast the models answer, and what the audio thread, saving a project and the window cost
     Bench,
     /// Teach the model a style from a folder of MIDI files, or train it anew
     Train(TrainOptions),
