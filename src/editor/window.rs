@@ -99,7 +99,8 @@ impl NiceEguiApp for ObbligatoEditor {
             self.chord_plan(ui, &controls);
             ui.separator();
             // From below, so that the timeline takes what is left.
-            let status = Panel::bottom("status").frame(Frame::new()).show_separator_line(false);
+            let below = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
+            let status = Panel::bottom("status").frame(below).show_separator_line(false);
             status.show(ui, |ui| self.status(ui, &view));
             self.timeline(ui, &controls, &view);
         });
@@ -194,7 +195,7 @@ impl ObbligatoEditor {
     }
 
     fn part(&self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView, part: Part) {
-        const VELOCITY_WIDTH: f32 = 140.0;
+        const VELOCITY_WIDTH: f32 = 110.0;
         let row = self.params.part(part);
         let label = ui.label(RichText::new(part.name()).color(theme::part_colour(part))).id;
         controls.switch(ui, &row.on, "").labelled_by(label);
