@@ -73,8 +73,8 @@ struct SessionSource {
 
 /// One for each that may compute at the same time, and no more than there are cores; each holds the weights once more.
 fn most_sessions() -> usize {
-    /// Beyond this, memory is worth more than time.
-    const MOST: usize = 8;
+    /// Beyond this, memory is worth more than time: a session of each kind takes some 150 MB with tract.
+    const MOST: usize = 4;
     thread::available_parallelism().map_or(1, usize::from).min(MOST)
 }
 

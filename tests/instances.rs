@@ -103,7 +103,7 @@ fn sixteen_instances_share_their_models_and_have_a_thread_each() {
     wait_until(|| bands.iter().all(|band| ready(&band.end.meters)));
     assert_eq!(Arc::strong_count(&model), 1 + INSTANCES, "it was loaded once, and all have it");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    assert_eq!(model.sessions(), cores.min(8));
+    assert_eq!(model.sessions(), cores.min(4));
     assert_eq!(threads(), grown_by(INSTANCES));
 
     bands.iter_mut().take(ANSWERING).for_each(Instance::ask);
