@@ -155,3 +155,47 @@ def test_loud_notes_come_out_loud():
         return float(np.mean([n.velocity for bar in song.answers for notes in bar.parts.values() for n in notes]))
 
     assert played(2) < 60 < 95 < played(9)
+
+
+def tune(*bars: int) -> list[Bar]:
+    """Bars of three notes each; the same number, the same tune."""
+    return [Bar(0, [Note(12 * i, 12, 60 + (7 * number + 5 * i) % 24) for i in range(3)]) for number in bars]
+
+
+def arranged(music: list[Bar], choice: Choice | None = None, **options) -> list[tuple]:
+    """What a network of random words makes of each bar."""
+    asked = (e.BASS, e.CHORDS)
+    conds = options.pop("conds", [e.condition((), {}, asked, bar=i) for i in range(len(music))])
+    song = Song(Request(music, conds, [asked] * len(music), **options), choice or Choice(), WINDOW)
+    rng = np.random.default_rng(5)
+    read = e.decode(written(song, lambda: said(rng.normal(0, 3, e.VOCABULARY))))
+    assert [bar.parts for bar in read] == [without_velocities(bar.parts) for bar in song.answers], "what is read"
+    return [(bar.chords, bar.parts) for bar in song.answers]
+
+
+def again(answers: list[tuple]) -> list[int | None]:
+    """The earlier bar that each is the same as."""
+    return [next((j for j in range(i) if answers[j] == answer), None) for i, answer in enumerate(answers)]
+
+
+VERSE = (1, 2, 3, 4, 1, 2, 3, 4, 5)
+
+
+def test_a_tune_that_comes_round_is_arranged_as_it_was():
+    assert again(arranged(tune(*VERSE))) == [None] * 6 + [2, 3, None]
+    assert again(arranged(tune(*VERSE), Choice(again=0))) == [None] * 9
+    assert again(arranged(tune(*[1] * 6))) == [None] * 6, "one bar over and over is no tune that comes round"
+    assert again(arranged(tune(*[1] * 8))) == [None] * 6 + [2, 3], "four bars of it are"
+    in_jam = [Bar(bar.metre, bar.melody, [], {}, True) for bar in tune(*VERSE)]
+    assert again(arranged(in_jam)) == [None] * 9, "in a jam the host says when a loop comes round"
+
+
+def test_it_is_not_where_settings_or_chords_are_others():
+    asked = (e.BASS, e.CHORDS)
+    dense = e.condition((), {e.BASS: e.Attributes(density=2.0)}, asked)
+    sparse = e.condition((), {}, asked)
+    assert again(arranged(tune(*VERSE), conds=[sparse] * 6 + [dense] * 3)) == [None] * 9
+    chords = [[0, 0], [1, 1], [2, 2], [3, 3], [0, 0], [1, 1], [2, 2], [4, 4], [5, 5]]
+    music = [Bar(bar.metre, bar.melody, given) for bar, given in zip(tune(*VERSE), chords, strict=True)]
+    found = arranged(music, given_chords=True)
+    assert again(found) == [None] * 6 + [2, None, None] and [c for c, _ in found] == chords

@@ -46,12 +46,12 @@ struct Span {
     until: Ticks,
 }
 
-/// Where the two bars before `bar`, and what is known of it up to `until`, were heard before: the bar there. The latest
-/// such place.
+/// Where the two bars before `bar`, and what is known of it up to `until`, were heard before, `nearest` bars ago or more: the
+/// bar there. The latest such place.
 ///
 /// `melody` is by start; `bars` are those before `bar`, in order. A repeat must be literal in rhythm and pitch, and say
 /// something: two bars with a note each are alike by chance.
-pub fn place_repeated(melody: &[Note], bars: &[Bar], bar: Bar, until: Ticks) -> Option<Bar> {
+pub fn place_repeated(melody: &[Note], bars: &[Bar], bar: Bar, until: Ticks, nearest: usize) -> Option<Bar> {
     const FEWEST_NOTES: usize = 3;
     let follows =
         |bars: &[Bar]| bars.windows(2).all(|pair| pair[0].end() == pair[1].start && pair[0].meter == bar.meter);
@@ -64,7 +64,8 @@ pub fn place_repeated(melody: &[Note], bars: &[Bar], bar: Bar, until: Ticks) -> 
     if between(recent, span.from, bar.start - 1).len() < FEWEST_NOTES {
         return None;
     }
-    let places = bars.windows(3).rev().filter(|place| follows(place) && place[2].meter == bar.meter);
+    let old = &bars[..(bars.len() + 1).saturating_sub(nearest)];
+    let places = old.windows(3).rev().filter(|place| follows(place) && place[2].meter == bar.meter);
     places.map(|place| place[2]).find(|place| agree(recent, melody, bar.start - place.start, span))
 }
 
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn a_repeat_is_found_where_its_continuation_stands() {
         let bars: Vec<Bar> = (0..5).map(bar).collect();
-        let repeated = |melody: &[[u8; 2]], until: Ticks| place_repeated(&tune(melody), &bars, bar(5), until);
+        let repeated = |melody: &[[u8; 2]], until: Ticks| place_repeated(&tune(melody), &bars, bar(5), until, 1);
         let melody = [[60, 62], [64, 65], [67, 60], [60, 62], [64, 65], [67, 72]];
         assert_eq!(repeated(&melody, bar(5).start - 2), Some(bar(2)));
         assert_eq!(repeated(&melody, bar(5).start + 22), Some(bar(2)), "it still is the same");
@@ -163,8 +164,11 @@ mod tests {
         assert_eq!(repeated(&[[60, 62], [64, 65], [67, 60], [60, 62], [64, 66]], bar(5).start - 2), None);
         let steady = [[60, 62]; 5];
         assert_eq!(repeated(&steady, bar(5).start - 2), Some(bar(4)), "the latest place");
+        let until = bar(5).start - 2;
+        let nearest = |nearest| place_repeated(&tune(&steady), &bars, bar(5), until, nearest);
+        assert_eq!([1, 2, 3, 4, 9].map(nearest), [Some(bar(4)), Some(bar(3)), Some(bar(2)), None, None]);
         let few: Vec<Note> = tune(&steady).into_iter().step_by(2).collect();
-        assert_eq!(place_repeated(&few, &bars, bar(5), bar(5).start - 2), None, "a note a bar says too little");
-        assert_eq!(place_repeated(&tune(&melody), &bars[..4], bar(5), bar(5).start - 2), None, "a bar is missing");
+        assert_eq!(place_repeated(&few, &bars, bar(5), until, 1), None, "a note a bar says too little");
+        assert_eq!(place_repeated(&tune(&melody), &bars[..4], bar(5), until, 1), None, "a bar is missing");
     }
 }

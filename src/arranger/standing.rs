@@ -54,16 +54,38 @@ impl Arranger {
         if listened || !fits || fixed.is_some_and(|fixed| fixed.chord != answer.chord.chord) {
             return None;
         }
-        let shift = segment.bar.start - place.start;
-        let moved = |note: &PartNote| PartNote { note: Note { start: note.note.start + shift, ..note.note }, ..*note };
+        let chord = fixed.unwrap_or_else(|| heard(answer.chord.chord));
         Some(SegmentAnswer {
-            segment,
-            chord: fixed.unwrap_or_else(|| heard(answer.chord.chord)),
-            notes: answer.notes.iter().map(moved).collect(),
-            settings: answer.settings,
+            chord,
             quarters_per_minute: cut.quarters_per_minute,
             margin: cut.margin,
+            ..moved(&answer, segment)
         })
+    }
+
+    /// A tune that comes round is arranged as it was: what was written when this bar's melody, and that of the two bars
+    /// before it, was arranged before, for the same settings and chords. Not where another answer was wanted.
+    pub(super) fn arranged_before(&self, entry: &LedgerBar, settings: &Settings) -> Option<Vec<SegmentAnswer>> {
+        /// What comes again sooner is a bar over and over, which wants changes.
+        const NEAREST: usize = 4;
+        let bar = entry.bar;
+        let bars = self.ledger().bars_before(bar.start, LOOP_BARS);
+        let melody = self.ledger().melody_before(bar.end(), LOOP_BARS + 1);
+        let place = place_repeated(&melody, &bars, bar, bar.end() - 1, NEAREST)?;
+        let before = self.ledger().bar(&place).filter(|before| before.is_settled() && entry.rolls == 0)?;
+        let again = |segment: Segment| {
+            let answer = before.answer(segment.number)?;
+            let fits = answer.settings.asks_the_same(settings) && missing(answer, settings).is_none();
+            let fixed = self.fixed_chord(&segment);
+            let same_chord = match fixed {
+                Some(fixed) => fixed.chord == answer.chord.chord,
+                None => answer.chord.source != PlanSource::User,
+            };
+            let tempo = entry.answer(segment.number).unwrap_or(answer).quarters_per_minute;
+            let chord = fixed.unwrap_or(answer.chord);
+            (fits && same_chord).then(|| SegmentAnswer { chord, quarters_per_minute: tempo, ..moved(answer, segment) })
+        };
+        bar.segments().map(again).collect()
     }
 
     /// What this take played in a segment, or else what the ledger has.
@@ -78,7 +100,7 @@ impl Arranger {
     /// Where the melody was as it is now, known up to `until`, with `bar` as what comes next: the bar that came then.
     pub(super) fn place_repeated(&self, bar: Bar, until: Ticks) -> Option<Bar> {
         let bars = self.ledger().bars_before(bar.start, LOOP_BARS);
-        place_repeated(&self.melody_until(until, LOOP_BARS), &bars, bar, until)
+        place_repeated(&self.melody_until(until, LOOP_BARS), &bars, bar, until, 1)
     }
 
     /// The chord plan's word on a segment that is answered before its melody is heard: the user's chord, held or fixed; else
@@ -145,6 +167,13 @@ impl Arranger {
 /// what was heard.
 fn knows_better(entry: &LedgerBar, cut: &Cut) -> bool {
     entry.listened && entry.melody.is_some() && !cut.offline
+}
+
+/// An answer as that of a later segment.
+fn moved(answer: &SegmentAnswer, segment: Segment) -> SegmentAnswer {
+    let shift = segment.start() - answer.segment.start();
+    let moved = |note: &PartNote| PartNote { note: Note { start: note.note.start + shift, ..note.note }, ..*note };
+    SegmentAnswer { segment, notes: answer.notes.iter().map(moved).collect(), ..answer.clone() }
 }
 
 fn heard(chord: Option<Chord>) -> PlannedChord {

@@ -210,12 +210,17 @@ impl Arranger {
             (true, true) => Cause::Planning,
             (true, false) => self.playing(),
         };
-        let mut question = self.question_for_known(entry, settings);
-        question.past = self.ledger().settled_before(bar.start, MEMORY_BARS);
-        if entry.answers.is_empty() {
-            question.quarters_per_minute = cut.quarters_per_minute;
-        }
-        let answers = self.write(&question, &mut |_| {});
+        let answers = match self.arranged_before(entry, &settings) {
+            Some(answers) => answers,
+            None => {
+                let mut question = self.question_for_known(entry, settings);
+                question.past = self.ledger().settled_before(bar.start, MEMORY_BARS);
+                if entry.answers.is_empty() {
+                    question.quarters_per_minute = cut.quarters_per_minute;
+                }
+                self.write(&question, &mut |_| {})
+            }
+        };
         self.history.change(cause, |ledger| ledger.write(bar, answers, Origin::Arranged));
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,10 @@ ALONG = 2.5
 """Nats for a note that the melody is sure to have in a segment that is not heard yet."""
 FIDELITY = 0.7
 """Nats for a note of the chord, where the chord is given."""
+AGAIN = 4
+"""A tune that comes round after so many bars or more is arranged as it was before."""
+ALIKE_BEFORE, ALIKE_NOTES = 2, 3
+"""It comes round where so many bars with so many notes, and the bar after them, are as they were."""
 RESERVE = 160
 """A bar begins only with so many tokens of the window free."""
 KEEP_TOKENS, KEEP_BARS = 256, 4
@@ -52,6 +56,8 @@ class Choice:
     hindsight: float = HINDSIGHT
     along: float = ALONG
     fidelity: float = FIDELITY
+    again: int = AGAIN
+    """Bars; 0 for never."""
 
 
 @dataclass
@@ -176,6 +182,10 @@ class Song:
                 self.read(self.layout.encode(bar, self.request.lead, self.request.following(index)))
                 self.answers.append(bar)
                 continue
+            before = self.arranged_before(index)
+            if before is not None:
+                self.play_again(index, before)
+                continue
             answer = Bar(bar.metre, bar.melody, [], {part: [] for part in asked}, bar.jam)
             if bar.jam:
                 self.read([e.JAM + bar.metre])
@@ -189,6 +199,34 @@ class Song:
                     yield from self.chord(bar, segment, answer)
                 yield from self.layout.answer(self, asked, (0, e.BAR_TICKS[bar.metre]), answer)
             self.answers.append(answer)
+
+    def arranged_before(self, index: int) -> Bar | None:
+        """What was written when the tune of this bar, and of those before it, was arranged before for the same settings
+        and chords: the latest."""
+        if not self.choice.again or self.request.bars[index].jam or index < ALIKE_BEFORE:
+            return None
+        if sum(len(struck(bar)) for bar in self.request.bars[index - ALIKE_BEFORE : index]) < ALIKE_NOTES:
+            return None
+        places = range(index - self.choice.again, ALIKE_BEFORE - 1, -1)
+        return next((self.answers[place] for place in places if self.comes_round(place, index)), None)
+
+    def comes_round(self, place: int, index: int) -> bool:
+        request = self.request
+        same_tune = all(
+            alike(request.bars[place - back], request.bars[index - back]) for back in range(ALIKE_BEFORE + 1)
+        )
+        same_settings = request.asked[place] == request.asked[index] and np.array_equal(
+            request.conds[place][: e.PHRASE], request.conds[index][: e.PHRASE]
+        )
+        same_chords = not request.given_chords or request.bars[place].chords == request.bars[index].chords
+        return same_tune and same_settings and same_chords
+
+    def play_again(self, index: int, before: Bar) -> None:
+        bar = replace(self.request.bars[index], chords=list(before.chords), parts=dict(before.parts))
+        self.read(self.layout.encode(bar, self.request.lead, self.request.following(index)))
+        for part, notes in bar.parts.items():
+            self.paces[part].played(len({note.start for note in notes}), e.BAR_TICKS[bar.metre])
+        self.answers.append(bar)
 
     def read(self, tokens: list[int]) -> None:
         pairs = [(token, self.cond) for token in tokens]
@@ -262,6 +300,18 @@ class Song:
             pace.played(sum(token < e.CHORD for token in written), line[1] - line[0])
         if not asked:
             self.read([e.END])
+
+
+def alike(one: Bar, other: Bar) -> bool:
+    """Whether two known bars have the same melody."""
+    if one.jam or other.jam or one.metre != other.metre:
+        return False
+    return struck(one) == struck(other)
+
+
+def struck(bar: Bar) -> list[tuple[int, int]]:
+    """The melody's onsets and keys."""
+    return sorted((note.start, note.key) for note in bar.melody if note.start >= 0)
 
 
 def segment_at(metre: int, written: Sequence[int]) -> int:
