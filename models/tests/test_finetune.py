@@ -67,6 +67,18 @@ def test_a_file_read_back_computes_what_was_exported(base):
     assert np.abs(whole - outputs(model)[0]).max() < 1e-3
 
 
+def test_a_file_made_a_checkpoint_and_exported_is_the_same_file(base, tmp_path):
+    model_file.write_checkpoint(tmp_path / "begin.pt", model_file.read_file(base[1]))
+    model, saved = export.load(tmp_path / "begin.pt")
+    assert saved["controls"] == styles.NO_CONTROLS
+    export.export(model, saved["controls"], {}, tmp_path / "again.onnx", tmp_path / "again.json")
+    before, after = (onnx.load(path).graph.initializer for path in (base[1], tmp_path / "again.onnx"))
+    values = [{t.name: onnx.numpy_helper.to_array(t) for t in tensors} for tensors in (before, after)]
+    assert values[0].keys() == values[1].keys() and "table.half" in values[0]
+    assert all((values[0][name] == values[1][name]).all() for name in values[0])
+    assert (tmp_path / "again.json").read_text() == base[1].with_suffix(".json").read_text()
+
+
 def test_other_files_are_refused(base, tmp_path):
     graph = onnx.load(base[1])
     for prop in graph.metadata_props:

@@ -1,8 +1,16 @@
-"""A model file as a network that can be trained, and back: the inverse of export.py."""
+"""A model file as a network that can be trained, and back: the inverse of export.py.
+
+python -m obbligato_models.transformer.model_file weights/accompanist.onnx runs/shipped.pt
+
+writes the file's network as a checkpoint, for `train --begin-from`, `posttrain`, `evaluate` and `export`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +93,26 @@ def place_beside(file: File, name: str, new: int, known: int) -> None:
         weight[:, : len(order)] = weight[:, order].clone()
     names = [*file.styles, name]
     file.fields["styles"] = "|".join(names[i] for i in order)
+
+
+def write_checkpoint(path: Path, file: File) -> None:
+    """What the programs need of train.py's checkpoint that begin anew with its weights, or judge or export them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    controls = json.loads(file.fields["controls"])
+    torch.save({"shape": asdict(file.model.shape), "model": file.model.state_dict(), "controls": controls}, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="the .onnx file to read")
+    parser.add_argument("checkpoint", type=Path, help="the .pt file to write")
+    arguments = parser.parse_args()
+    try:
+        write_checkpoint(arguments.checkpoint, read_file(arguments.file))
+    except Refused as problem:
+        print(f"model_file: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
