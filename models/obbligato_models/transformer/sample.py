@@ -9,12 +9,14 @@ import argparse
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from .. import encoding as e
 from ..encoding import Bar, Note
+from . import device
 from .layout import SHIPPED, Layout
 from .model import Outputs, Stepper
 from .pace import Pace, asked_density
@@ -75,6 +77,8 @@ class Request:
     paced: bool = True
     """Whether the densities in `conds` are kept to, or are only what is usual."""
     layout: Layout = SHIPPED
+    recorded: bool = False
+    """Whether it is to be learnt from: what could be drawn is kept, and the song ends where the window would be cut."""
 
     def following(self, index: int) -> list[Note] | None:
         """The melody of the bar after this one, where it is known."""
@@ -95,15 +99,16 @@ class Context:
     def size(self) -> int:
         return 1 + sum(len(bar) for bar in self.bars)
 
-    def make_room(self) -> bool:
-        """Drops the oldest bars if the next might not fit; says whether it did."""
-        if self.size() + RESERVE <= self.window:
-            return False
+    def is_full(self) -> bool:
+        """Whether the next bar might not fit."""
+        return self.size() + RESERVE > self.window
+
+    def make_room(self) -> None:
+        """Drops the oldest bars."""
         while len(self.bars) > KEEP_BARS and self.size() > KEEP_TOKENS:
             self.bars.pop(0)
         while self.bars and self.size() + RESERVE > self.window:
             self.bars.pop(0)
-        return True
 
 
 Feed = tuple[bool, list[tuple[int, np.ndarray]]]
@@ -119,6 +124,7 @@ def chord_classes() -> np.ndarray:
 
 
 CHORD_CLASSES = chord_classes()
+ALLOWED_CHORDS = e.allowed_chords()
 
 
 BESIDE = np.clip(np.roll(CHORD_CLASSES, 1, 1) + np.roll(CHORD_CLASSES, -1, 1), 0, 1) * (1 - CHORD_CLASSES)
@@ -154,6 +160,22 @@ def sounding(bar: Bar, segment: int) -> np.ndarray:
     return ticks
 
 
+class Drawn(NamedTuple):
+    """A token that the model chose, and what it was chosen from."""
+
+    place: int
+    """In the window."""
+    bar: int
+    segment: int
+    ids: np.ndarray
+    """All that could be drawn, the likeliest first."""
+    leans: np.ndarray
+    """What was added to the logits of each."""
+    chosen: int
+    """Which of them."""
+    temperature: float
+
+
 class Song:
     """Writes one song's answer, bar by bar. A generator: yields tokens to read, receives what the network says
     after the last (`Outputs` of one token, as arrays)."""
@@ -168,10 +190,14 @@ class Song:
         self.restart = True
         self.expected: np.ndarray | None = None
         self.paces = [Pace() for _ in e.PARTS]
+        self.drawn: list[Drawn] = []
 
     def run(self) -> Generator[Feed, Outputs, None]:
         for index, bar in enumerate(self.request.bars):
-            if self.context.make_room():
+            if self.context.is_full():
+                if self.request.recorded:
+                    return
+                self.context.make_room()
                 self.restart = True
             self.context.bars.append([])
             self.cond = self.request.conds[index]
@@ -238,6 +264,14 @@ class Song:
         self.restart, self.waiting = False, []
         return (yield feed)
 
+    def draw(self, logits: np.ndarray, said: np.ndarray, allowed: np.ndarray, temperature: float, segment: int) -> int:
+        """Of the logits as they are leaned on. `said`: as they were."""
+        kept, chosen = chances_kept(logits, allowed, temperature, self.choice.top_p, self.random)
+        if self.request.recorded:
+            bar, place = len(self.answers), self.context.size()
+            self.drawn.append(Drawn(place, bar, segment, kept, logits[kept] - said[kept], chosen, temperature))
+        return int(kept[chosen])
+
     def velocity(self, logits: np.ndarray) -> int:
         """Drawn from the classes, with the music's mean at `USUAL_VELOCITY`."""
         everything = np.ones(len(logits), bool)
@@ -257,7 +291,7 @@ class Song:
                 logits[e.CHORD : e.NOTE] += self.choice.foresight * expected_fit(outputs.coming)
             else:
                 logits[e.CHORD : e.NOTE] += self.choice.hindsight * fit(sounding(bar, segment))
-            token = pick(logits, e.allowed_chords(), self.choice.chord_temperature, self.choice.top_p, self.random)
+            token = self.draw(logits, outputs.logits, ALLOWED_CHORDS, self.choice.chord_temperature, segment)
         self.read([token])
         answer.chords.append(token - e.CHORD)
 
@@ -291,7 +325,8 @@ class Song:
                         velocities.append(self.velocity(outputs.loudness))
                     logits = outputs.logits + leans[segment_at(answer.metre, written)]
                     logits = pace.pace(logits, allowed, written, line, then)
-                    token = pick(logits, allowed, self.choice.note_temperature, self.choice.top_p, self.random)
+                    segment = segment_at(answer.metre, written or [e.POS + line[0]])
+                    token = self.draw(logits, outputs.logits, allowed, self.choice.note_temperature, segment)
                 self.read([token])
                 if token == then:
                     break
@@ -335,44 +370,97 @@ def read_notes(tokens: Sequence[int], velocities: Sequence[int]) -> list[Note]:
 
 def pick(logits: np.ndarray, allowed: np.ndarray, temperature: float, top_p: float, random: np.random.Generator) -> int:
     """Softmax of the allowed logits over the temperature, cut to the most likely tokens that hold `top_p` together."""
+    kept, chosen = chances_kept(logits, allowed, temperature, top_p, random)
+    return int(kept[chosen])
+
+
+LIKELY = 64
+"""So many tokens nearly always hold `top_p`; only else are all of them put in order."""
+
+
+def chances_kept(
+    logits: np.ndarray, allowed: np.ndarray, temperature: float, top_p: float, random: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """The most likely of the allowed tokens that hold `top_p` together, the likeliest first, and which of them is
+    drawn."""
     ids = np.flatnonzero(allowed)
     if len(ids) == 1:
-        return int(ids[0])
+        return ids, 0
     values = logits[ids].astype(np.float64) / max(temperature, 1e-3)
     chances = np.exp(values - values.max())
     chances /= chances.sum()
-    order = np.argsort(-chances, kind="stable")
+    likely = np.arange(len(ids))
+    if len(ids) > 2 * LIKELY:
+        likely = np.flatnonzero(chances >= np.partition(chances, -LIKELY)[-LIKELY])
+        if chances[likely].sum() <= top_p:
+            likely = np.arange(len(ids))
+    order = likely[np.argsort(-chances[likely], kind="stable")]
     cumulative = chances[order].cumsum()
     kept = order[: int(np.searchsorted(cumulative, top_p)) + 1]
     share = random.random() * chances[kept].sum()
-    return int(ids[kept[min(len(kept) - 1, int(np.searchsorted(chances[kept].cumsum(), share, side="right")))]])
+    return ids[kept], min(len(kept) - 1, int(np.searchsorted(chances[kept].cumsum(), share, side="right")))
 
 
 class Caches:
-    """Keys and values of many songs side by side; each song's tokens fill its places from 0 on."""
+    """Keys and values of many songs side by side, a row for each that still plays, the first rows of all; a song's
+    tokens fill its row's places from 0 on."""
 
-    def __init__(self, step: Stepper, songs: int):
+    def __init__(self, step: Stepper, songs: int, kind: torch.dtype = torch.float32):
         shape = step.model.shape
         self.step, self.window = step, shape.window
         size = (songs, shape.heads, shape.window + 1, shape.head_size)
         # The place after the window takes what fills up short rows.
-        self.keys = [torch.zeros(size) for _ in range(shape.layers)]
-        self.values = [torch.zeros(size) for _ in range(shape.layers)]
+        self.keys = [torch.zeros(size, dtype=kind) for _ in range(shape.layers)]
+        self.values = [torch.zeros(size, dtype=kind) for _ in range(shape.layers)]
+        self.row = list(range(songs))
+        """Of each song."""
+        self.songs = list(range(songs))
+        """Of each row that is used."""
+
+    def leave(self, song: int) -> None:
+        """The last row's song takes the row of one that has ended, so that the used ones stay together."""
+        row, last = self.row[song], self.songs.pop()
+        if last == song:
+            return
+        for cache in (*self.keys, *self.values):
+            cache[row] = cache[len(self.songs)]
+        self.row[last], self.songs[row] = row, last
 
     def read(self, songs: list[int], past: list[int], tokens: list[list[tuple[int, np.ndarray]]]) -> list[Outputs]:
         """Reads each song's tokens after its `past` others. Returns what the network says after the last of each."""
-        count = max(map(len, tokens))
-        ids = torch.zeros(len(songs), count, dtype=torch.long)
-        cond = torch.zeros(len(songs), count, e.COND)
-        places = torch.full((len(songs), count), self.window)
-        for row, given in enumerate(tokens):
-            ids[row, : len(given)] = torch.tensor([t for t, _ in given])
-            cond[row, : len(given)] = torch.from_numpy(np.stack([c for _, c in given]))
-            places[row, : len(given)] = torch.arange(past[row], past[row] + len(given))
-        length = max(p + len(given) for p, given in zip(past, tokens, strict=True))
+        everyone = len(songs) == len(self.songs)
+        places_of = {self.row[song]: i for i, song in enumerate(songs)}
+        in_rows = sorted(places_of)
+        given = [tokens[places_of[row]] for row in in_rows]
+        before = [past[places_of[row]] for row in in_rows]
+        count = max(map(len, given))
+        ids = np.zeros((len(songs), count), np.int64)
+        conds = np.zeros((len(songs), count, e.COND), np.float32)
+        places = np.full((len(songs), count), self.window)
+        for row, pairs in enumerate(given):
+            ids[row, : len(pairs)] = [token for token, _ in pairs]
+            for i, (_, cond) in enumerate(pairs):
+                conds[row, i] = cond
+            places[row, : len(pairs)] = np.arange(before[row], before[row] + len(pairs))
+        length = max(p + len(pairs) for p, pairs in zip(before, given, strict=True))
+        last = torch.tensor([len(pairs) - 1 for pairs in given])
+        said = self.outputs(in_rows, everyone, *map(torch.from_numpy, (ids, conds, places)), length, last)
+        outputs = [Outputs(*values) for values in zip(*(v.float().numpy() for v in said), strict=True)]
+        back = {row: output for row, output in zip(in_rows, outputs, strict=True)}
+        return [back[self.row[song]] for song in songs]
+
+    def outputs(
+        self,
+        in_rows: list[int],
+        everyone: bool,
+        ids: torch.Tensor,
+        cond: torch.Tensor,
+        places: torch.Tensor,
+        length: int,
+        last: torch.Tensor,
+    ) -> Outputs:
         may_look = (torch.arange(length) <= places[..., None]).unsqueeze(1)
-        rows = torch.tensor(songs)
-        everyone = len(songs) == len(self.keys[0])
+        rows = torch.tensor(in_rows)
         model = self.step.model
         x = model.embed(self.step.table, ids, cond)
         cos, sin = model.angles(places)
@@ -380,20 +468,35 @@ class Caches:
         for block, keys, values in zip(model.blocks, self.keys, self.values, strict=True):
             told = block.hear(heard)
             q, k, v = block.queries_keys_values(x, told, cos, sin)
-            keys[rows[:, None], :, places] = k.transpose(1, 2)
-            values[rows[:, None], :, places] = v.transpose(1, 2)
-            seen = [c[:, :, :length] if everyone else c[rows, :, :length] for c in (keys, values)]
-            x = block.finish(x, told, torch.nn.functional.scaled_dot_product_attention(q, *seen, may_look))
-        last = x[torch.arange(len(songs)), torch.tensor([len(given) - 1 for given in tokens])]
-        outputs = (values.numpy() for values in model.outputs(last, self.step.table))
-        return [Outputs(*values) for values in zip(*outputs, strict=True)]
+            seen = []
+            for cache, new in ((keys, k), (values, v)):
+                cache[rows[:, None], :, places] = new.transpose(1, 2).to(cache.dtype)
+                shown = cache[: len(self.songs), :, :length]
+                seen.append(shown if everyone else shown.index_select(0, rows))
+            attended = torch.nn.functional.scaled_dot_product_attention(q.to(keys.dtype), *seen, may_look)
+            x = block.finish(x, told, attended)
+        return model.outputs(x[torch.arange(len(in_rows)), last], self.step.table)
+
+
+def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = None) -> list[list[Bar]]:
+    """The answers to all requests, side by side."""
+    return [song.answers for song in perform(step, requests, choice)]
 
 
 @torch.no_grad()
-def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = None) -> list[list[Bar]]:
-    """The answers to all requests, side by side."""
+def perform(
+    step: Stepper, requests: Sequence[Request], choice: Choice | None = None, brief: bool = False
+) -> list[Song]:
+    """The songs as they were played. `brief`: in bf16 where that is faster; what is drawn may then be something else,
+    from the same chances but for rounding."""
     songs = [Song(r, choice or Choice(), step.model.shape.window) for r in requests]
-    caches = Caches(step, len(songs))
+    in_half = brief and device.faster_in_bf16(torch.device("cpu"))
+    with torch.autocast("cpu", torch.bfloat16, enabled=in_half):
+        play_all(songs, Caches(step, len(songs), torch.bfloat16 if in_half else torch.float32))
+    return songs
+
+
+def play_all(songs: Sequence[Song], caches: Caches) -> None:
     runs = [song.run() for song in songs]
     pending: list[list[tuple[int, np.ndarray]]] = [[] for _ in songs]
     filled = [0] * len(songs)
@@ -402,6 +505,7 @@ def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = Non
         try:
             restart, tokens = runs[i].send(outputs)
         except StopIteration:
+            caches.leave(i)
             return False
         filled[i] = 0 if restart else filled[i]
         pending[i] = list(tokens)
@@ -418,7 +522,6 @@ def play(step: Stepper, requests: Sequence[Request], choice: Choice | None = Non
             pending[i] = pending[i][len(tokens[row]) :]
             if not pending[i] and not advance(i, outputs[row]):
                 active.remove(i)
-    return [song.answers for song in songs]
 
 
 def main() -> None:
