@@ -241,10 +241,10 @@ def spread(values: Tensor, count: int) -> Tensor:
 class Judges(nn.Module):
     """What was learnt from people alone."""
 
-    def __init__(self):
+    def __init__(self, width: int = WIDTH):
         super().__init__()
-        self.match = Ear((e.BASS, e.CHORDS, e.COUNTER, MELODY_ROW), 1)
-        self.style = Ear((e.BASS, e.CHORDS), len(styles.NAMES))
+        self.match = Ear((e.BASS, e.CHORDS, e.COUNTER, MELODY_ROW), 1, width=width)
+        self.style = Ear((e.BASS, e.CHORDS), len(styles.NAMES), width=width)
 
     @torch.no_grad()
     def judge(self, heard: Heard) -> tuple[Tensor, Tensor]:
@@ -387,12 +387,11 @@ def balance_of(people: People, rounds: int = 400) -> Tensor:
     return torch.from_numpy((1 / np.maximum(mean, 0.02) / len(mean)).astype(np.float32))
 
 
-def learn(runs: Sequence[Run], minutes: float, steps: int | None = None, seed: int = 3, bars: int = BARS) -> Judges:
+def learn(runs: Sequence[Run], minutes: float, steps: int | None = None, seed: int = 3, width: int = WIDTH) -> Judges:
     """Judges taught on the training side; how good they are on the validation side is printed. Raises TooLittle."""
     torch.manual_seed(seed)
-    people = People([r for r in runs if r.split == "train"], bars)
-    held_out = People([r for r in runs if r.split == "validation"], bars)
-    judges, balance = Judges(), balance_of(people)
+    people, held_out = (People([r for r in runs if r.split == side]) for side in ("train", "validation"))
+    judges, balance = Judges(width), balance_of(people)
     optimiser = torch.optim.AdamW(judges.parameters(), lr=RATE, weight_decay=0.01)
     started, step = time.monotonic(), 0
     while (done := step / steps if steps else (time.monotonic() - started) / (60 * minutes)) < 1:
@@ -422,8 +421,9 @@ def save(judges: Judges, path: Path) -> None:
 
 
 def load(path: Path) -> Judges:
-    judges = Judges()
-    judges.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    judges = Judges(len(state["match.first.bias"]))
+    judges.load_state_dict(state)
     return judges.eval()
 
 

@@ -19,7 +19,7 @@ from ..encoding import Bar, Note
 from . import device
 from .layout import SHIPPED, Layout
 from .model import Outputs, Stepper
-from .pace import Pace, asked_density
+from .pace import Pace, asked_density, log_sum
 
 CHORD_TEMPERATURE = 0.5
 NOTE_TEMPERATURE = 1.0
@@ -174,6 +174,8 @@ class Drawn(NamedTuple):
     chosen: int
     """Which of them."""
     temperature: float
+    logp: float
+    """Of the one that was drawn."""
 
 
 class Song:
@@ -269,7 +271,9 @@ class Song:
         kept, chosen = chances_kept(logits, allowed, temperature, self.choice.top_p, self.random)
         if self.request.recorded:
             bar, place = len(self.answers), self.context.size()
-            self.drawn.append(Drawn(place, bar, segment, kept, logits[kept] - said[kept], chosen, temperature))
+            logp = (logits[kept[chosen]] / temperature) - log_sum(logits[kept] / temperature)
+            leans = logits[kept] - said[kept]
+            self.drawn.append(Drawn(place, bar, segment, kept, leans, chosen, temperature, float(logp)))
         return int(kept[chosen])
 
     def velocity(self, logits: np.ndarray) -> int:
