@@ -51,11 +51,13 @@ def test_what_was_drawn_has_the_chance_that_learning_gives_it(kind):
     played = play(model, some_tasks(2, kind), 1)
     for one in played:
         one.advantage = np.zeros(64)
-    given = posttrain.choices_of(played)
+    windows = posttrain.packed(played, 600)
+    assert 1 < len(windows) < len(played) and sum(windows, []) != [] and max(map(len, windows)) > 1
+    given = posttrain.choices_of(windows, 600, 9)
     tokens = given.ids[given.row, given.before + 1]
     assert (tokens == given.could.gather(1, given.chosen[:, None])[:, 0]).all()
     with torch.no_grad():
-        logits = model(given.ids, given.cond).logits[given.row, given.before]
+        logits = model(given.ids, given.cond, given.may_look()).logits[given.row, given.before]
     assert (posttrain.chances(logits, given) - given.logp).abs().max() < 0.05, "but for the file's half precision"
     assert len(given.row) > 50 * len(played)
 
@@ -79,7 +81,8 @@ def test_what_is_rewarded_becomes_likelier():
             one.rewards = given
         posttrain.compare(played)
         for _ in range(3):
-            loss, moved, _ = posttrain.policy_losses(model, file, posttrain.choices_of(played))
+            given = posttrain.choices_of(posttrain.packed(played, TINY.window), TINY.window)
+            loss, moved, _ = posttrain.policy_losses(model, file, given)
             loss.backward()
             optimiser.step()
             optimiser.zero_grad()

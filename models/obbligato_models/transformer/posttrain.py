@@ -1,12 +1,13 @@
-"""Teaches a trained accompanist by reward: it plays, judges hear it (reward.py), and what was better than its other tries is
-made likelier.
+"""Teaches a trained accompanist by reward: it plays, judges hear it (reward.py), and what was better than its other
+tries is made likelier.
 
 python -m obbligato_models.transformer.posttrain --dataset data/songs.npz --begin-from runs/accompanist/last.pt \
     --judges runs/judges.pt --run runs/rewarded --minutes 60
 
-After Wu et al., *Adaptive accompaniment with ReaLchords* (2024), and *Generative adversarial post-training* (2025): rewards
-learnt from people for how well melody and accompaniment belong together, and a judge of people or machine that learns on
-while the model does. The run's folder gets `last.pt` and `log.csv`; docs/training.md says what the numbers mean.
+After Wu et al., *Adaptive accompaniment with ReaLchords* (2024), and *Generative adversarial post-training* (2025):
+rewards learnt from people for how well melody and accompaniment belong together, and a judge of people or machine that
+learns on while the model does. The run's folder gets `last.pt` and `log.csv`; docs/training.md says what the numbers
+mean.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from .reward import Judges, People, Sample
 from .train import SelfMade, Spoilt, Windows
 
 SEED = 17
-GROUPS, TRIES = 24, 4
+GROUPS, TRIES = 32, 4
 """Excerpts that are played at a time, and how often each: its tries are compared with each other."""
 BARS = 8
 LISTENED_BARS = 4
-SONGS_A_STEP = 16
-RATE = 1.5e-4
+WINDOWS_A_STEP = train.BATCH
+RATE = 2e-4
 WARM_UP_STEPS = 20
 COOL_DOWN = 0.3
-CLIP_RATIO = 0.2
+CLIP_RATIO = 0.3
 KL_WEIGHT = 0.1
 POLICY_WEIGHT = 0.5
 """Of the loss by reward, beside the ordinary one."""
@@ -138,9 +139,7 @@ def some_task(windows: Windows, runs: Sequence[Run], rng: random.Random) -> Task
     asked = tuple(p for p in run.parts if rng.random() < train.PART_ASKED) or run.parts
     if kind.styled:
         others = [s for s in range(len(styles.NAMES)) if s != int(style.argmax())]
-        style = np.eye(len(styles.NAMES), dtype=np.float32)[
-            rng.choices(others, [1 + (s in WEAK) for s in others])[0]
-        ]
+        style = np.eye(len(styles.NAMES), dtype=np.float32)[rng.choices(others, [1 + (s in WEAK) for s in others])[0]]
         asked = (e.BASS, e.CHORDS)
     usual, numbered = rng.random() < USUAL, rng.random() < train.PHRASE_KNOWN
     return Task(kind, run, first, excerpt, style, asked, rng.choice(train.LEADS), usual, numbered)
@@ -186,8 +185,8 @@ def heard_of(task: Task, answers: Sequence) -> Sample:
 
 
 def plain_rewards(heard: Sample) -> np.ndarray:
-    """Of each segment the share of the melody that sounds in the accompaniment too, and less than nothing for what of it is
-    rubbed by a semitone, [segments, 2]. Not a number where the melody rests."""
+    """Of each segment the share of the melody that sounds in the accompaniment too, and less than nothing for what of it
+    is rubbed by a semitone, [segments, 2]. Not a number where the melody rests."""
     size = reward.cells_of(heard.metre)
     melody, others = heard.roll[MELODY_ROW, 1], heard.roll[:MELODY_ROW, 1].any(0)
     count = len(melody) // size
@@ -216,12 +215,14 @@ def give_rewards(played: Sequence[Played], judges: Judges, manner: nn.Module) ->
     for i, one in enumerate(played):
         plain = plain_rewards(one.heard)
         count = len(plain)
-        columns = [match[i, :count].clamp(-4, 4), plain[:, 0], plain[:, 1], people[i, :count], in_style[i, :count].clamp(-5)]
+        learnt = match[i, :count].clamp(-4, 4), people[i, :count], in_style[i, :count].clamp(-5)
+        columns = [learnt[0], plain[:, 0], plain[:, 1], *learnt[1:]]
         one.rewards = np.stack([np.asarray(c, np.float64) for c in columns], 1)
 
 
 def compare(played: Sequence[Played], tries: int = TRIES) -> None:
-    """Gives every segment its advantage over the same segment of the other tries, with what it does to those that follow."""
+    """Gives every segment its advantage over the same segment of the other tries, with what it does to those that
+    follow."""
     count = max(len(p.rewards) for p in played)
     table = np.full((len(played), count, len(REWARDS)), np.nan)
     for row, one in zip(table, played, strict=True):
@@ -245,13 +246,15 @@ def compare(played: Sequence[Played], tries: int = TRIES) -> None:
 
 
 class Choices(NamedTuple):
-    """What was drawn in some songs, as tensors."""
+    """What was drawn in some songs, which stand side by side in windows, as tensors."""
 
     ids: Tensor
-    """[songs, tokens]"""
+    """[windows, tokens]"""
     cond: Tensor
+    song: Tensor
+    """Of each token; -1 where there is none."""
     row: Tensor
-    """Of each draw the song, [draws]."""
+    """Of each draw the window, [draws]."""
     before: Tensor
     """The place of the token before it."""
     could: Tensor
@@ -265,46 +268,66 @@ class Choices(NamedTuple):
     advantage: Tensor
     weight: Tensor
 
+    def may_look(self) -> Tensor:
+        """bool [windows, 1, tokens, tokens]: causal, within the song."""
+        causal = torch.ones(self.ids.shape[1], self.ids.shape[1], dtype=torch.bool).tril()
+        return (causal & (self.song[:, :, None] == self.song[:, None, :])).unsqueeze(1)
 
-def choices_of(played: Sequence[Played]) -> Choices:
-    tokens = [p.song.context.tokens() for p in played]
-    length = max(map(len, tokens))
-    ids = np.zeros((len(played), length), np.int64)
-    cond = np.zeros((len(played), length, e.COND), np.float32)
-    for i, given in enumerate(tokens):
-        ids[i, : len(given)] = [t for t, _ in given]
-        cond[i, : len(given)] = [c for _, c in given]
-    draws = [(i, p, d) for i, p in enumerate(played) for d in p.song.drawn if len(d.ids) > 1]
-    most = max(len(d.ids) for _, _, d in draws)
+
+def packed(played: Sequence[Played], length: int) -> list[list[Played]]:
+    """The songs in windows of so many tokens, each in the first that has room."""
+    windows: list[list[Played]] = []
+    room: list[int] = []
+    for one in played:
+        size = one.song.context.size()
+        place = next((i for i, left in enumerate(room) if left >= size), len(windows))
+        if place == len(windows):
+            windows.append([])
+            room.append(length)
+        windows[place].append(one)
+        room[place] -= size
+    return windows
+
+
+def choices_of(windows: Sequence[Sequence[Played]], length: int, count: int = 0) -> Choices:
+    """Filled up to `count` windows."""
+    count = max(count, len(windows))
+    ids = np.zeros((count, length), np.int64)
+    cond = np.zeros((count, length, e.COND), np.float32)
+    song = np.full((count, length), -1)
+    draws: list[tuple[int, int, Played, sample.Drawn]] = []
+    for row, window in enumerate(windows):
+        at = 0
+        for number, one in enumerate(window):
+            tokens = one.song.context.tokens()
+            here = slice(at, at + len(tokens))
+            ids[row, here], cond[row, here], song[row, here] = [t for t, _ in tokens], [c for _, c in tokens], number
+            draws += [(row, at, one, d) for d in one.song.drawn if len(d.ids) > 1]
+            at += len(tokens)
+    most = max((len(d.ids) for _, _, _, d in draws), default=1)
     could = np.zeros((len(draws), most), np.int64)
     leans = np.full((len(draws), most), -np.inf, np.float32)
-    advantage, weight = np.zeros(len(draws), np.float32), np.ones(len(draws), np.float32)
-    for n, (_, p, d) in enumerate(draws):
+    columns = np.zeros((5, len(draws)), np.float32)
+    for n, (_, _, one, d) in enumerate(draws):
         could[n, : len(d.ids)], leans[n, : len(d.ids)] = d.ids, d.leans
-        advantage[n] = p.advantage[d.bar * len(e.SEGMENTS[p.task.excerpt.metre]) + d.segment]
-        weight[n] = CHORD_WEIGHT if e.CHORD <= d.ids[0] < e.NOTE else 1.0
-    columns = [
-        np.array([i for i, _, _ in draws]),
-        np.array([d.place - 1 for _, _, d in draws]),
-        could,
-        leans,
-        np.array([d.chosen for _, _, d in draws]),
-        np.array([d.temperature for _, _, d in draws], np.float32),
-        np.array([d.logp for _, _, d in draws], np.float32),
-        advantage,
-        weight,
-    ]
-    return Choices(*map(torch.from_numpy, (ids, cond, *columns)))
+        segment = d.bar * len(e.SEGMENTS[one.task.excerpt.metre]) + d.segment
+        weight = CHORD_WEIGHT if e.CHORD <= d.ids[0] < e.NOTE else 1.0
+        columns[:, n] = d.chosen, d.temperature, d.logp, one.advantage[segment], weight
+    row, before = np.array([(row, at + d.place - 1) for row, at, _, d in draws], np.int64).reshape(-1, 2).T.copy()
+    chosen, *others = map(torch.from_numpy, columns)
+    tensors = map(torch.from_numpy, (ids, cond, song, row, before, could, leans))
+    return Choices(*tensors, chosen.long(), *others)
 
 
 def policy_losses(model: nn.Module, file: nn.Module, given: Choices) -> tuple[Tensor, Tensor, Tensor]:
-    """What makes better tries likelier (Schulman et al., *Proximal policy optimization*, 2017: not much at once), as they
-    are drawn, leaned on and cut; how far the network's word has moved from the file's, nats a token; and the share of draws
-    that have become so much likelier or less likely that they say nothing more."""
+    """What makes better tries likelier (Schulman et al., *Proximal policy optimization*, 2017: not much at once), as
+    they are drawn, leaned on and cut; how far the network's word has moved from the file's, nats a token; and the share
+    of draws that have become so much likelier or less likely that they say nothing more."""
+    inputs = given.ids, given.cond, given.may_look()
     with device.autocast(torch.device("cpu")):
         with torch.no_grad():
-            said = file(given.ids, given.cond).logits
-        now = model(given.ids, given.cond).logits
+            said = file(*inputs).logits
+        now = model(*inputs).logits
     now, said = (x[given.row, given.before].float() for x in (now, said))
     logp = chances(now, given)
     ratio = (logp - given.logp).exp()
@@ -418,7 +441,15 @@ COLUMNS = (
 class Trainer:
     """A run: the network, its mean, the judges and where it stands."""
 
-    def __init__(self, runs: Sequence[Run], folder: Path, plan: Plan, begin_from: Path, judges: Judges):
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        folder: Path,
+        plan: Plan,
+        begin_from: Path,
+        judges: Judges,
+        compiled: bool = False,
+    ):
         torch.manual_seed(SEED)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.plan, self.last, self.judges = folder, plan, folder / "last.pt", judges
@@ -434,6 +465,7 @@ class Trainer:
         self.own: deque[SelfMade] = deque(maxlen=train.COLLECTED)
         if self.last.exists():
             self.resume()
+        self.forward = torch.compile(self.model) if compiled else self.model
         self.log = folder / "log.csv"
         self.begin_log()
 
@@ -493,14 +525,13 @@ class Trainer:
         """Some steps: tries, and as much of what people play. Returns means."""
         for group in self.optimiser.param_groups:
             group["lr"] = RATE * factor
-        order = rng.sample(range(len(played)), len(played))
+        tries = packed(rng.sample(played, len(played)), train.LENGTH)
         found: list[list[float]] = []
-        self.model.train()
-        for at in range(0, len(order), SONGS_A_STEP):
-            some = [played[i] for i in order[at : at + SONGS_A_STEP]]
-            loss, moved, clipped = policy_losses(self.model, self.file, choices_of(some))
+        for at in range(0, len(tries), WINDOWS_A_STEP):
+            given = choices_of(tries[at : at + WINDOWS_A_STEP], train.LENGTH, WINDOWS_A_STEP)
+            loss, moved, clipped = policy_losses(self.forward, self.file, given)
             (POLICY_WEIGHT * loss + KL_WEIGHT * moved).backward()
-            ordinary, parts = train.losses(self.model, self.windows.batch(self.step, seed=SEED))
+            ordinary, parts = train.losses(self.forward, self.windows.batch(self.step, seed=SEED))
             ordinary.backward()
             size = float(nn.utils.clip_grad_norm_(self.model.parameters(), train.CLIP))
             if not math.isfinite(size):
@@ -510,7 +541,6 @@ class Trainer:
             self.step += 1
             self.average()
             found.append([parts["chords"], parts["parts"], float(moved.detach()), float(clipped)])
-        self.model.eval()
         return dict(zip(("chords", "parts", "drift", "clipped"), np.nanmean(found, 0).tolist(), strict=True))
 
     @torch.no_grad()
@@ -561,6 +591,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="instead of minutes, in all")
     parser.add_argument("--groups", type=int, default=GROUPS, help=f"excerpts a round, each played {TRIES} times")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for path in (arguments.dataset, arguments.begin_from, arguments.judges):
@@ -568,7 +599,8 @@ def main() -> None:
             parser.error(f"{path} is not a file")
     plan = Plan(arguments.minutes, arguments.rounds, arguments.groups)
     judges = reward.load(arguments.judges)
-    trainer = Trainer(dataset.load(arguments.dataset), arguments.run, plan, arguments.begin_from, judges)
+    runs, compiled = dataset.load(arguments.dataset), not arguments.no_compile
+    trainer = Trainer(runs, arguments.run, plan, arguments.begin_from, judges, compiled)
     try:
         trainer.run()
     except Spoilt as problem:

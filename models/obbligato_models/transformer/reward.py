@@ -3,8 +3,8 @@ model learns, posttrain.py) is it a person or the machine who plays?
 
 python -m obbligato_models.transformer.reward --dataset data/songs.npz --out runs/judges.pt --minutes 6
 
-A judge hears a piano roll of some bars and says a number, or one for each style, for every segment. Match and style learn from
-people's songs alone, before the model does.
+A judge hears a piano roll of some bars and says a number, or one for each style, for every segment. Match and style
+learn from people's songs alone, before the model does.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class Ear(nn.Module):
 
 
 def shares(segments: Tensor) -> tuple[Tensor, Tensor]:
-    """The weights with which cells make the means of segments, [B, segments, cells], and which cells are used, [B, cells]."""
+    """The weights with which cells make the means of segments, [B, segments, cells], and which are used, [B, cells]."""
     count = int(segments.max()) + 1
     belongs = (segments[:, None, :] == torch.arange(count)[None, :, None]).float()
     return belongs / belongs.sum(-1, keepdim=True).clamp(min=1), (segments >= 0).float()
@@ -293,8 +293,8 @@ class People:
         return Sample(roll, run.metre, parts, run.styles[first : first + self.bars].mean(0))
 
     def example(self, rng: random.Random) -> tuple[Sample, np.ndarray]:
-        """What people played to a melody, or in half of the cases something else; and of each segment whether it belongs
-        there: 1, 0, or -1 where one cannot say."""
+        """What people played to a melody, or in half of the cases something else; and of each segment whether it
+        belongs there: 1, 0, or -1 where one cannot say."""
         run, first = self.place(rng)
         parts = self.parts(run, rng)
         sample = self.sample(run, first, parts, rng.randint(-5, 6))
@@ -315,7 +315,8 @@ class People:
         return sample, belongs
 
     def other(self, sample: Sample, run: Run, first: int, parts, way: float, rng) -> tuple[np.ndarray, np.ndarray]:
-        """A roll whose accompaniment belongs to something else, and of its segments 0, or -1 where the chord is the same."""
+        """A roll whose accompaniment belongs to something else, and of its segments 0, or -1 where the chord is the
+        same."""
         here = run.chords[first : first + self.bars].ravel()
         if way < 0.4 and run.bars >= 2 * self.bars:
             place = rng.randrange(run.bars - self.bars + 1)
@@ -357,7 +358,8 @@ class TooLittle(Exception):
 
 
 def losses(judges: Judges, heard: Heard, belongs: Tensor, balance: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Of both judges, and how often each is right, by segments. The style is learnt where nothing was put in its place."""
+    """Of both judges, and how often each is right, by segments. The style is learnt where nothing was put in its
+    place."""
     with device.autocast(torch.device("cpu")):
         match, style = judges.match(heard)[..., 0].float(), judges.style(heard).float()
     known = belongs >= 0
