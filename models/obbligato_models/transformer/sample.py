@@ -518,7 +518,7 @@ def play_all(songs: Sequence[Song], caches: Caches) -> None:
     active = [i for i in range(len(songs)) if advance(i, None)]
     while active:
         # Songs with much to read go first and alone: the others would only wait for them, filled up.
-        group = [i for i in active if len(pending[i]) > FEW_PENDING] or active
+        group = [i for i in active if len(pending[i]) > FEW_PENDING] or list(active)
         tokens = [pending[i][:AT_ONCE] for i in group]
         outputs = caches.read(group, [filled[i] for i in group], tokens)
         for row, i in enumerate(group):
