@@ -1,0 +1,1 @@
+"""The GAN: four bars of accompaniment at once, as a picture."""

@@ -1,0 +1,246 @@
+"""Plays melodies through the generator: from its cells to notes. docs/rolls.md describes it for the program.
+
+python -m obbligato_models.gan.play --run runs/gan [--from-iteration 0] melody.mid out.mid
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import encoding as e
+from .. import rolls
+from ..dataset import Run
+from ..encoding import Note
+from ..evaluate.answers import Answer
+from ..evaluate.playing import condition_of
+from ..rolls import Place
+from .model import NOISE, Generator, Shape
+from .windows import window_of
+
+CELL_NOISE = 0.3
+"""How far the temperature moves a cell: at 1 / this a cell is struck with the very chance that the network gives it."""
+LEAN = 0.5
+"""Logits for a key whose pitch class the pad is sure to hold, and against one that it is sure not to."""
+HOP = 2
+"""Bars of each roll that are kept where the melody is known."""
+
+Forward = Callable[..., np.ndarray]
+"""From melody, before, chords, clock, noise and cond to logits, as the graph has them."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    temperature: float = 1.0
+    cell_noise: float = CELL_NOISE
+    lean: float = LEAN
+    hop: int = HOP
+
+
+@dataclass
+class Song:
+    """A melody to accompany, and what the generator has played to it so far."""
+
+    run: Run
+    asked: tuple[int, ...]
+    cond: Callable[[int], np.ndarray]
+    """Of a bar."""
+    jam: bool = False
+    """Segment by segment, each before its melody is heard."""
+    chords_given: bool = False
+    seed: int = 0
+    played: list[list[Note]] = field(default_factory=lambda: [[] for _ in rolls.PARTS])
+    plan: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.random = np.random.default_rng(self.seed)
+        self.noise = self.random.standard_normal(NOISE).astype(np.float32)
+
+    def lines(self, hop: int) -> list[tuple[int, int]]:
+        """The stretches that are written one after the other, in ticks."""
+        run = self.run
+        if self.jam:
+            return [
+                (b * run.ticks + start, b * run.ticks + end) for b in range(run.bars) for start, end in segments(run)
+            ]
+        return [(b * run.ticks, min(run.bars, b + hop) * run.ticks) for b in range(0, run.bars, hop)]
+
+    def inputs(self, line: tuple[int, int], temperature: float) -> dict[str, np.ndarray]:
+        """Of the roll that begins with the bar of this stretch."""
+        first = line[0] // self.run.ticks
+        known = line[0] - first * self.run.ticks if self.jam else None
+        window = window_of(self.run, Place(first), self.asked, known, self.chords_given)
+        for part, notes in enumerate(self.played):
+            ours = window["before"][2 * part : 2 * part + 2]
+            ours[:] = 0
+            rolls.add(ours, notes, (rolls.BARS - first) * self.run.ticks)
+        names = ("melody", "before", "chords", "clock")
+        noise = temperature * self.noise
+        return {**{name: window[name] for name in names}, "noise": noise, "cond": self.cond(first)}
+
+    def take(self, line: tuple[int, int], logits: np.ndarray, choice: Choice, thresholds: Sequence[float]) -> None:
+        first = line[0] // self.run.ticks * self.run.ticks
+        for part, notes in enumerate(notes_of(logits, self.asked, choice, thresholds, self.random)):
+            sustained = logits[2 * part + rolls.SUSTAIN, line[0] - first :] > 0
+            self.played[part] = [rings_on(n, line[0], sustained) for n in self.played[part]]
+            inside = (n._replace(start=n.start + first) for n in notes if line[0] <= n.start + first < line[1])
+            self.played[part] += list(inside)
+            if part in rolls.LINES:
+                self.played[part] = as_line(self.played[part])
+        labels = rolls.chords_of(logistic(logits[2 * rolls.PAD + rolls.SUSTAIN]), self.run.metre)
+        inside = [line[0] <= first + b * self.run.ticks + start < line[1] for b, start in places(self.run)]
+        self.plan += [[c] for c, wanted in zip(labels.ravel().tolist(), inside, strict=True) if wanted]
+
+    def answer(self) -> Answer:
+        """Without the pad, which people did not play: it stands in the plan."""
+        return Answer(self.played[: len(e.PARTS)], np.array(self.plan).reshape(self.run.bars, -1))
+
+
+def segments(run: Run) -> Sequence[tuple[int, int]]:
+    return e.SEGMENTS[run.metre]
+
+
+def places(run: Run) -> list[tuple[int, int]]:
+    """Bar and first tick of each segment of a roll."""
+    return [(bar, start) for bar in range(rolls.BARS) for start, _ in segments(run)]
+
+
+def logistic(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+def notes_of(
+    logits: np.ndarray, asked: Sequence[int], choice: Choice, thresholds: Sequence[float], random: np.random.Generator
+) -> list[list[Note]]:
+    """Of each part, from logits [8, T, 96]. `thresholds`: one a part, what an onset's logit must be above."""
+    held = logistic(logits[2 * rolls.PAD + rolls.SUSTAIN, :, rolls.PAD_ROWS])
+    lean = choice.lean * np.tile(2 * np.roll(held, (rolls.PAD_LOWEST - rolls.LOWEST_KEY) % 12, 1) - 1, rolls.KEYS // 12)
+    found = []
+    for part, most in enumerate(rolls.MOST_STRUCK):
+        onset, sustain = logits[2 * part : 2 * part + 2].astype(np.float64)
+        moved = choice.temperature * choice.cell_noise * random.logistic(size=onset.shape)
+        if part != rolls.PAD:
+            onset = onset + lean
+        strength = onset + moved - thresholds[part]
+        struck = (strength > 0) & (strength >= np.partition(strength, -most, 1)[:, -most, None])
+        if part not in (*asked, rolls.PAD):
+            struck[:] = False
+        notes = rolls.read(np.stack([struck, sustain > 0]))
+        found.append(as_line(notes) if part in rolls.LINES else notes)
+    return found
+
+
+def rings_on(note: Note, line: int, sustained: np.ndarray) -> Note:
+    """A note that was struck before `line` sounds beyond it for as long as the roll from there on sustains it, bool
+    [ticks, 96]: that roll knows more of the melody."""
+    if note.start + note.duration <= line:
+        return note
+    silent = np.flatnonzero(~sustained[:, rolls.row(note.key)])
+    rest = int(silent[0]) if len(silent) else len(sustained)
+    return note._replace(duration=min(note.duration, line - note.start + rest))
+
+
+def as_line(notes: list[Note]) -> list[Note]:
+    """Each ends where the next is struck."""
+    ends = [n.start for n in notes[1:]]
+    cut = [n._replace(duration=min(n.duration, end - n.start)) for n, end in zip(notes, ends, strict=False)]
+    return cut + notes[-1:]
+
+
+def play(
+    forward: Forward, songs: Sequence[Song], thresholds: Sequence[float], choice: Choice | None = None
+) -> list[Answer]:
+    """Songs of one metre side by side."""
+    choice = choice or Choice()
+    for metre in range(len(e.METRES)):
+        together = [s for s in songs if s.run.metre == metre]
+        waiting = [s.lines(choice.hop) for s in together]
+        while any(waiting):
+            now = [(song, lines.pop(0)) for song, lines in zip(together, waiting, strict=True) if lines]
+            inputs = [song.inputs(line, choice.temperature) for song, line in now]
+            logits = forward(**{name: np.stack([x[name] for x in inputs]) for name in inputs[0]})
+            for (song, line), found in zip(now, logits, strict=True):
+                song.take(line, found, choice, thresholds)
+    return [song.answer() for song in songs]
+
+
+def song_of(run: Run, controls: dict | None = None, seed: int = 0, **mode) -> Song:
+    """As the plugin asks: style, tempo, parts, the bar's number, and what is usual in the style."""
+    from .. import styles
+
+    def cond(bar: int) -> np.ndarray:
+        told = condition_of(run, run.parts, bar)
+        return styles.with_usual(told, controls) if controls else told
+
+    return Song(run, run.parts, cond, seed=seed, **mode)
+
+
+def torch_forward(generator: Generator) -> Forward:
+    def forward(**inputs: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return generator(**{name: torch.from_numpy(v).float() for name, v in inputs.items()}).numpy()
+
+    return forward
+
+
+@dataclass
+class Trained:
+    """A generator and what a checkpoint says of it."""
+
+    generator: Generator
+    thresholds: list[float]
+    controls: dict
+    step: int
+
+
+def load(checkpoint: Path) -> Trained:
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    generator = Generator(Shape(**saved["shape"]))
+    generator.load_state_dict({name: value.float() for name, value in saved["generator"].items()})
+    return Trained(generator.eval(), saved["thresholds"], saved["controls"], saved["step"])
+
+
+def iteration_file(folder: Path, step: int) -> Path:
+    return folder / "iterations" / f"{step:06d}.pt"
+
+
+def checkpoint_of(folder: Path, iteration: int | None) -> Path:
+    """Of a run: as it was after so many steps, or the last."""
+    path = folder / "last.pt" if iteration is None else iteration_file(folder, iteration)
+    if not path.exists():
+        kept = ", ".join(str(int(p.stem)) for p in sorted((folder / "iterations").glob("*.pt"))) or "none"
+        raise SystemExit(f"{path} is not there; iterations that were kept: {kept}")
+    return path
+
+
+def main() -> None:
+    from ..evaluate.midi import read_melody, write_rows
+    from ..styles import NAMES
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of gan.train")
+    parser.add_argument("--from-iteration", type=int, help="as it was then; 0: untrained [default: as it is now]")
+    parser.add_argument("--style", choices=NAMES)
+    parser.add_argument("--parts", default="bass chords counter")
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("melody", type=Path)
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    trained = load(checkpoint_of(given.run, given.from_iteration))
+    run = read_melody(given.melody)
+    run.parts = tuple(e.PARTS.index(p) for p in given.parts.split())
+    if given.style:
+        run.styles[:, NAMES.index(given.style)] = 1
+    song = song_of(run, trained.controls, given.seed)
+    play(torch_forward(trained.generator), [song], trained.thresholds, Choice(given.temperature))
+    write_rows(given.out, run, song.played)
+
+
+if __name__ == "__main__":
+    main()
