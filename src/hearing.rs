@@ -106,7 +106,14 @@ impl Hearing {
             self.open_bars.pop_front();
             finished.push(self.heard_bar(bar, self.start > bar.start));
         }
+        self.forget(now - REMEMBERED);
         finished
+    }
+
+    /// Forgets notes that begin before `first`.
+    fn forget(&mut self, first: Ticks) {
+        let forgotten = self.notes.partition_point(|note| note.start < first);
+        self.notes.drain(..forgotten);
     }
 
     /// Ends the take at `at` quarter notes, and with it all held notes.
@@ -125,6 +132,10 @@ impl Hearing {
         HeardBar { bar, melody: melody.copied().collect(), partial }
     }
 }
+
+/// A take may last for hours. Nobody looks back further than 64 bars; these are as many of the longest that are usual, or
+/// 256 of 4/4.
+const REMEMBERED: Ticks = 256 * 48;
 
 /// A note is at most four quarters long to the models, so its bar need not wait longer for its end.
 const LONGEST_WAIT: Ticks = 48;
@@ -152,6 +163,28 @@ mod tests {
         assert_eq!(finished.iter().map(|heard| heard.bar).collect::<Vec<_>>(), [bar]);
         assert_eq!(finished[0].melody[0].duration, 24);
         assert!(!finished[0].partial);
+    }
+
+    #[test]
+    fn of_a_take_that_lasts_for_hours_the_end_is_remembered() {
+        const BARS: i32 = 10_000;
+        let mut hearing = Hearing::default();
+        hearing.begin(0.0);
+        let (mut most, mut heard) = (0, 0);
+        // A key that is never let go of is one note in all, and long forgotten.
+        hearing.note_on(0.0, 0, key(40), Velocity::default());
+        for index in 0..BARS {
+            hearing.expect(Bar::of_constant_meter(index, Meter::COMMON));
+            for beat in 4 * index..4 * (index + 1) {
+                hearing.note_on(f64::from(beat), 0, key(60 + beat % 12), Velocity::default());
+                hearing.note_off(f64::from(beat) + 0.9, 0, key(60 + beat % 12));
+            }
+            heard += hearing.finished_bars(48 * (index + 1)).iter().map(|heard| heard.melody.len()).sum::<usize>();
+            most = most.max(hearing.notes.len());
+        }
+        assert!(most < 4 * 260, "{most} notes are remembered");
+        heard += hearing.end(f64::from(4 * BARS)).iter().map(|heard| heard.melody.len()).sum::<usize>();
+        assert_eq!(heard, 4 * BARS as usize + 1, "each was heard once");
     }
 
     #[test]

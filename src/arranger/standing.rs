@@ -65,14 +65,19 @@ impl Arranger {
 
     /// A tune that comes round is arranged as it was: what was written when this bar's melody, and that of the two bars
     /// before it, was arranged before, for the same settings and chords. Not where another answer was wanted.
-    pub(super) fn arranged_before(&self, entry: &LedgerBar, settings: &Settings) -> Option<Vec<SegmentAnswer>> {
+    pub(super) fn arranged_before(
+        &self,
+        entry: &LedgerBar,
+        settings: &Settings,
+        quarters_per_minute: f32,
+    ) -> Option<Vec<SegmentAnswer>> {
         /// What comes again sooner is a bar over and over, which wants changes.
         const NEAREST: usize = 4;
         let bar = entry.bar;
         let bars = self.ledger().bars_before(bar.start, LOOP_BARS);
         let melody = self.ledger().melody_before(bar.end(), LOOP_BARS + 1);
         let place = place_repeated(&melody, &bars, bar, bar.end() - 1, NEAREST)?;
-        let before = self.ledger().bar(&place).filter(|before| before.is_settled() && entry.rolls == 0)?;
+        let before = self.ledger().bar(&place).filter(|before| is_an_example(before) && entry.rolls == 0)?;
         let again = |segment: Segment| {
             let answer = before.answer(segment.number)?;
             let fits = answer.settings.asks_the_same(settings) && missing(answer, settings).is_none();
@@ -81,9 +86,8 @@ impl Arranger {
                 Some(fixed) => fixed.chord == answer.chord.chord,
                 None => answer.chord.source != PlanSource::User,
             };
-            let tempo = entry.answer(segment.number).unwrap_or(answer).quarters_per_minute;
             let chord = fixed.unwrap_or(answer.chord);
-            (fits && same_chord).then(|| SegmentAnswer { chord, quarters_per_minute: tempo, ..moved(answer, segment) })
+            (fits && same_chord).then(|| SegmentAnswer { chord, quarters_per_minute, ..moved(answer, segment) })
         };
         bar.segments().map(again).collect()
     }
@@ -167,6 +171,12 @@ impl Arranger {
 /// what was heard.
 fn knows_better(entry: &LedgerBar, cut: &Cut) -> bool {
     entry.listened && entry.melody.is_some() && !cut.offline
+}
+
+/// Whether a bar's music is what was wanted of a band that knew the tune: no count-in that was locked, nor what is to be
+/// written anew.
+fn is_an_example(entry: &LedgerBar) -> bool {
+    entry.is_settled() && !entry.listened && !entry.wanted.0.contains(&true)
 }
 
 /// An answer as that of a later segment.

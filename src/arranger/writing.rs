@@ -210,15 +210,14 @@ impl Arranger {
             (true, true) => Cause::Planning,
             (true, false) => self.playing(),
         };
-        let answers = match self.arranged_before(entry, &settings) {
+        // The tempo at which it was heard; where it was not, the one it is about to be played at.
+        let tempo = entry.answers.first().map_or(cut.quarters_per_minute, |answer| answer.quarters_per_minute);
+        let answers = match self.arranged_before(entry, &settings, tempo) {
             Some(answers) => answers,
             None => {
-                let mut question = self.question_for_known(entry, settings);
-                question.past = self.ledger().settled_before(bar.start, MEMORY_BARS);
-                if entry.answers.is_empty() {
-                    question.quarters_per_minute = cut.quarters_per_minute;
-                }
-                self.write(&question, &mut |_| {})
+                let past = self.ledger().settled_before(bar.start, MEMORY_BARS);
+                let known = self.question_for_known(entry, settings);
+                self.write(&Question { past, quarters_per_minute: tempo, ..known }, &mut |_| {})
             }
         };
         self.history.change(cause, |ledger| ledger.write(bar, answers, Origin::Arranged));

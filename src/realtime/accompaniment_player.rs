@@ -90,6 +90,8 @@ pub struct AccompanimentPlayer {
     take: TakeId,
     /// Segments that begin here or before are silent.
     hushed: Ticks,
+    /// How long a render waits for an answer.
+    patience: Duration,
 }
 
 impl AccompanimentPlayer {
@@ -99,8 +101,10 @@ impl AccompanimentPlayer {
     const DUE: usize = 4;
     /// As many, and the one after them.
     const RESERVED: usize = 8;
-    /// An offline render gives up on a generator after this, and plays the reserve.
+    /// An offline render gives up on a generator after this, and plays the last bar.
     const PATIENCE: Duration = Duration::from_secs(60);
+    /// From then on until an answer comes: who hangs must not hold up a whole song.
+    const PATIENCE_LOST: Duration = Duration::from_secs(1);
 
     pub fn new(replies: rtrb::Consumer<Reply>, meters: Arc<Meters>) -> Self {
         Self {
@@ -112,6 +116,7 @@ impl AccompanimentPlayer {
             vamp: Vamp::new(),
             take: TakeId::default(),
             hushed: Ticks::MIN,
+            patience: Self::PATIENCE,
         }
     }
 
@@ -265,6 +270,7 @@ impl AccompanimentPlayer {
                 }
             }
             (ReplyMessage::End, Played::Answer) => {
+                self.patience = Self::PATIENCE;
                 if let Some(due) = due {
                     due.complete = true;
                     if due.played == Some(Played::Answer) {
@@ -296,12 +302,15 @@ impl AccompanimentPlayer {
         const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
         let begun = Instant::now();
         self.meters.waiting.store(true, Ordering::Relaxed);
-        while !self.due[index].complete && !self.replies.is_abandoned() && begun.elapsed() < Self::PATIENCE {
+        while !self.due[index].complete && !self.replies.is_abandoned() && begun.elapsed() < self.patience {
             std::thread::sleep(BETWEEN_LOOKS);
             self.receive();
         }
         self.meters.waiting.store(false, Ordering::Relaxed);
         self.receive();
+        if !self.due[index].complete {
+            self.patience = Self::PATIENCE_LOST;
+        }
     }
 
     /// The first note that is struck on one of these samples, and the sample.
@@ -372,4 +381,50 @@ impl AccompanimentPlayer {
 
 fn quarters(ticks: Ticks) -> f64 {
     f64::from(ticks) / f64::from(TICKS_PER_QUARTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels;
+    use crate::music::{Bar, Meter};
+
+    #[test]
+    fn a_render_waits_long_for_a_generator_that_hangs_but_not_for_each_of_its_answers() {
+        const FIRST: Duration = Duration::from_millis(1500);
+        let (realtime, mut inference) = channels::connect();
+        let mut player = AccompanimentPlayer::new(realtime.replies, realtime.meters);
+        player.begin(TakeId(1));
+        player.patience = FIRST;
+        let segments: Vec<Segment> =
+            (0..3).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments()).collect();
+        let mut waited = |segment: Segment| {
+            let start = quarters(segment.start());
+            player.expect(segment, start, 0.0);
+            let span = Span {
+                start,
+                tick: segment.start(),
+                quarters_per_sample: 1e-4,
+                quarters_per_minute: 120.0,
+                bar: segment.bar,
+            };
+            let begun = Instant::now();
+            player.decide(&span, 0, true);
+            (begun.elapsed(), player.patience)
+        };
+        let (elapsed, patience) = waited(segments[0]);
+        assert!(elapsed >= FIRST, "{elapsed:?}");
+        assert_eq!(patience, AccompanimentPlayer::PATIENCE_LOST);
+        assert!(waited(segments[1]).0 < FIRST);
+        // It comes back with what nobody waits for any more, and goes on.
+        for segment in &segments[1..3] {
+            for message in [ReplyMessage::Begin, ReplyMessage::End] {
+                let (take, segment_start, kind) = (TakeId(1), segment.start(), ReplyKind::Answer);
+                inference.replies.push(Reply { take, segment_start, kind, message }).expect("there is room");
+            }
+        }
+        let (elapsed, patience) = waited(segments[2]);
+        assert!(elapsed < AccompanimentPlayer::PATIENCE_LOST, "{elapsed:?}");
+        assert_eq!(patience, AccompanimentPlayer::PATIENCE);
+    }
 }
