@@ -7,7 +7,7 @@ use obbligato::generators::library::{self, GeneratorChoice};
 use obbligato::generators::{Ask, PartNote, Request, SegmentAnswer};
 use obbligato::model::{Model, Run, find_model, open_model};
 use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, PlannedChord, Segment, Velocity};
-use obbligato::runtime::{Runtime, RuntimeChoice};
+use obbligato::runtime::{Runtime, RuntimeChoice, Target};
 use obbligato::settings::Settings;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,17 +20,14 @@ fn main() {
     let before = resident_megabytes();
     let begun = Instant::now();
     let runtime = Runtime::get(&choice);
-    println!(
-        "backend            {} on {} ({:.0} ms to start)",
-        runtime.backend(),
-        runtime.device(),
-        milliseconds(begun)
-    );
+    let (device, _) = runtime.choose(choice.device);
+    println!("backend            {} on {device} ({:.0} ms to start)", runtime.backend(), milliseconds(begun));
     runtime.attempts().iter().for_each(|attempt| println!("                   {attempt}"));
+    let target = Target { device, precision: choice.precision };
     let begun = Instant::now();
     let name = std::env::var("OBBLIGATO_MODEL").ok();
     let source = find_model(name.as_deref()).unwrap_or_else(|error| panic!("{error}"));
-    let model: Arc<Model> = open_model(&source, runtime).unwrap_or_else(|error| panic!("{error}"));
+    let model: Arc<Model> = open_model(&source, runtime, target).unwrap_or_else(|error| panic!("{error}"));
     println!("load               {:.0} ms, {:.0} MB", milliseconds(begun), resident_megabytes() - before);
     let mut memory = model.memory().expect("there is room");
     for (run, tokens, name) in [(Run::One, 1, "token"), (Run::Piece, 32, "piece of 32")] {

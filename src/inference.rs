@@ -70,7 +70,7 @@ impl InferenceWorker {
     ) -> Self {
         let status = status_of(&loaded);
         let arranger = Arranger::new(loaded.generator, loaded.drummer);
-        let worker = Self {
+        let mut worker = Self {
             end,
             commands,
             view,
@@ -139,6 +139,12 @@ impl InferenceWorker {
         let wrote = !worked && self.write_next();
         self.count_failures();
         if wrote || batch.iter().any(|heard| matches!(heard, Heard::TakeEnded { .. })) {
+            self.publish();
+        }
+        if !worked && !wrote && self.is_at_rest() {
+            self.arranger.at_rest();
+        }
+        if self.arranger.device().is_some_and(|device| device != self.status.device) {
             self.publish();
         }
         worked || wrote
@@ -326,7 +332,10 @@ impl InferenceWorker {
         self.reserved = Some((cut.take, segment.start()));
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        if let Some(device) = self.arranger.device() {
+            self.status.device = device;
+        }
         let mut engine = self.status.clone();
         if let Some(problem) = self.arranger.problem() {
             engine.problem = Some(problem.to_owned());

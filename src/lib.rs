@@ -2,6 +2,7 @@
 
 pub mod arranger;
 pub mod channels;
+pub mod checksums;
 pub mod chords_held;
 pub mod contract;
 #[cfg(feature = "editor")]

@@ -1,27 +1,30 @@
 //! A loaded model: what `docs/encoding.md` calls the graph. Runs on the inference thread.
 //!
-//! With `runtime.rs` the only file that names `ort`. A model is shared by all instances; each has its own [`Memory`].
+//! A model is shared by all instances that compute it on the same device; each has its own [`Memory`].
 //! Several may compute at once, each in a session of its own for that moment: backends do not let two threads share one.
 
+mod audition;
 mod file;
+mod graph;
 mod installed;
+mod measured;
 mod pool;
 
+pub use audition::{Audition, Trial, fastest};
 pub use file::FileError;
 pub use installed::{InstalledModel, ModelSource, drummer, find_model, installed_models, open_model};
+pub use measured::{fastest_known, recall, remember};
 
 use crate::contract::{AT_ONCE, Contract, Controls, Engine};
-use crate::runtime::{Backend, Runtime, RuntimeError};
+use crate::runtime::{Device, Dialect, Placement, Runtime, RuntimeError, Session, Target, Values};
 use file::ModelFile;
-use ort::memory::Allocator;
-use ort::session::Session;
-use ort::value::{Tensor, TensorRef};
 use pool::Pool;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use tract_onnx::prelude::{Datum, Tensor};
 
 /// The models inside the plugin.
 static EMBEDDED: &[u8] = include_bytes!("../models/weights/accompanist.onnx");
@@ -42,6 +45,8 @@ pub enum ModelError {
     Runtime { name: String, error: RuntimeError },
     #[error("model `{name}` failed: {reason}")]
     Run { name: String, reason: String },
+    #[error("model `{name}` was placed on {device}, but only {placement} run there")]
+    Elsewhere { name: String, device: Device, placement: Placement },
 }
 
 /// How many tokens a run reads.
@@ -56,8 +61,10 @@ pub enum Run {
 pub struct Model<E = Controls> {
     contract: Contract<E>,
     source: SessionSource,
-    one: Pool<Session>,
-    piece: Pool<Session>,
+    one: Pool<Box<dyn Session>>,
+    piece: Pool<Box<dyn Session>>,
+    /// Where its steps were seen to run; not asked of the processor.
+    placement: Option<Placement>,
     /// How many there are of each.
     sessions: AtomicUsize,
     listeners: Arc<AtomicUsize>,
@@ -69,23 +76,28 @@ struct SessionSource {
     name: String,
     bytes: Cow<'static, [u8]>,
     runtime: &'static Runtime,
+    target: Target,
+    dialect: Dialect,
 }
 
 /// One for each that may compute at the same time, and no more than there are cores; each holds the weights once more.
-fn most_sessions() -> usize {
+fn most_sessions(device: Device) -> usize {
     /// Beyond this, memory is worth more than time: a session of each kind takes some 150 MB with tract.
     const MOST: usize = 4;
-    thread::available_parallelism().map_or(1, usize::from).min(MOST)
+    match device {
+        Device::Cpu => thread::available_parallelism().map_or(1, usize::from).min(MOST),
+        // It computes one thing after the other in any case.
+        Device::Cuda | Device::TensorRt | Device::DirectMl | Device::CoreMl | Device::WebGpu => 1,
+    }
 }
 
-/// What one listener has read: keys and values by place in the window, and room for a run's inputs.
+/// What one listener has read: keys and values by layer and place in the window, and a run's inputs.
 pub struct Memory {
-    keys: Tensor<f32>,
-    values: Tensor<f32>,
-    ids: Vec<i64>,
-    conditions: Vec<f32>,
-    positions: Vec<i64>,
-    mask: Vec<f32>,
+    /// By layer: keys first, then values.
+    caches: Vec<(String, Values)>,
+    inputs: [(&'static str, Values); 4],
+    /// What the last run adds to the caches.
+    new: [Vec<f32>; NEW.len()],
     /// What the last token read was followed by.
     outputs: Vec<f32>,
     _listener: Listener,
@@ -108,27 +120,54 @@ impl Drop for Listener {
 }
 
 impl<E: Engine> Model<E> {
-    /// `name` is the file's, for errors.
+    /// `name` is the file's, for errors. Takes longer on a device that compiles what it runs.
     ///
     /// # Errors
-    /// When the file is damaged, for another version, or not for this backend.
-    pub fn load(name: &str, bytes: Cow<'static, [u8]>, runtime: &'static Runtime) -> Result<Self, ModelError> {
-        let mut file = ModelFile::<E>::read(&bytes).map_err(|error| ModelError::file(name, error))?;
-        // Ours have been tested with it.
-        let ours = [EMBEDDED, EMBEDDED_DRUMMER].contains(&&*bytes);
-        if *runtime.backend() == Backend::Tract && !ours {
-            file::check_plan(&file.with_length(1)).map_err(|error| ModelError::file(name, error))?;
-        }
-        let source = SessionSource { name: name.to_owned(), bytes, runtime };
-        let (one, piece) = source.sessions(&mut file)?;
+    /// When the file is damaged, for another version, or not for this device.
+    pub fn load(
+        name: &str,
+        bytes: Cow<'static, [u8]>,
+        runtime: &'static Runtime,
+        target: Target,
+    ) -> Result<Self, ModelError> {
+        let dialect = runtime.dialect(target);
+        let source = SessionSource { name: name.to_owned(), bytes, runtime, target, dialect };
+        let mut model = Self::open(source)?;
+        model.warm_up()?;
+        Ok(model)
+    }
+
+    fn open(source: SessionSource) -> Result<Self, ModelError> {
+        let (contract, [one, piece]) = source.sessions::<E>(source.target.device != Device::Cpu)?;
         Ok(Self {
-            contract: file.contract,
+            contract,
             source,
             one: Pool::of(one),
             piece: Pool::of(piece),
+            placement: None,
             sessions: AtomicUsize::new(1),
             listeners: Arc::default(),
         })
+    }
+
+    /// The first run of each session is the slowest, and says where it ran.
+    fn warm_up(&mut self) -> Result<(), ModelError> {
+        /// Of the steps. What has to do with shapes and positions stays on the processor by design.
+        const LEAST_SHARE: f32 = 0.5;
+        let mut memory = self.memory()?;
+        for run in [Run::Piece, Run::One] {
+            memory.prepare(0, &[0], &vec![0.0; E::CONDITIONS], run.length(), self.contract.window);
+            let done = self.run(&mut self.sessions_for(run).lend(), &mut memory, 0, 1, run.length());
+            done.map_err(|reason| self.failed(&reason))?;
+        }
+        self.placement = self.one.lend().placement();
+        let device = self.source.target.device;
+        match self.placement.filter(|placement| placement.share() < LEAST_SHARE) {
+            Some(placement) if device != Device::Cpu => {
+                Err(ModelError::Elsewhere { name: self.source.name.clone(), device, placement })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// How many may compute at the same time.
@@ -136,16 +175,24 @@ impl<E: Engine> Model<E> {
         self.sessions.load(Ordering::Relaxed)
     }
 
+    pub fn device(&self) -> Device {
+        self.source.target.device
+    }
+
+    /// Where its steps were seen to run.
+    pub fn placement(&self) -> Option<Placement> {
+        self.placement
+    }
+
     /// Another session for another listener, as long as it could make things faster.
     fn make_room(&self) {
-        let wanted = self.listeners.load(Ordering::Relaxed).min(most_sessions());
+        let wanted = self.listeners.load(Ordering::Relaxed).min(most_sessions(self.device()));
         let add = |made| (made < wanted).then_some(made + 1);
         if self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
             return;
         }
-        let file = ModelFile::<E>::read(&self.source.bytes).map_err(|error| ModelError::file(&self.source.name, error));
-        match file.and_then(|mut file| self.source.sessions(&mut file)) {
-            Ok((one, piece)) => {
+        match self.source.sessions::<E>(false) {
+            Ok((_, [one, piece])) => {
                 self.one.add(one);
                 self.piece.add(piece);
             }
@@ -163,36 +210,25 @@ impl<E: Engine> Model<E> {
     /// An empty memory for one listener. Takes as long as loading where this makes another session.
     ///
     /// # Errors
-    /// When the backend has no room for it.
+    /// When there is no room for it.
     pub fn memory(&self) -> Result<Memory, ModelError> {
         let Contract { window, layers, heads, head_size, .. } = self.contract;
-        let zeros = || -> ort::Result<Tensor<f32>> {
-            let mut tensor = Tensor::<f32>::new(&Allocator::default(), [layers, 1, heads, window, head_size])?;
-            // Places that are hidden still enter the sums, with weight 0: they must hold numbers.
-            tensor.try_extract_tensor_mut::<f32>()?.1.fill(0.0);
-            Ok(tensor)
-        };
-        let made = zeros().and_then(|keys| Ok((keys, zeros()?)));
-        let (keys, values) = made.map_err(|error| self.failed(&error))?;
+        let named = graph::CACHES.iter().flat_map(|cache| (0..layers).map(|layer| graph::layer_of(cache, layer)));
+        // Places that are hidden still enter the sums, with weight 0: they must hold numbers.
+        let zeros = || Tensor::zero::<f32>(&[1, heads, window, head_size]).map(Arc::new);
+        let caches = named.map(|name| Ok((name, zeros().map_err(|error| self.failed(&error))?)));
+        let caches = caches.collect::<Result<_, ModelError>>()?;
         let listener = Listener::of(&self.listeners);
         self.make_room();
-        Ok(Memory {
-            keys,
-            values,
-            ids: Vec::new(),
-            conditions: Vec::new(),
-            positions: Vec::new(),
-            mask: Vec::new(),
-            outputs: Vec::new(),
-            _listener: listener,
-        })
+        let inputs = ["ids", "cond", "pos", "mask"].map(|name| (name, Values::default()));
+        Ok(Memory { caches, inputs, new: Default::default(), outputs: Vec::new(), _listener: listener })
     }
 
     /// Reads tokens that follow the first `past` of what is remembered, and forgets what was there from that place on.
     /// Returns the [`Engine::OUTPUTS`] after the last one, joined.
     ///
-    /// What a token adds to the memory in a [`Run::Piece`] depends on the tokens before it and its place in the piece
-    /// alone, to the last bit; a [`Run::One`] may round otherwise.
+    /// What a [`Run::Piece`] adds to the memory depends on the tokens before it and on its own tokens alone, to the last bit; a
+    /// [`Run::One`] may round otherwise.
     ///
     /// # Errors
     /// When there are more tokens than the run or the window holds, or the backend fails.
@@ -204,102 +240,171 @@ impl<E: Engine> Model<E> {
         tokens: &[u16],
         conditions: &[[f32; W]],
     ) -> Result<&'m [f32], ModelError> {
-        let (sessions, length) = match run {
-            Run::One => (&self.one, 1),
-            Run::Piece => (&self.piece, AT_ONCE),
-        };
-        let fits = (1..=length).contains(&tokens.len()) && tokens.len() == conditions.len();
-        if !fits || past + tokens.len() > self.contract.window {
-            return Err(self.failed(&format!("{} tokens after {past} do not fit its window", tokens.len())));
-        }
         if W != E::CONDITIONS {
             return Err(self.failed(&format!("it was given {W} conditions instead of {}", E::CONDITIONS)));
         }
+        self.read_plain(memory, run, past, tokens, conditions.as_flattened())
+    }
+
+    /// The same with conditions one after the other.
+    fn read_plain<'m>(
+        &self,
+        memory: &'m mut Memory,
+        run: Run,
+        past: usize,
+        tokens: &[u16],
+        conditions: &[f32],
+    ) -> Result<&'m [f32], ModelError> {
+        let length = run.length();
+        let fits = (1..=length).contains(&tokens.len()) && tokens.len() * E::CONDITIONS == conditions.len();
+        if !fits || past + tokens.len() > self.contract.window {
+            return Err(self.failed(&format!("{} tokens after {past} do not fit its window", tokens.len())));
+        }
         memory.prepare(past, tokens, conditions, length, self.contract.window);
-        let done = self.run(&mut sessions.lend(), memory, past, tokens.len(), length);
+        let done = self.run(&mut self.sessions_for(run).lend(), memory, past, tokens.len(), length);
         done.map_err(|error| self.failed(&error))?;
         Ok(&memory.outputs)
     }
 
+    fn sessions_for(&self, run: Run) -> &Pool<Box<dyn Session>> {
+        match run {
+            Run::One => &self.one,
+            Run::Piece => &self.piece,
+        }
+    }
+
     fn run(
         &self,
-        session: &mut Session,
+        session: &mut Box<dyn Session>,
         memory: &mut Memory,
         past: usize,
         tokens: usize,
         length: usize,
-    ) -> ort::Result<()> {
-        let Contract { window, head_size, .. } = self.contract;
-        let outputs = session.run(ort::inputs![
-            "ids" => TensorRef::from_array_view(([1, length], memory.ids.as_slice()))?,
-            "cond" => TensorRef::from_array_view(([1, length, E::CONDITIONS], memory.conditions.as_slice()))?,
-            "pos" => TensorRef::from_array_view(([1, length], memory.positions.as_slice()))?,
-            "mask" => TensorRef::from_array_view(([1, 1, length, window + length], memory.mask.as_slice()))?,
-            "past_k" => &memory.keys,
-            "past_v" => &memory.values,
-        ])?;
-        let output = |name: &str, size: usize| {
-            let (_, numbers) = outputs[name].try_extract_tensor::<f32>()?;
-            let error = || ort::Error::new(format!("`{name}` has {} numbers instead of {size}", numbers.len()));
-            if numbers.len() == size { Ok(numbers) } else { Err(error()) }
+    ) -> Result<(), String> {
+        let Contract { window, layers, head_size, .. } = self.contract;
+        let new_size = self.contract.cache_size() / window * length;
+        let Memory { caches, inputs, outputs, new, .. } = memory;
+        outputs.clear();
+        outputs.resize(E::OUTPUTS.iter().map(|(_, size)| size).sum(), f32::NAN);
+        new.iter_mut().for_each(Vec::clear);
+        let mut wrong = None;
+        let mut take = |name: &str, numbers: &[f32]| {
+            let mut at = 0;
+            let wanted = E::OUTPUTS.iter().find_map(|(output, size)| {
+                at += size;
+                (*output == name).then(|| (length * size, at - size..at))
+            });
+            let expected = wanted.as_ref().map_or(new_size, |(size, _)| *size);
+            if numbers.len() != expected {
+                wrong = Some(format!("`{name}` has {} numbers instead of {expected}", numbers.len()));
+            } else if let Some((_, place)) = wanted {
+                let last = (tokens - 1) * place.len();
+                outputs[place.clone()].copy_from_slice(&numbers[last..last + place.len()]);
+            } else if let Some(which) = NEW.iter().position(|new| *new == name) {
+                new[which].extend_from_slice(numbers);
+            }
         };
-        memory.outputs.clear();
-        for (name, size) in E::OUTPUTS.iter().copied() {
-            memory.outputs.extend_from_slice(&output(name, length * size)?[(tokens - 1) * size..tokens * size]);
+        let by_name = inputs.iter().map(|(name, values)| (*name, values));
+        let given: Vec<(&str, &Values)> =
+            by_name.chain(caches.iter().map(|(name, values)| (name.as_str(), values))).collect();
+        session.run(&given, &mut take)?;
+        if let Some(wrong) = wrong {
+            return Err(wrong);
         }
-        let size = self.contract.cache_size() / window * length;
-        for (name, cache) in [("new_k", &mut memory.keys), ("new_v", &mut memory.values)] {
-            let (_, places) = cache.try_extract_tensor_mut::<f32>()?;
-            let from = output(name, size)?.chunks_exact(length * head_size);
-            for (place, new) in places.chunks_exact_mut(window * head_size).zip(from) {
-                place[past * head_size..][..tokens * head_size].copy_from_slice(&new[..tokens * head_size]);
+        for (caches, new) in caches.chunks_exact_mut(layers).zip(new) {
+            for ((_, cache), new) in caches.iter_mut().zip(new.chunks_exact(new_size / layers)) {
+                change(cache, |places: &mut [f32]| {
+                    let heads = places.chunks_exact_mut(window * head_size).zip(new.chunks_exact(length * head_size));
+                    heads.for_each(|(place, new)| {
+                        place[past * head_size..][..tokens * head_size].copy_from_slice(&new[..tokens * head_size]);
+                    });
+                })?;
             }
         }
         Ok(())
     }
 
     fn failed(&self, reason: &impl ToString) -> ModelError {
-        ModelError::Run { name: self.contract.name.clone(), reason: reason.to_string() }
+        ModelError::Run { name: self.source.name.clone(), reason: reason.to_string() }
     }
 }
 
+/// What a run adds to the caches, in their order.
+const NEW: [&str; 2] = ["new_k", "new_v"];
+
+/// Nobody shares them between runs, so nothing is copied.
+fn change<T: Datum>(values: &mut Values, write: impl FnOnce(&mut [T])) -> Result<(), String> {
+    let mut plain = Arc::make_mut(values).try_as_plain_ram_mut().map_err(|error| error.to_string())?;
+    plain.as_slice_mut::<T>().map(write).map_err(|error| error.to_string())
+}
+
 impl SessionSource {
-    /// For runs of one token and of a piece.
-    fn sessions<E: Engine>(&self, file: &mut ModelFile<E>) -> Result<(Session, Session), ModelError> {
-        let mut session = |tokens| {
-            let session = self.runtime.session(&file.with_length(tokens));
+    /// For runs of one token, which may be watched, and of a piece.
+    fn sessions<E: Engine>(&self, watched: bool) -> Result<(Contract<E>, [Box<dyn Session>; 2]), ModelError> {
+        let file = ModelFile::<E>::read(&self.bytes).map_err(|error| ModelError::file(&self.name, error));
+        let mut file = file?;
+        file.lighten(self.dialect);
+        let mut session = |tokens, watched| {
+            let session = self.runtime.session(self.target.device, &file.with_length(tokens), watched);
             session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })
         };
-        Ok((session(1)?, session(AT_ONCE)?))
+        let sessions = [session(1, watched)?, session(AT_ONCE, false)?];
+        Ok((file.contract, sessions))
+    }
+}
+
+impl Run {
+    fn length(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Piece => AT_ONCE,
+        }
     }
 }
 
 impl Memory {
-    /// Fills in the inputs of a run; places after the tokens are filled up and hidden.
-    fn prepare<const W: usize>(
-        &mut self,
-        past: usize,
-        tokens: &[u16],
-        conditions: &[[f32; W]],
-        length: usize,
-        window: usize,
-    ) {
-        const FILLER: i64 = 0;
-        self.ids.clear();
-        self.ids.extend(tokens.iter().map(|token| i64::from(*token)));
-        self.ids.resize(length, FILLER);
-        self.conditions.clear();
-        self.conditions.extend(conditions.iter().flatten());
-        self.conditions.resize(length * W, 0.0);
-        self.positions.clear();
-        self.positions.extend((past..past + length).map(|position| position as i64));
-        self.mask.clear();
-        self.mask.resize(length * (window + length), HIDDEN);
-        for (index, row) in self.mask.chunks_exact_mut(window + length).enumerate() {
-            row[..past].fill(0.0);
-            row[window..=window + index].fill(0.0);
-        }
+    /// What the last token read was followed by.
+    pub fn outputs(&self) -> &[f32] {
+        &self.outputs
     }
+
+    /// Fills in the inputs of a run; places after the tokens are filled up and hidden. `conditions` are those of each token.
+    fn prepare(&mut self, past: usize, tokens: &[u16], conditions: &[f32], length: usize, window: usize) {
+        let [ids, cond, pos, mask] = &mut self.inputs;
+        let width = conditions.len() / tokens.len();
+        fill(&mut ids.1, &[1, length], |ids: &mut [i64]| {
+            ids.fill(FILLER);
+            ids.iter_mut().zip(tokens).for_each(|(id, token)| *id = i64::from(*token));
+        });
+        fill(&mut cond.1, &[1, length, width], |places: &mut [f32]| {
+            let (known, filled_up) = places.split_at_mut(conditions.len());
+            known.copy_from_slice(conditions);
+            filled_up.fill(0.0);
+        });
+        fill(&mut pos.1, &[1, length], |places: &mut [i64]| {
+            places.iter_mut().zip(past..).for_each(|(place, position)| *place = position as i64);
+        });
+        fill(&mut mask.1, &[1, 1, length, window + length], |mask: &mut [f32]| {
+            mask.fill(HIDDEN);
+            for (index, row) in mask.chunks_exact_mut(window + length).enumerate() {
+                row[..past].fill(0.0);
+                row[window..=window + index].fill(0.0);
+            }
+        });
+    }
+}
+
+/// Stands after the last token of a piece.
+const FILLER: i64 = 0;
+
+/// Writes a tensor, in the room of the one that was there if that has the same shape.
+fn fill<T: Datum + Copy + Default>(values: &mut Values, shape: &[usize], write: impl FnOnce(&mut [T])) {
+    const FITS: &str = "its numbers are as many and of the kind that was asked for";
+    if values.shape() != shape || values.datum_type() != T::datum_type() {
+        let blank = vec![T::default(); shape.iter().product()];
+        *values = Arc::new(Tensor::from_shape(shape, &blank).expect(FITS));
+    }
+    change(values, write).expect(FITS);
 }
 
 impl ModelError {

@@ -7,7 +7,7 @@ use crate::generators::library::GeneratorChoice;
 use crate::ledger::LedgerCommand;
 use crate::links::{Link, SharedLink};
 use crate::music::{ChordPlan, Key, Part, PerPart, Ticks, style_from_text, style_text};
-use crate::runtime::RuntimeChoice;
+use crate::runtime::{DeviceChoice, RuntimeChoice};
 use crate::settings::{ChordInput, CountInBand, Follow, PartSettings, Settings};
 use crate::state::SongState;
 use crossbeam_channel::Sender;
@@ -77,6 +77,9 @@ pub struct ObbligatoParams {
     pub song: SongField,
     #[persist = "generator"]
     pub generator: GeneratorField,
+    /// Where the model is computed. No parameter: nothing that can be heard depends on it.
+    #[persist = "device"]
+    pub device: DeviceField,
     /// Whether this instance is a band or plays a part of one.
     #[persist = "link"]
     pub link: LinkField,
@@ -139,6 +142,7 @@ impl ObbligatoParams {
             seed: AtomicU32::new(default.seed),
             plan: plan.clone(),
             song: song.clone(),
+            device: DeviceField(generator.clone()),
             generator,
             link: LinkField::default(),
             report: ReportField { view, meters, plan, song },
@@ -389,12 +393,14 @@ impl PersistentField<'_, String> for PlanField {
 #[derive(Clone)]
 pub struct GeneratorField {
     name: Arc<Mutex<String>>,
+    /// Id of a [`DeviceChoice`]; empty is what the environment says, else automatic.
+    device: Arc<Mutex<String>>,
     commands: Sender<EditorCommand>,
 }
 
 impl GeneratorField {
     fn new(commands: Sender<EditorCommand>) -> Self {
-        Self { name: Arc::default(), commands }
+        Self { name: Arc::default(), device: Arc::default(), commands }
     }
 
     pub fn name(&self) -> String {
@@ -403,7 +409,17 @@ impl GeneratorField {
 
     pub fn choice(&self) -> GeneratorChoice {
         let name = Some(self.name()).filter(|name| !name.is_empty());
-        GeneratorChoice { name, runtime: RuntimeChoice::from_environment() }
+        let mut runtime = RuntimeChoice::from_environment();
+        let device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        if !device.is_empty() {
+            runtime.device = DeviceChoice::from_id(&device);
+        }
+        GeneratorChoice { name, runtime }
+    }
+
+    fn tell(&self) {
+        // Fails only when the inference thread is gone.
+        let _ = self.commands.send(EditorCommand::UseGenerator(self.choice()));
     }
 
     /// The user wants another: it also writes anew what is there and not locked, which can be undone.
@@ -422,11 +438,37 @@ impl GeneratorField {
 impl PersistentField<'_, String> for GeneratorField {
     fn set(&self, name: String) {
         *self.lock() = name;
-        let _ = self.commands.send(EditorCommand::UseGenerator(self.choice()));
+        self.tell();
     }
 
     fn map<F: Fn(&String) -> R, R>(&self, read: F) -> R {
         read(&self.lock())
+    }
+}
+
+/// Where the generator's model is computed.
+#[derive(Clone)]
+pub struct DeviceField(GeneratorField);
+
+impl DeviceField {
+    pub fn choice(&self) -> DeviceChoice {
+        self.0.choice().runtime.device
+    }
+
+    /// From the next bar on. What was written stays: it does not depend on where it was computed.
+    pub fn choose(&self, choice: DeviceChoice) {
+        self.set(choice.id().to_owned());
+    }
+}
+
+impl PersistentField<'_, String> for DeviceField {
+    fn set(&self, id: String) {
+        *self.0.device.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        self.0.tell();
+    }
+
+    fn map<F: Fn(&String) -> R, R>(&self, read: F) -> R {
+        read(&self.0.device.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -567,7 +609,7 @@ impl PersistentField<'_, Report> for ReportField {
 }
 
 /// Takes out of saved state what would stop the host when it is saved again: a choice that does not exist. A state from
-/// before songs, generators and links were saved has an empty song, and is a band with the built-in model.
+/// before songs, generators and links were saved has an empty song, and is a band with the built-in model on any device.
 pub fn discard_unusable(state: &mut PluginState) {
     use nice_plug::plugin::ParamValue;
     let choices =
@@ -576,7 +618,7 @@ pub fn discard_unusable(state: &mut PluginState) {
         let known = |id: &str| ids.is_some_and(|ids| ids.contains(&id));
         state.params.retain(|id, value| id != choice || matches!(value, ParamValue::String(id) if known(id)));
     }
-    for field in ["ledger", "generator"] {
+    for field in ["ledger", "generator", "device"] {
         state.fields.entry(field.into()).or_insert_with(|| "\"\"".into());
     }
     state.fields.entry("link".into()).or_insert_with(|| format!("\"{}\"", Link::default()));
@@ -612,7 +654,7 @@ mod tests {
         ];
         assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
         let saved: Vec<String> = params.serialize_fields().into_keys().collect();
-        assert_eq!(saved, ["generator", "ledger", "link", "plan", "report", "seed"]);
+        assert_eq!(saved, ["device", "generator", "ledger", "link", "plan", "report", "seed"]);
     }
 
     #[test]
@@ -769,6 +811,25 @@ mod tests {
         assert_eq!(read.generator.name(), "Bossa nova");
         let sent: Vec<EditorCommand> = commands.try_iter().collect();
         assert!(sent.iter().any(wanted) && !sent.iter().any(|command| matches!(command, EditorCommand::Ledger(_))));
+    }
+
+    #[test]
+    fn a_device_is_saved_by_its_id_and_writes_nothing_anew() {
+        use crate::runtime::Device;
+        let (written, commands, ..) = params();
+        written.device.choose(DeviceChoice::One(Device::WebGpu));
+        let on_it = |command: &EditorCommand| matches!(command, EditorCommand::UseGenerator(choice) if choice.runtime.device == DeviceChoice::One(Device::WebGpu));
+        let sent: Vec<EditorCommand> = commands.try_iter().collect();
+        assert!(matches!(sent.as_slice(), [command] if on_it(command)), "{sent:?}");
+        assert_eq!(written.serialize_fields()["device"], "\"webgpu\"");
+
+        let (read, commands, ..) = params();
+        read.deserialize_fields(&written.serialize_fields());
+        assert_eq!(read.device.choice(), DeviceChoice::One(Device::WebGpu));
+        assert!(commands.try_iter().any(|command| on_it(&command)));
+        let unknown = [("device".to_owned(), "\"quantum\"".to_owned())].into();
+        read.deserialize_fields(&unknown);
+        assert_eq!(read.device.choice(), DeviceChoice::Auto, "a device of a later version");
     }
 
     #[test]

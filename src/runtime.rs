@@ -1,32 +1,46 @@
 //! Picks and loads the inference backend: ONNX Runtime's shared library where one is found, else tract, which is built in.
+//! Knows the devices there are, and which of them have failed.
 //!
-//! Runs on the inference thread or at a shell, never on the audio thread. The choice holds for the life of the process,
-//! since the library's function table is global; what was tried is kept for the user to read. The only file with
-//! `unsafe`: it loads foreign code.
+//! Runs on the inference thread or at a shell, never on the audio thread. The backend holds for the life of the process,
+//! since the library's function table is global; what was tried is kept for the user to read. Devices are chosen by each
+//! instance. The only file with `unsafe`: it loads foreign code.
 
+mod device;
+mod onnx_runtime;
+mod session;
+mod tract;
+
+pub use device::{Device, DeviceChoice, FoundDevice, Platform, Precision};
+pub use session::{Dialect, Placement, Session, Values};
+pub use tract::Tract;
+
+use crate::checksums::{self, Verdict};
 use crate::user_folder::user_folder;
-use ort::session::Session;
-use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::sys::{ORT_API_VERSION, OrtApi, OrtApiBase};
 use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Environment variable with the absolute path of an ONNX Runtime library.
 pub const LIBRARY_VARIABLE: &str = "OBBLIGATO_ONNXRUNTIME";
 /// Environment variable with `auto`, `onnxruntime` or `tract`.
 pub const BACKEND_VARIABLE: &str = "OBBLIGATO_BACKEND";
+/// Environment variable with `auto` or the id of a [`Device`].
+pub const DEVICE_VARIABLE: &str = "OBBLIGATO_DEVICE";
+/// Environment variable with `full` for a model's own precision.
+pub const PRECISION_VARIABLE: &str = "OBBLIGATO_PRECISION";
 
-/// What the user wants. The first [`Runtime::get`] of the process decides.
+/// What the user wants. The first [`Runtime::get`] of the process decides about library and backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuntimeChoice {
     /// Absolute path of an ONNX Runtime library, tried before all others.
     pub library: Option<PathBuf>,
     pub backend: BackendChoice,
-    pub device: Device,
+    pub device: DeviceChoice,
+    pub precision: Precision,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,13 +51,6 @@ pub enum BackendChoice {
     /// The same, but it is a problem when no library is found.
     OnnxRuntime,
     Tract,
-}
-
-/// Where models are computed. A device that needs more than the library says so in [`Runtime::session`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Device {
-    #[default]
-    Cpu,
 }
 
 /// What computes models in this process.
@@ -80,6 +87,10 @@ pub enum LibraryError {
     NotAFile,
     #[error("is incomplete: copy or download it again")]
     Truncated,
+    #[error(
+        "is damaged, or another file than the one that was fetched: its SHA-256 is not the one in its folder's list"
+    )]
+    Changed,
     #[error("is not a shared library for this system ({0})")]
     NotALibrary(String),
     #[error("is not ONNX Runtime: it has no OrtGetApiBase")]
@@ -99,26 +110,37 @@ pub enum RuntimeError {
     Model { backend: String, reason: String },
 }
 
+/// A device that was settled on, and how exactly it computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Target {
+    pub device: Device,
+    pub precision: Precision,
+}
+
 pub struct Runtime {
     choice: RuntimeChoice,
     backend: Backend,
     attempts: Vec<Attempt>,
-    /// Kept for the life of the process: sessions refer to it.
-    environment: Result<ort::environment::Environment, RuntimeError>,
+    platform: Result<Box<dyn Platform>, RuntimeError>,
+    devices: OnceLock<Vec<FoundDevice>>,
+    /// Devices that have failed in this process, and why.
+    lost: Mutex<Vec<(Device, String)>>,
 }
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
 impl RuntimeChoice {
-    /// As the environment variables [`LIBRARY_VARIABLE`] and [`BACKEND_VARIABLE`] say; what is not set is automatic.
+    /// As the environment variables say; what is not set is automatic.
     pub fn from_environment() -> Self {
-        let backend = match std::env::var(BACKEND_VARIABLE).unwrap_or_default().to_lowercase().as_str() {
+        let text = |variable| std::env::var(variable).unwrap_or_default().to_lowercase();
+        let backend = match text(BACKEND_VARIABLE).as_str() {
             "tract" => BackendChoice::Tract,
             "onnxruntime" => BackendChoice::OnnxRuntime,
             _ => BackendChoice::Auto,
         };
+        let precision = if text(PRECISION_VARIABLE) == "full" { Precision::Full } else { Precision::Fast };
         let library = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { library, backend, device: Device::Cpu }
+        Self { library, backend, device: DeviceChoice::from_id(&text(DEVICE_VARIABLE)), precision }
     }
 }
 
@@ -128,17 +150,68 @@ impl Runtime {
         RUNTIME.get_or_init(|| Self::start(choice.clone()))
     }
 
-    pub fn backend(&self) -> &Backend {
-        &self.backend
+    /// With devices of one's own: for tests.
+    pub fn with_platform(platform: Box<dyn Platform>) -> Self {
+        Self {
+            choice: RuntimeChoice::default(),
+            backend: Backend::Tract,
+            attempts: Vec::new(),
+            platform: Ok(platform),
+            devices: OnceLock::new(),
+            lost: Mutex::default(),
+        }
     }
 
-    pub fn device(&self) -> Device {
-        self.choice.device
+    /// The library by version and place: what was measured with one says nothing about another.
+    pub fn library(&self) -> String {
+        match &self.backend {
+            Backend::OnnxRuntime { version, path } => format!("ONNX Runtime {version} at {}", path.display()),
+            Backend::Tract => concat!("tract in Obbligato ", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
+
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// Every library that was tried, in order.
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
+    }
+
+    /// What the library offers and this machine has, the processor first; with a word where one cannot be used. The first
+    /// call starts each, which may take seconds.
+    pub fn devices(&self) -> Vec<FoundDevice> {
+        let found = self.devices.get_or_init(|| self.platform.as_ref().map(|p| p.devices()).unwrap_or_default());
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let with_trouble = |found: &FoundDevice| {
+            let reason = lost.iter().find(|(device, _)| *device == found.device).map(|(_, reason)| reason.clone());
+            FoundDevice { trouble: found.trouble.clone().or(reason), ..found.clone() }
+        };
+        found.iter().map(with_trouble).collect()
+    }
+
+    /// The device to begin with, and a sentence where it is not the one that was asked for.
+    pub fn choose(&self, choice: DeviceChoice) -> (Device, Option<String>) {
+        let wanted = match choice {
+            DeviceChoice::Auto | DeviceChoice::One(Device::Cpu) => return (Device::Cpu, None),
+            DeviceChoice::One(device) => device,
+        };
+        let found = self.devices().into_iter().find(|found| found.device == wanted);
+        let trouble = match found {
+            Some(FoundDevice { trouble: None, .. }) => return (wanted, None),
+            Some(FoundDevice { trouble: Some(reason), .. }) => format!("does not start ({reason})"),
+            None => format!("is not offered by {} here", self.backend),
+        };
+        (Device::Cpu, Some(format!("{wanted} {trouble}; playing on the CPU")))
+    }
+
+    /// From now on a device is not used any more in this process.
+    pub fn lose(&self, device: Device, reason: &str) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.iter().all(|(known, _)| *known != device) {
+            lost.push((device, reason.to_owned()));
+        }
     }
 
     /// A sentence for the user when what was asked for is not what plays.
@@ -148,28 +221,34 @@ impl Runtime {
 
     /// The same for someone whose choice came later, and can only be granted when the host is started again.
     pub fn problem_for(&self, choice: &RuntimeChoice) -> Option<String> {
-        if self.choice == *choice {
+        if (&self.choice.library, self.choice.backend) == (&choice.library, choice.backend) {
             return self.problem();
         }
         Some(format!("{} was chosen for the whole process before: start the host again to change it", self.backend))
     }
 
-    /// A session for a model file in memory, on this runtime's device.
+    /// Whose operators a graph may use on this target.
+    pub(crate) fn dialect(&self, target: Target) -> Dialect {
+        let of = |platform: &Box<dyn Platform>| platform.dialect(target.device, target.precision);
+        self.platform.as_ref().map_or(Dialect::Standard, of)
+    }
+
+    /// A session for a model file in memory. See [`Platform::open`].
     ///
     /// # Errors
     /// When the backend cannot be started, or cannot read the model.
-    pub(crate) fn session(&self, model: &[u8]) -> Result<Session, RuntimeError> {
-        let environment = self.environment.as_ref().map_err(Clone::clone)?;
-        let made = SessionBuilder::new(environment)
-            .and_then(|builder| match &self.backend {
-                Backend::OnnxRuntime { .. } => for_device(builder, self.choice.device),
-                Backend::Tract => Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?),
-            })
-            .and_then(|mut builder| builder.commit_from_memory(model));
-        made.map_err(|error| RuntimeError::Model {
-            backend: self.backend.to_string(),
-            reason: one_line(&error.to_string()),
-        })
+    pub(crate) fn session(
+        &self,
+        device: Device,
+        model: &[u8],
+        watched: bool,
+    ) -> Result<Box<dyn Session>, RuntimeError> {
+        let platform = self.platform.as_ref().map_err(Clone::clone)?;
+        let backend = || match device {
+            Device::Cpu => self.backend.to_string(),
+            other => format!("{} on {other}", self.backend),
+        };
+        platform.open(device, model, watched).map_err(|reason| RuntimeError::Model { backend: backend(), reason })
     }
 
     fn start(choice: RuntimeChoice) -> Self {
@@ -178,14 +257,17 @@ impl Runtime {
             BackendChoice::Tract => None,
             BackendChoice::Auto | BackendChoice::OnnxRuntime => first_that_opens(candidates(&choice), &mut attempts),
         };
-        let (backend, api) = found.unwrap_or_else(|| (Backend::Tract, ort_tract::api()));
-        ort::set_api(api);
-        let environment = ort::init().with_name("obbligato").with_telemetry(false).build();
-        let environment = environment.map_err(|error| RuntimeError::Start {
-            backend: backend.to_string(),
-            reason: one_line(&error.to_string()),
-        });
-        Self { choice, backend, attempts, environment }
+        let (backend, platform) = match found {
+            None => (Backend::Tract, Ok(Box::new(tract::Tract) as Box<dyn Platform>)),
+            Some((backend, api)) => {
+                ort::set_api(api);
+                let started = onnx_runtime::OnnxRuntime::start();
+                let started = started.map(|started| Box::new(started) as Box<dyn Platform>);
+                let failed = |reason| RuntimeError::Start { backend: backend.to_string(), reason };
+                (backend.clone(), started.map_err(failed))
+            }
+        };
+        Self { choice, backend, attempts, platform, devices: OnceLock::new(), lost: Mutex::default() }
     }
 }
 
@@ -194,14 +276,6 @@ impl fmt::Display for Backend {
         match self {
             Self::OnnxRuntime { version, .. } => write!(f, "ONNX Runtime {version}"),
             Self::Tract => f.write_str("tract"),
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("CPU"),
         }
     }
 }
@@ -228,20 +302,6 @@ fn problem(choice: &RuntimeChoice, backend: &Backend, attempts: &[Attempt]) -> O
     Some(format!(
         "no ONNX Runtime was found:{tried} put its library beside the plugin{folder}, or set {LIBRARY_VARIABLE}"
     ))
-}
-
-/// One thread, so that the host keeps its cores, and no busy waiting between bars.
-fn for_device(builder: SessionBuilder, device: Device) -> ort::Result<SessionBuilder> {
-    let builder = builder
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(1)?
-        .with_intra_op_spinning(false)?;
-    match device {
-        // The processor is asked for by name: left alone, a library with more in it might choose something else.
-        Device::Cpu => Ok(builder
-            .with_auto_device(AutoDevicePolicy::PreferCPU)?
-            .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(true).build()])?),
-    }
 }
 
 fn first_that_opens(candidates: Vec<(Place, PathBuf)>, attempts: &mut Vec<Attempt>) -> Option<(Backend, OrtApi)> {
@@ -311,6 +371,11 @@ fn open(path: &Path) -> Result<(String, OrtApi), LibraryError> {
     }
     if is_truncated(path).unwrap_or(false) {
         return Err(LibraryError::Truncated);
+    }
+    match checksums::check(path) {
+        Ok(Verdict::Intact | Verdict::Unlisted) => {}
+        Ok(Verdict::Changed) => return Err(LibraryError::Changed),
+        Err(error) => return Err(LibraryError::NotALibrary(error.to_string())),
     }
     // SAFETY: loading runs the library's own initialisers. The file was named by the user or stands in the plugin's or
     // the user's own folder, so it is trusted as the plugin itself is.
@@ -480,6 +545,17 @@ mod tests {
             assert_eq!(open(&path).err(), Some(LibraryError::Truncated), "{share} bytes");
         }
         assert!(!is_truncated(&folder.file("whole.so", &own)).expect("it can be read"));
+    }
+
+    #[test]
+    fn a_library_that_is_not_the_one_that_was_fetched_is_refused() {
+        let folder = Folder::new("changed");
+        let path = folder.file("libonnxruntime.so", &b"a library".repeat(99));
+        let sum = checksums::of_file(&path).expect("it can be read");
+        folder.file(checksums::LIST, checksums::line(&sum, "libonnxruntime.so").as_bytes());
+        assert!(matches!(open(&path), Err(LibraryError::NotALibrary(_))), "the sum is right");
+        folder.file("libonnxruntime.so", &b"a library!".repeat(99));
+        assert_eq!(open(&path).err(), Some(LibraryError::Changed));
     }
 
     #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A module may use its own row and the rows before it.
 const ROWS: &[&[&str]] = &[
-    &["music", "user_folder"],
+    &["music", "user_folder", "checksums"],
     &["settings", "runtime", "contract", "model"],
     &["channels", "generators", "ledger"],
     &["hearing", "chords_held", "links", "arranger", "realtime"],
@@ -17,10 +17,9 @@ const ROWS: &[&[&str]] = &[
 
 /// A crate, and the only places that may name it.
 const FRAMEWORKS: &[(&str, &[&str])] = &[
-    ("ort", &["runtime", "model"]),
-    ("ort_tract", &["runtime"]),
+    ("ort", &["runtime"]),
     ("libloading", &["runtime"]),
-    ("tract_onnx", &["contract", "model"]),
+    ("tract_onnx", &["runtime", "model"]),
     ("nice_plug", &["params", "plugin", "editor", "main"]),
     ("nice_plug_egui", &["params", "plugin", "editor"]),
     ("egui", &["editor"]),

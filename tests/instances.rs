@@ -12,7 +12,7 @@ use obbligato::inference::InferenceThread;
 use obbligato::links::{BandNumber, Link, Links, Role, Seat, SharedLink};
 use obbligato::model::{Model, ModelSource, open_model};
 use obbligato::music::{Bar, Key, Meter, Part, Segment, Velocity};
-use obbligato::runtime::{Runtime, RuntimeChoice};
+use obbligato::runtime::{Runtime, RuntimeChoice, Target};
 use obbligato::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,7 +93,8 @@ fn threads() -> Option<usize> {
 #[test]
 fn sixteen_instances_share_their_models_and_have_a_thread_each() {
     let runtime = Runtime::get(&RuntimeChoice::from_environment());
-    let model: Arc<Model> = open_model(&ModelSource::Embedded, runtime).expect("the built-in model can be played");
+    let model: Arc<Model> =
+        open_model(&ModelSource::Embedded, runtime, Target::default()).expect("the built-in model can be played");
     let before = threads();
     let grown_by = |more: usize| before.map(|before| before + more);
     let links = Links::default();

@@ -11,7 +11,9 @@ use obbligato::generators::library::{self, GeneratorChoice};
 use obbligato::generators::{Ask, Request, SegmentAnswer};
 use obbligato::model::{Memory, Model, ModelSource, Run, installed_models, open_model};
 use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, Style, Velocity};
-use obbligato::runtime::{BACKEND_VARIABLE, Backend, BackendChoice, LIBRARY_VARIABLE, Runtime, RuntimeChoice};
+use obbligato::runtime::{
+    BACKEND_VARIABLE, Backend, BackendChoice, LIBRARY_VARIABLE, Precision, Runtime, RuntimeChoice, Target,
+};
 use obbligato::settings::Settings;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -62,12 +64,27 @@ fn drummer() -> Tested<DrumControls, { drums::CONDITIONS }> {
 
 impl<E: Engine, const W: usize> Tested<E, W> {
     fn new(source: &ModelSource, reference: Reference) -> Self {
-        let model = open_model(source, Runtime::get(&choice())).expect("the embedded model can be played");
+        let model = open(source, Precision::Full);
         let condition = |stretch: &Stretch| <[f32; W]>::try_from(stretch.cond.as_slice()).expect("the right length");
         let conditions: Vec<_> =
             reference.cond.iter().flat_map(|stretch| vec![condition(stretch); stretch.tokens]).collect();
         assert_eq!(conditions.len(), reference.ids.len());
         Self { model, reference, conditions }
+    }
+
+    /// Mean divergence of what another says after each token from what this one says.
+    fn divergence_of(&self, other: &Model<E>) -> f64 {
+        let mut memories = [self.memory(), other.memory().expect("there is room")];
+        let (_, words) = E::OUTPUTS[0];
+        let mut sum = 0.0;
+        for (at, (token, condition)) in self.reference.ids.iter().zip(&self.conditions).enumerate() {
+            let [own, its] = [(&*self.model, 0), (other, 1)].map(|(model, which)| {
+                let read = model.read(&mut memories[which], Run::One, at, &[*token], &[*condition]);
+                likelihoods(&read.expect("it fits the window")[..words])
+            });
+            sum += own.iter().zip(&its).map(|(own, its)| own.exp() * (own - its)).sum::<f64>();
+        }
+        sum / self.reference.ids.len() as f64
     }
 
     fn memory(&self) -> Memory {
@@ -133,6 +150,17 @@ impl<E: Engine, const W: usize> Tested<E, W> {
     }
 }
 
+/// Logarithms of what logits stand for.
+fn likelihoods(logits: &[f32]) -> Vec<f64> {
+    let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+    logits.iter().map(|logit| f64::from(*logit) - sum.ln()).collect()
+}
+
+fn open<E: Engine>(source: &ModelSource, precision: Precision) -> Arc<Model<E>> {
+    let target = Target { precision, ..Target::default() };
+    open_model(source, Runtime::get(&choice()), target).expect("the embedded model can be played")
+}
+
 fn choice() -> RuntimeChoice {
     match RuntimeChoice::from_environment() {
         choice @ RuntimeChoice { backend: BackendChoice::OnnxRuntime, .. } => choice,
@@ -161,6 +189,24 @@ fn outputs_are_those_of_the_reference_token_by_token() {
 fn outputs_are_those_of_the_reference_in_pieces() {
     accompanist().check_in_pieces();
     drummer().check_in_pieces();
+}
+
+/// What the models say in eight bits is what they say in full: in nats, on average over the reference.
+#[test]
+fn as_few_bits_as_are_used_say_the_same() {
+    const MOST: f64 = 0.004;
+    let (accompanist, drummer) = (accompanist(), drummer());
+    let fast = open(&ModelSource::Embedded, Precision::Fast);
+    let far = [
+        accompanist.divergence_of(&fast),
+        drummer.divergence_of(&open(&ModelSource::EmbeddedDrummer, Precision::Fast)),
+    ];
+    for (far, whose) in far.into_iter().zip(["accompanist", "drummer"]) {
+        println!("{whose}: {far:.5} nats");
+        assert!(far < MOST, "{whose}: {far} nats");
+        let rounds = *Runtime::get(&choice()).backend() != Backend::Tract;
+        assert_eq!(far > 0.0, rounds, "{whose}: ONNX Runtime computes in eight bits, tract does not");
+    }
 }
 
 #[test]

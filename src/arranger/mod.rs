@@ -105,6 +105,16 @@ impl Arranger {
         self.band.failures()
     }
 
+    /// Where the generator computes, where that can change.
+    pub fn device(&self) -> Option<String> {
+        self.band.device()
+    }
+
+    /// There is time for a short piece of other work.
+    pub fn at_rest(&mut self) {
+        self.band.at_rest();
+    }
+
     /// The user's chords; an empty plan leaves the choice to the engine. Bars with other chords are written anew.
     pub fn set_plan(&mut self, plan: ChordPlan) {
         self.plan = plan;

@@ -5,7 +5,7 @@ use super::piano_roll::{PianoRoll, Scene};
 use super::watcher::Watcher;
 use super::{links, status, theme};
 use crate::channels::{Meters, SharedView, SongView};
-use crate::generators::library;
+use crate::generators::library::{self, DeviceOption};
 use crate::links::Link;
 use crate::music::{ChordPlan, Part, PerPart, TICKS_PER_QUARTER};
 use crate::params::ObbligatoParams;
@@ -35,6 +35,8 @@ pub struct ObbligatoEditor {
     plan: PlanText,
     /// The generators there are, while their list is open.
     generators: Option<Vec<String>>,
+    /// The same of devices.
+    devices: Option<Vec<DeviceOption>>,
     roll: PianoRoll,
     repaint: RepaintNotifier,
     /// There while the window is open, if the system gives it a thread.
@@ -55,6 +57,7 @@ pub fn create(
         host: None,
         plan: PlanText::default(),
         generators: None,
+        devices: None,
         roll: PianoRoll::default(),
         repaint: repaint.clone(),
         watcher: None,
@@ -140,7 +143,10 @@ impl ObbligatoEditor {
         const WIDTH: f32 = 250.0;
         Grid::new("knobs").num_columns(2).show(ui, |ui| {
             let label = ui.label("Model").id;
-            self.generator(ui, controls, view, label);
+            ui.horizontal(|ui| {
+                self.generator(ui, controls, view, label);
+                self.device(ui, controls);
+            });
             ui.end_row();
             let label = ui.label("Temperature").id;
             controls.slider(ui, &self.params.temperature, WIDTH).labelled_by(label);
@@ -177,6 +183,31 @@ impl ObbligatoEditor {
         }
         if let Some(name) = chosen {
             self.params.generator.choose(name);
+            controls.tell_of_edit(&self.params);
+        }
+    }
+
+    /// Where the model is computed; what plays now stands in the status line. Devices are looked for when the list is opened.
+    fn device(&mut self, ui: &mut Ui, controls: &Controls<'_>) {
+        let now = self.params.device.choice();
+        let mut chosen = None;
+        let list = ComboBox::from_id_salt("device").selected_text(now.to_string()).show_ui(ui, |ui| {
+            for option in self.devices.get_or_insert_with(library::devices) {
+                let row = ui.add_enabled_ui(option.trouble.is_none(), |ui| {
+                    ui.selectable_label(option.choice == now, option.label.as_str())
+                });
+                let row = row.inner.on_disabled_hover_text(option.trouble.as_deref().unwrap_or_default());
+                if row.clicked() {
+                    chosen = Some(option.choice);
+                }
+            }
+        });
+        list.response.on_hover_text("Where the model is computed, from the next bar on");
+        if list.inner.is_none() {
+            self.devices = None;
+        }
+        if let Some(choice) = chosen {
+            self.params.device.choose(choice);
             controls.tell_of_edit(&self.params);
         }
     }

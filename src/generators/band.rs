@@ -29,6 +29,17 @@ impl Band {
         self.failures
     }
 
+    /// Where the generator computes, where that can change.
+    pub fn device(&self) -> Option<String> {
+        self.generator.device()
+    }
+
+    /// There is time for a short piece of other work.
+    pub fn at_rest(&mut self) {
+        // An error there is one of an experiment: what plays goes on.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.generator.at_rest()));
+    }
+
     /// Writes all parts that are asked for, handing out notes as they are decided; the answers by segment, with the notes
     /// that stand.
     pub fn answer(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {

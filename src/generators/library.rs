@@ -35,6 +35,31 @@ pub fn names() -> Vec<String> {
     names
 }
 
+/// A device for the user to choose.
+#[cfg(feature = "inference")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceOption {
+    pub choice: crate::runtime::DeviceChoice,
+    /// Its kind, and as its maker calls it.
+    pub label: String,
+    /// Why it cannot be chosen.
+    pub trouble: Option<String>,
+}
+
+/// The devices there are to compute models, automatic choice first. Starts each the first time, which may take a second.
+#[cfg(feature = "inference")]
+pub fn devices() -> Vec<DeviceOption> {
+    use crate::runtime::{DeviceChoice, FoundDevice, Runtime, RuntimeChoice};
+    let auto = DeviceOption { choice: DeviceChoice::Auto, label: DeviceChoice::Auto.to_string(), trouble: None };
+    let option = |FoundDevice { device, name, trouble }: FoundDevice| DeviceOption {
+        choice: DeviceChoice::One(device),
+        label: if name.is_empty() { device.to_string() } else { format!("{device} ({name})") },
+        trouble,
+    };
+    let found = Runtime::get(&RuntimeChoice::from_environment()).devices();
+    [auto].into_iter().chain(found.into_iter().map(option)).collect()
+}
+
 #[cfg(not(feature = "inference"))]
 fn model_names() -> Vec<String> {
     Vec::new()
@@ -83,19 +108,28 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
 
 #[cfg(feature = "inference")]
 fn load_model(choice: &GeneratorChoice) -> Loaded {
+    use super::onnx::{Seat, load, load_drummer};
     let runtime = crate::runtime::Runtime::get(&choice.runtime);
+    let seat = Seat { runtime, choice: choice.runtime.device, precision: choice.runtime.precision };
     let mut loaded = Loaded {
         backend: runtime.backend().to_string(),
-        device: runtime.device().to_string(),
         problem: runtime.problem_for(&choice.runtime),
         ..Loaded::rules()
     };
-    match super::onnx::load(choice.name.as_deref(), runtime) {
-        Ok(generator) => loaded.generator = Box::new(generator),
+    let generator = crate::model::find_model(choice.name.as_deref()).and_then(|source| load(&source, seat));
+    match generator {
+        Ok((generator, elsewhere)) => {
+            loaded.device = generator.device().unwrap_or_default();
+            loaded.problem = loaded.problem.or(elsewhere);
+            loaded.generator = Box::new(generator);
+        }
         Err(error) => return Loaded { problem: Some(format!("{error}; the rules play")), ..Loaded::rules() },
     }
-    match super::onnx::load_drummer(runtime) {
-        Ok(drummer) => loaded.drummer = Some(Box::new(drummer)),
+    match load_drummer(seat) {
+        Ok((drummer, elsewhere)) => {
+            loaded.problem = loaded.problem.or(elsewhere);
+            loaded.drummer = Some(Box::new(drummer));
+        }
         Err(error) => loaded.problem = Some(format!("{error}; the rules drum")),
     }
     loaded

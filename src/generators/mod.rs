@@ -150,6 +150,14 @@ pub trait Generator: Send {
     /// Whether it was made for this metre; if not, the rule-based generator answers.
     fn plays(&self, meter: Meter) -> bool;
 
+    /// Where it computes, where that can change while it plays.
+    fn device(&self) -> Option<String> {
+        None
+    }
+
+    /// There is time for a short piece of other work.
+    fn at_rest(&mut self) {}
+
     /// Writes the answer, handing out each note as soon as it is decided. Onsets lie in the asked segments.
     /// Returns the chord of each asked segment.
     ///

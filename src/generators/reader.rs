@@ -23,6 +23,16 @@ pub trait Network<const W: usize = CONDITIONS>: Send {
     /// # Errors
     /// In words, when the model cannot be run.
     fn read_one(&mut self, past: usize, token: Token, condition: &[f32; W]) -> Result<&[f32], String>;
+
+    /// Where it computes, where there is a choice.
+    fn device(&self) -> Option<String> {
+        None
+    }
+
+    /// There is time for a short piece of other work. Returns whether all that was read is forgotten.
+    fn at_rest(&mut self) -> bool {
+        false
+    }
 }
 
 pub struct Reader<const W: usize = CONDITIONS> {
@@ -41,6 +51,22 @@ impl<const W: usize> Reader<W> {
         Self { network, read: Context::default(), firm: 0, at_start: true, outputs: Vec::new() }
     }
 
+    pub fn device(&self) -> Option<String> {
+        self.network.device()
+    }
+
+    /// Between answers there is time for a short piece of other work.
+    pub fn at_rest(&mut self) {
+        if self.network.at_rest() {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.read.truncate(0);
+        self.firm = 0;
+    }
+
     /// A new answer begins: what was written one by one is no longer relied on.
     pub fn begin(&mut self) {
         self.at_start = true;
@@ -54,8 +80,7 @@ impl<const W: usize> Reader<W> {
     pub fn read(&mut self, context: &Context<W>) -> Result<&[f32], String> {
         let done = if self.at_start { self.read_pieces(context) } else { self.read_rest(context) };
         if done.is_err() {
-            self.read.truncate(0);
-            self.firm = 0;
+            self.forget();
         }
         self.at_start = false;
         done.map(|()| self.outputs.as_slice())

@@ -58,6 +58,14 @@ impl Generator for Transformer {
         metre(meter).is_some()
     }
 
+    fn device(&self) -> Option<String> {
+        self.reader.device()
+    }
+
+    fn at_rest(&mut self) {
+        self.reader.at_rest();
+    }
+
     fn answer(
         &mut self,
         request: &Request<'_>,

@@ -2,9 +2,10 @@
 
 use super::file::ModelFile;
 use super::{EMBEDDED, EMBEDDED_DRUMMER, Model, ModelError};
+use crate::checksums::{self, Verdict};
 use crate::contract::drums::DrumControls;
 use crate::contract::{Contract, Controls, Engine};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Target};
 use crate::user_folder::models_folder;
 use std::any::Any;
 use std::borrow::Cow;
@@ -50,23 +51,37 @@ pub fn find_model(name: Option<&str>) -> Result<ModelSource, ModelError> {
     find_among(name, installed_models())
 }
 
-/// A loaded model, the same for all who ask for it while anyone holds it. It is forgotten when nobody does.
+/// A loaded model, the same for all who ask for it on the same device while anyone holds it. It is forgotten when nobody
+/// does.
 ///
 /// # Errors
 /// When the file cannot be read or played.
-pub fn open_model<E: Engine>(source: &ModelSource, runtime: &'static Runtime) -> Result<Arc<Model<E>>, ModelError> {
-    static OPEN: Mutex<Option<HashMap<ModelSource, Weak<dyn Any + Send + Sync>>>> = Mutex::new(None);
+pub fn open_model<E: Engine>(
+    source: &ModelSource,
+    runtime: &'static Runtime,
+    target: Target,
+) -> Result<Arc<Model<E>>, ModelError> {
+    static OPEN: Mutex<Option<HashMap<Opened, Weak<dyn Any + Send + Sync>>>> = Mutex::new(None);
+    let key = Opened { source: source.clone(), target, runtime: std::ptr::from_ref(runtime) as usize };
     // Held while loading, so that two instances do not load the same file at once.
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let open = open.get_or_insert_default();
-    if let Some(Ok(model)) = open.get(source).and_then(Weak::upgrade).map(Arc::downcast) {
+    if let Some(Ok(model)) = open.get(&key).and_then(Weak::upgrade).map(Arc::downcast) {
         return Ok(model);
     }
-    let model = Arc::new(Model::load(&source.file_name(), source.bytes()?, runtime)?);
+    let model = Arc::new(Model::load(&source.file_name(), source.bytes()?, runtime, target)?);
     let shared: Arc<dyn Any + Send + Sync> = model.clone();
     open.retain(|_, model| model.strong_count() > 0);
-    open.insert(source.clone(), Arc::downgrade(&shared));
+    open.insert(key, Arc::downgrade(&shared));
     Ok(model)
+}
+
+/// What has been loaded, where, and by which of a test's runtimes.
+#[derive(PartialEq, Eq, Hash)]
+struct Opened {
+    source: ModelSource,
+    target: Target,
+    runtime: usize,
 }
 
 fn find_among(name: &str, installed: Vec<InstalledModel>) -> Result<ModelSource, ModelError> {
@@ -116,7 +131,8 @@ impl ModelSource {
         }
     }
 
-    fn bytes(&self) -> Result<Cow<'static, [u8]>, ModelError> {
+    pub(super) fn bytes(&self) -> Result<Cow<'static, [u8]>, ModelError> {
+        const CHANGED: &str = "its SHA-256 is not the one in its folder's list: it is damaged, or it was exported anew";
         /// Larger than any model that could keep up with music on a computer.
         const LARGEST: u64 = 2 << 30;
         let path = match self {
@@ -128,6 +144,11 @@ impl ModelSource {
         let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
         if size > LARGEST {
             return Err(unreadable(format!("it is larger than {} GB", LARGEST >> 30)));
+        }
+        match checksums::check(path) {
+            Ok(Verdict::Intact | Verdict::Unlisted) => {}
+            Ok(Verdict::Changed) => return Err(unreadable(CHANGED.into())),
+            Err(error) => return Err(unreadable(error.to_string())),
         }
         std::fs::read(path).map(Cow::Owned).map_err(|error| unreadable(error.to_string()))
     }
@@ -161,6 +182,12 @@ mod tests {
         assert_eq!(error, format!("there is no model `Nobody`; there are {embedded_name}, broken, {embedded_name}"));
         let error = installed[1].contract.as_ref().expect_err("it is empty").to_string();
         assert_eq!(error, "model `broken` is empty");
+        let list = checksums::line(&checksums::of_bytes(EMBEDDED), "mine.onnx");
+        write(checksums::LIST, list.as_bytes());
+        assert!(ModelSource::File(folder.join("mine.onnx")).bytes().is_ok());
+        write("mine.onnx", EMBEDDED_DRUMMER);
+        let changed = ModelSource::File(folder.join("mine.onnx")).bytes().expect_err("it is another").to_string();
+        assert!(changed.contains("mine.onnx` cannot be read: its SHA-256 is not"), "{changed}");
         std::fs::remove_dir_all(&folder).expect("it is ours");
         let gone = ModelSource::File(folder.join("mine.onnx")).bytes().expect_err("it is gone").to_string();
         assert!(gone.contains("mine.onnx` cannot be read"), "{gone}");

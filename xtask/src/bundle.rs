@@ -1,6 +1,8 @@
 //! Builds the plugin and puts it into bundles.
 
+use crate::install::put_beside;
 use crate::requirements::{self, Task};
+use crate::runtime::fetched;
 use crate::workspace::{PACKAGE, Workspace, cargo, run};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -40,6 +42,7 @@ pub fn bundle(workspace: &Workspace, options: BundleOptions) -> Result<()> {
     std::env::set_current_dir(&workspace.root)?;
     nice_plug_xtask::bundle(&workspace.target, PACKAGE, &profile.map(str::to_owned), false)?;
     for bundle in [workspace.clap(), workspace.vst3()] {
+        put_beside(&fetched(workspace)?, &bundle)?;
         let megabytes = size_of(&bundle)? as f64 / 1e6;
         eprintln!("{} ({megabytes:.1} MB)", bundle.display());
     }

@@ -1,13 +1,14 @@
 //! Builds what is shipped, and copies it to where hosts look for plugins.
 
 use crate::bundle::{BundleOptions, bundle};
+use crate::runtime::fetched;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct InstallOptions {
-    /// ONNX Runtime's shared library, copied to where the plugin looks for it
+    /// ONNX Runtime's shared library, copied to where the plugin looks for it [default: what `runtime fetch` brought]
     #[arg(long, value_name = "LIBRARY")]
     pub onnxruntime: Option<PathBuf>,
     /// Copy the bundles as they were built before
@@ -51,14 +52,32 @@ pub fn install(workspace: &Workspace, options: &InstallOptions) -> Result<()> {
         let installed = folder.join(bundle.file_name().context("a bundle has a name")?);
         replace(&bundle, &installed)?;
         println!("installed {}", installed.display());
-        if let Some(library) = &onnxruntime {
-            let name = library.file_name().with_context(|| format!("{} is no library", library.display()))?;
-            let destination = resources_of(&installed).join(name);
-            replace(library, &destination)?;
+        let named = onnxruntime.iter().cloned();
+        // What was named is used in place of what was fetched.
+        let libraries = if onnxruntime.is_some() { named.collect() } else { fetched(workspace)? };
+        for destination in put_beside(&libraries, &installed)? {
             println!("installed {}", destination.display());
         }
     }
     Ok(())
+}
+
+/// Copies libraries to where a plugin looks for them; what lay there before is gone.
+///
+/// # Errors
+/// When they cannot be read or written.
+pub fn put_beside(libraries: &[PathBuf], plugin: &Path) -> Result<Vec<PathBuf>> {
+    let folder = resources_of(plugin);
+    if !plugin.is_dir() {
+        remove(&folder)?;
+    }
+    let copies = libraries.iter().map(|library| {
+        let name = library.file_name().with_context(|| format!("{} is no library", library.display()))?;
+        let destination = folder.join(name);
+        replace(library, &destination)?;
+        Ok(destination)
+    });
+    copies.collect()
 }
 
 /// Where an installed plugin looks for its library: inside its bundle, or beside it where the plugin is one file.

@@ -8,6 +8,7 @@ pub mod jam;
 pub mod piano_roll;
 pub mod python;
 pub mod requirements;
+pub mod runtime;
 pub mod test;
 pub mod train;
 pub mod validate;

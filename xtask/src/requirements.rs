@@ -9,6 +9,7 @@ pub enum Task {
     Plugin,
     Standalone,
     Training,
+    Fetch,
 }
 
 /// How packages are installed here.
@@ -62,6 +63,12 @@ const PYTHON: Requirement = Requirement {
     packages: ["python3 python3-venv", "python3", "python", "python3", "python"],
 };
 
+const PIP: Requirement = Requirement {
+    what: "pip, Python's package client",
+    probe: &["python3", "-m", "pip", "--version"],
+    packages: ["python3-pip", "python3-pip", "python-pip", "python3-pip", "python3"],
+};
+
 impl Task {
     fn requirements(self) -> &'static [Requirement] {
         // Elsewhere rustc finds the system's own compiler and sound headers, or says what to install itself.
@@ -71,6 +78,8 @@ impl Task {
             Self::Standalone if linux => &[C_COMPILER, PKG_CONFIG, ALSA, JACK],
             Self::Plugin | Self::Standalone => &[],
             Self::Training => &[PYTHON],
+            Self::Fetch if cfg!(windows) => &[],
+            Self::Fetch => &[PIP],
         }
     }
 }

@@ -29,9 +29,10 @@ struct Outcome {
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("clippy", clippy),
+    ("devices", devices),
     ("core tests", core_tests),
     ("plugin tests", plugin_tests),
     ("command line", command_line),
@@ -89,6 +90,16 @@ fn format(workspace: &Workspace) -> Result<()> {
 /// In the release profile, so that build scripts and macros are shared with the bundle.
 fn clippy(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+}
+
+/// Each device's code alone, also those that no machine of ours has.
+fn devices(workspace: &Workspace) -> Result<()> {
+    for device in ["cuda", "tensorrt", "directml", "coreml", "webgpu"] {
+        let build =
+            ["check", "--release", "--package", PACKAGE, "--lib", "--no-default-features", "--features", device];
+        cargo_in(workspace, &build)?;
+    }
+    Ok(())
 }
 
 /// In the debug profile: seconds to build, and arithmetic is checked.

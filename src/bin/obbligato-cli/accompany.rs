@@ -11,7 +11,7 @@ use obbligato::generators::{PartNote, SegmentAnswer};
 use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice};
 use obbligato::model::{Model, ModelError, ModelSource, find_model, open_model};
 use obbligato::music::{ChordPlan, Part, Song, Ticks};
-use obbligato::runtime::{Place, Runtime};
+use obbligato::runtime::{Place, Runtime, Target};
 use obbligato::settings::Settings;
 use std::fs::{self, File};
 use std::io::Read;
@@ -148,8 +148,11 @@ fn models(choice: &GeneratorChoice) -> Result<Option<Models>, ModelError> {
         return Ok(None);
     }
     let runtime = Runtime::get(&choice.runtime);
-    let accompanist = open_model(&find_model(name)?, runtime)?;
-    let drummer = open_model(&ModelSource::EmbeddedDrummer, runtime).ok();
+    let source = find_model(name)?;
+    let (device, _) = runtime.choose(choice.runtime.device);
+    let target = Target { device, precision: choice.runtime.precision };
+    let accompanist = open_model(&source, runtime, target)?;
+    let drummer = open_model(&ModelSource::EmbeddedDrummer, runtime, target).ok();
     Ok(Some(Models { _accompanist: accompanist, _drummer: drummer }))
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use obbligato::generators::library::GeneratorChoice;
 use obbligato::midi_file::TrackChoice;
 use obbligato::music::{Part, PerPart, Style, style_from_text, style_stops, style_text};
-use obbligato::runtime::RuntimeChoice;
+use obbligato::runtime::{Device, DeviceChoice, RuntimeChoice};
 use obbligato::settings::{CountInBand, Follow, PartSettings, Settings};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -23,6 +23,20 @@ pub enum Command {
     Accompany(Box<Accompany>),
     /// List what can play: the rules, the built-in model and your own
     Models,
+    /// List the devices that can compute models here, and where they really run
+    Devices {
+        /// Play bars on each, with pauses as in music, and remember the fastest for `auto`: half a minute
+        #[arg(long)]
+        measure: bool,
+
+        /// The model to do it with: a name that `obbligato-cli models` shows, or a file [default: the built-in model]
+        #[arg(long, value_name = "NAME")]
+        generator: Option<String>,
+
+        /// Say nothing on the way
+        #[arg(short, long)]
+        quiet: bool,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -103,6 +117,10 @@ pub struct Accompany {
     #[arg(long)]
     pub show_chords: bool,
 
+    /// Where models are computed: `auto`, or an id that `obbligato-cli devices` shows
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    device: Option<DeviceChoice>,
+
     /// An ONNX Runtime library to compute with [default: one that is found, else the built-in tract]
     #[arg(long, value_name = "PATH")]
     pub runtime: Option<PathBuf>,
@@ -166,6 +184,7 @@ impl Accompany {
         if let Some(path) = &self.runtime {
             runtime.library = Some(std::path::absolute(path)?);
         }
+        runtime.device = self.device.unwrap_or(runtime.device);
         Ok(GeneratorChoice { name: self.generator.clone(), runtime })
     }
 }
@@ -175,6 +194,16 @@ fn within(range: RangeInclusive<f32>) -> impl Fn(&str) -> Result<f32, String> + 
     move |text| {
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    match DeviceChoice::from_id(text) {
+        DeviceChoice::Auto if !text.eq_ignore_ascii_case(DeviceChoice::Auto.id()) => {
+            let ids = Device::ALL.map(Device::id).join(", ");
+            Err(format!("write {}, {ids}", DeviceChoice::Auto.id()))
+        }
+        choice => Ok(choice),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod accompany;
 mod arguments;
+mod devices;
 mod failure;
 mod folder;
 mod models;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Accompany(flags) => accompany::run(&flags),
+        Command::Devices { measure, generator, quiet } => devices::run(measure, generator.as_deref(), quiet),
         Command::Models => {
             models::run();
             Ok(())

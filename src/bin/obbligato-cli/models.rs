@@ -19,7 +19,7 @@ pub fn run() {
         say(&format!("\nYour own models (.onnx) belong in {}", folder.display()));
     }
     let runtime = Runtime::get(&RuntimeChoice::from_environment());
-    say(&format!("Models are computed by {} ({})", runtime.backend(), runtime.device()));
+    say(&format!("Models are computed by {}; `obbligato-cli devices` shows where", runtime.backend()));
     runtime.attempts().iter().filter(|attempt| attempt.failure.is_some()).for_each(|attempt| say(&attempt.to_string()));
 }
 

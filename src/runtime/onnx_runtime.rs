@@ -1,0 +1,258 @@
+//! Models in ONNX Runtime: its devices, and sessions on them. The library has been opened before.
+
+use super::device::{Device, FoundDevice, Platform, Precision};
+use super::one_line;
+use super::session::{Dialect, Placement, Session, Values};
+use ort::environment::Environment;
+use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::session::SessionInputValue;
+use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
+use ort::value::TensorRef;
+use prost::Message;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+};
+use tract_onnx::prelude::DatumType;
+
+pub struct OnnxRuntime {
+    environment: Environment,
+}
+
+impl OnnxRuntime {
+    /// # Errors
+    /// In words, when the library does not start.
+    pub fn start() -> Result<Self, String> {
+        let environment = ort::init().with_name("obbligato").with_telemetry(false).build();
+        environment.map(|environment| Self { environment }).map_err(|error| one_line(&error.to_string()))
+    }
+
+    /// What is known of a device without starting it. `None` where the library or the machine has none.
+    fn find(&self, device: Device) -> Option<FoundDevice> {
+        let provider = Provider::of(device)?;
+        let hardware = self.environment.devices().find(|found| found.ep().is_ok_and(|ep| ep == provider.name));
+        let listed = hardware.and_then(|found| Some(found.hardware_device().vendor().ok()?.trim().to_owned()));
+        match listed {
+            Some(name) => Some(FoundDevice { device, name, trouble: None }),
+            // Libraries do not list the devices of all their providers; those are tried.
+            None if (provider.offered)() => Some(FoundDevice { device, name: String::new(), trouble: None }),
+            None => None,
+        }
+    }
+}
+
+impl Platform for OnnxRuntime {
+    fn devices(&self) -> Vec<FoundDevice> {
+        let cpu = FoundDevice { device: Device::Cpu, name: std::env::consts::ARCH.into(), trouble: None };
+        let others = Device::ALL.into_iter().filter_map(|device| self.find(device)).map(|mut found| {
+            found.trouble = self.open(found.device, &probe(), false).err();
+            found
+        });
+        [cpu].into_iter().chain(others).collect()
+    }
+
+    fn open(&self, device: Device, model: &[u8], watched: bool) -> Result<Box<dyn Session>, String> {
+        let profile = watched.then(fresh_profile);
+        let session = SessionBuilder::new(&self.environment)
+            .and_then(|builder| on_device(builder, device))
+            .and_then(|builder| match &profile {
+                Some(path) => Ok(builder.with_profiling(path)?),
+                None => Ok(builder),
+            })
+            .and_then(|mut builder| builder.commit_from_memory(model));
+        let session = session.map_err(|error| one_line(&error.to_string()))?;
+        Ok(Box::new(OnnxSession { session, device, watched }))
+    }
+
+    fn dialect(&self, device: Device, precision: Precision) -> Dialect {
+        match (device, precision) {
+            (Device::Cpu, Precision::Fast) => Dialect::EightBits,
+            (Device::Cpu, Precision::Full) | (Device::Cuda | Device::WebGpu, _) => Dialect::OnnxRuntime,
+            // Who compiles graphs knows plain ones best.
+            (Device::TensorRt | Device::DirectMl | Device::CoreMl, _) => Dialect::Standard,
+        }
+    }
+}
+
+/// What stands for a device in ONNX Runtime.
+struct Provider {
+    device: Device,
+    name: &'static str,
+    /// Whether the library was built with it.
+    offered: fn() -> bool,
+    dispatch: fn() -> ExecutionProviderDispatch,
+}
+
+/// Those that this program was built with; the processor needs none.
+const PROVIDERS: &[Provider] = &[
+    #[cfg(feature = "cuda")]
+    Provider::new::<ep::CUDA>(Device::Cuda),
+    #[cfg(feature = "tensorrt")]
+    Provider::new::<ep::NVRTX>(Device::TensorRt),
+    #[cfg(feature = "directml")]
+    Provider::new::<ep::DirectML>(Device::DirectMl),
+    #[cfg(feature = "coreml")]
+    Provider::new::<ep::CoreML>(Device::CoreMl),
+    #[cfg(feature = "webgpu")]
+    Provider::new::<ep::WebGPU>(Device::WebGpu),
+];
+
+impl Provider {
+    // Nobody calls it where this program was built for the processor alone.
+    #[allow(dead_code)]
+    const fn new<E: ExecutionProvider + Default + Into<ExecutionProviderDispatch>>(device: Device) -> Self {
+        let offered = || E::is_available().unwrap_or(false);
+        Self { device, name: E::NAME, offered, dispatch: || E::default().into() }
+    }
+
+    fn of(device: Device) -> Option<&'static Self> {
+        PROVIDERS.iter().find(|provider| provider.device == device)
+    }
+}
+
+/// One thread, so that the host keeps its cores, and no busy waiting between bars.
+fn on_device(builder: SessionBuilder, device: Device) -> ort::Result<SessionBuilder> {
+    let builder = builder
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(1)?
+        .with_intra_op_spinning(false)?;
+    match Provider::of(device) {
+        None if device != Device::Cpu => Err(ort::Error::new("this program was built without it")),
+        // The processor is asked for by name: left alone, a library with more in it might choose something else.
+        None => Ok(builder
+            .with_auto_device(AutoDevicePolicy::PreferCPU)?
+            .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])?),
+        Some(provider) => Ok(builder.with_execution_providers([(provider.dispatch)().error_on_failure()])?),
+    }
+}
+
+struct OnnxSession {
+    session: ort::session::Session,
+    device: Device,
+    watched: bool,
+}
+
+impl Session for OnnxSession {
+    fn run(&mut self, inputs: &[(&str, &Values)], take: &mut dyn FnMut(&str, &[f32])) -> Result<(), String> {
+        let said = |error: ort::Error| one_line(&error.to_string());
+        let values: Vec<(&str, SessionInputValue<'_>)> =
+            inputs.iter().map(|(name, values)| Ok((*name, view(values)?))).collect::<Result<_, String>>()?;
+        let outputs = self.session.run(values).map_err(said)?;
+        for (name, value) in &outputs {
+            let (_, numbers) = value.try_extract_tensor::<f32>().map_err(said)?;
+            take(name, numbers);
+        }
+        Ok(())
+    }
+
+    fn placement(&mut self) -> Option<Placement> {
+        if !std::mem::take(&mut self.watched) {
+            return None;
+        }
+        let path = PathBuf::from(self.session.end_profiling().ok()?);
+        let profile = std::fs::read(&path);
+        // A file of ours in the temporary folder: that it stays behind would be no harm.
+        let _ = std::fs::remove_file(&path);
+        let steps: Vec<Step> = serde_json::from_slice(&profile.ok()?).ok()?;
+        Some(placement(&steps, Provider::of(self.device).map_or("CPUExecutionProvider", |provider| provider.name)))
+    }
+}
+
+/// Without a copy.
+fn view(values: &Values) -> Result<SessionInputValue<'_>, String> {
+    let plain = values.try_as_plain_ram().map_err(|error| error.to_string())?;
+    let shape = values.shape();
+    let made = match values.datum_type() {
+        DatumType::I64 => {
+            let numbers = plain.as_slice::<i64>().map_err(|error| error.to_string())?;
+            TensorRef::from_array_view((shape, numbers)).map(SessionInputValue::from)
+        }
+        _ => {
+            let numbers = plain.as_slice::<f32>().map_err(|error| error.to_string())?;
+            TensorRef::from_array_view((shape, numbers)).map(SessionInputValue::from)
+        }
+    };
+    made.map_err(|error| one_line(&error.to_string()))
+}
+
+/// An event of ONNX Runtime's profile.
+#[derive(Deserialize)]
+struct Step {
+    #[serde(default)]
+    cat: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    args: Arguments,
+}
+
+#[derive(Deserialize, Default)]
+struct Arguments {
+    #[serde(default)]
+    provider: String,
+}
+
+fn placement(steps: &[Step], provider: &str) -> Placement {
+    let ran = steps.iter().filter(|step| step.cat == "Node" && step.name.ends_with("_kernel_time"));
+    let (here, elsewhere): (Vec<&Step>, Vec<&Step>) = ran.partition(|step| step.args.provider == provider);
+    Placement { on_device: here.len(), elsewhere: elsewhere.len() }
+}
+
+/// The beginning of a file name that no other session writes to.
+fn fresh_profile() -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(Path::new(&format!("obbligato-placement-{}-{number}", std::process::id())))
+}
+
+/// The smallest of models: does a device start?
+fn probe() -> Vec<u8> {
+    let value = |name: &str| ValueInfoProto { name: name.into(), ..one_number() };
+    let add = NodeProto {
+        op_type: "Add".into(),
+        input: vec!["x".into(), "x".into()],
+        output: vec!["y".into()],
+        ..NodeProto::default()
+    };
+    let graph = GraphProto {
+        name: "probe".into(),
+        node: vec![add],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
+    ModelProto { ir_version: 8, graph: Some(graph), opset_import, ..ModelProto::default() }.encode_to_vec()
+}
+
+fn one_number() -> ValueInfoProto {
+    let size = Dimension { value: Some(dimension::Value::DimValue(1)), ..Dimension::default() };
+    let shape = TensorShapeProto { dim: vec![size] };
+    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(shape) };
+    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { r#type: Some(kind), ..ValueInfoProto::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_counted_where_they_ran() {
+        let profile = r#"[
+            {"cat":"Session","name":"model_run","args":{}},
+            {"cat":"Node","name":"a_kernel_time","args":{"op_name":"MatMul","provider":"WebGpuExecutionProvider"}},
+            {"cat":"Node","name":"a_fence_before","args":{"op_name":"MatMul"}},
+            {"cat":"Node","name":"b_kernel_time","args":{"op_name":"Cast","provider":"CPUExecutionProvider"}},
+            {"cat":"Node","name":"c_kernel_time","args":{"op_name":"Add","provider":"WebGpuExecutionProvider"}}]"#;
+        let steps: Vec<Step> = serde_json::from_str(profile).expect("as ONNX Runtime writes it");
+        let found = placement(&steps, "WebGpuExecutionProvider");
+        assert_eq!(found, Placement { on_device: 2, elsewhere: 1 });
+        assert_eq!(placement(&steps, "CUDAExecutionProvider").share(), 0.0, "a silent fall-back is seen");
+        assert_eq!(found.to_string(), "2 of 3 steps");
+    }
+}

@@ -1,0 +1,73 @@
+//! ONNX Runtime's WebGPU provider, really run: on a graphics processor, or in software over Vulkan (`docs/gpu.md`).
+//!
+//! A process has one library, so each test runs in a process of its own.
+#![cfg(feature = "webgpu")]
+
+use obbligato::contract::drums::{CONDITIONS, DrumControls};
+use obbligato::model::{Model, ModelSource, Run, open_model};
+use obbligato::runtime::{
+    BACKEND_VARIABLE, Backend, Device, LIBRARY_VARIABLE, Precision, Runtime, RuntimeChoice, Target,
+};
+use std::process::Command;
+use std::sync::Arc;
+
+/// Environment variable with the path of an ONNX Runtime library that has the provider: `cargo xtask runtime fetch --gpu webgpu`.
+const WEBGPU_VARIABLE: &str = "OBBLIGATO_WEBGPU";
+
+/// Runs one test of this file again, in a process with that library. `false` where there is none.
+fn in_own_process(test: &str) -> bool {
+    let Some(library) = std::env::var_os(WEBGPU_VARIABLE) else {
+        eprintln!("skipped: {test}: set {WEBGPU_VARIABLE} to an ONNX Runtime library with WebGPU (docs/gpu.md)");
+        return false;
+    };
+    let own = std::env::current_exe().expect("a test is a program");
+    let arguments = ["--exact", test, "--ignored", "--nocapture"];
+    let run = Command::new(own).args(arguments).env(LIBRARY_VARIABLE, library).env(BACKEND_VARIABLE, "onnxruntime");
+    let run = run.output().expect("a program can be started again");
+    let words = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(run.status.success() && words.contains("1 passed"), "{words}");
+    println!("{words}");
+    true
+}
+
+#[test]
+fn the_provider_computes_what_the_processor_does() {
+    in_own_process("webgpu_computes_what_the_processor_does");
+}
+
+/// Run by the test above.
+#[test]
+#[ignore = "in a process of its own"]
+fn webgpu_computes_what_the_processor_does() {
+    let runtime = Runtime::get(&RuntimeChoice::from_environment());
+    assert!(matches!(runtime.backend(), Backend::OnnxRuntime { .. }), "{:?}", runtime.attempts());
+    let found = runtime.devices().into_iter().find(|found| found.device == Device::WebGpu);
+    let found = found.expect("the library offers it");
+    assert_eq!(found.trouble, None, "and it starts");
+    println!("found {} ({})", found.device, found.name);
+
+    let open = |device| -> Arc<Model<DrumControls>> {
+        let target = Target { device, precision: Precision::Full };
+        open_model(&ModelSource::EmbeddedDrummer, runtime, target).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let (webgpu, cpu) = (open(Device::WebGpu), open(Device::Cpu));
+    let placement = webgpu.placement().expect("it was watched");
+    println!("{placement} on {}", webgpu.device());
+    assert!(placement.share() > 0.9, "{placement}");
+    assert_eq!(webgpu.device(), Device::WebGpu);
+
+    let mut memories = [&webgpu, &cpu].map(|model| model.memory().expect("there is room"));
+    let tokens: Vec<u16> = (0..40).map(|at| 2 + at * 13 % 600).collect();
+    let conditions = vec![[0.3; CONDITIONS]; tokens.len()];
+    let mut furthest = 0.0_f32;
+    for (at, run, count) in [(0, Run::Piece, 32), (32, Run::One, 1), (33, Run::One, 1), (34, Run::Piece, 6)] {
+        let [theirs, ours] = [(&webgpu, 0), (&cpu, 1)].map(|(model, which)| {
+            let read = model.read(&mut memories[which], run, at, &tokens[at..at + count], &conditions[at..at + count]);
+            read.expect("it fits the window").to_vec()
+        });
+        let differences = theirs.iter().zip(&ours).map(|(theirs, ours)| (theirs - ours).abs());
+        furthest = differences.fold(furthest, f32::max);
+    }
+    println!("furthest from the processor's logits: {furthest}");
+    assert!(furthest < 0.05, "{furthest}");
+}
