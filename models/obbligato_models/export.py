@@ -39,6 +39,9 @@ TOLERANCE = 2e-3
 """How far a file's outputs may be from PyTorch's."""
 OUTPUTS = ["logits", "loudness", "coming", "new_k", "new_v"]
 
+Music = tuple[list[int], np.ndarray]
+"""Tokens, and the condition of each."""
+
 
 def load(checkpoint: Path) -> tuple[Transformer, dict]:
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -184,7 +187,7 @@ def onnx_runner(graph: onnx.ModelProto):
 # Reference outputs
 
 
-def reference_music() -> tuple[list[int], np.ndarray]:
+def reference_music() -> Music:
     """Made-up music: two known bars, then two of jam, with changing conditions."""
     melody = [Note(0, 12, 67), Note(12, 12, 64), Note(24, 18, 69), Note(42, 6, 67)]
     bass = [Note(0, 24, 36), Note(24, 24, 41)]
@@ -208,8 +211,8 @@ def reference_music() -> tuple[list[int], np.ndarray]:
     return ids, np.array(cond)
 
 
-def reference_outputs(step: Stepper) -> dict:
-    ids, cond = reference_music()
+def reference_outputs(step: Stepper, music: Music) -> dict:
+    ids, cond = music
     shape = step.model.shape
     logits, loudness, coming = run_steps(torch_runner(step), shape, ids, cond, 1)
     runs, at = [], 0
@@ -241,9 +244,9 @@ def reference_outputs(step: Stepper) -> dict:
     }
 
 
-def largest_difference(step: Stepper, graph: onnx.ModelProto) -> dict[str, float]:
+def largest_difference(step: Stepper, graph: onnx.ModelProto, music: Music | None = None) -> dict[str, float]:
     """Between PyTorch and ONNX Runtime, over all outputs of the reference music, for both lengths."""
-    ids, cond = reference_music()
+    ids, cond = music or reference_music()
     shape = step.model.shape
     expected = run_steps(torch_runner(step), shape, ids, cond, 1)
     differences = {}
@@ -285,16 +288,22 @@ def current_commit() -> str:
 
 
 def export(model: Transformer, controls: dict, scores: dict, weights: Path, parity: Path) -> dict[str, float]:
+    fields = contract(model.shape, controls, scores, current_commit())
+    return write(model, fields, reference_music(), weights, parity)
+
+
+def write(model: Transformer, fields: dict[str, str], music: Music, weights: Path, parity: Path) -> dict[str, float]:
+    """The file with its contract, and what it says of some made-up music, if both agree."""
     step = stepper(model)
     graph = to_onnx(step)
-    helper.set_model_props(graph, contract(model.shape, controls, scores, current_commit()))
-    differences = largest_difference(step, graph)
+    helper.set_model_props(graph, fields)
+    differences = largest_difference(step, graph, music)
     if max(differences["T=1"], differences["T=32"]) > TOLERANCE:
         raise SystemExit(f"the exported file does not compute what PyTorch does: {differences}")
     weights.parent.mkdir(parents=True, exist_ok=True)
     parity.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(graph, weights)
-    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in reference_outputs(step).items())
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in reference_outputs(step, music).items())
     parity.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     return differences
 

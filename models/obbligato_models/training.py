@@ -39,17 +39,18 @@ class Session:
         folder: Path,
         plan: Plan,
         networks: Mapping[str, nn.Module],
-        optimisers: Mapping[str, torch.optim.Optimizer],
+        optimisers: Mapping[str, Sequence[torch.optim.Optimizer]],
         columns: Sequence[str],
         facts: dict | None = None,
     ):
-        """`columns`: what is logged of each step. `facts`: what else a checkpoint holds, for export."""
+        """`optimisers`: of the network with that name. `columns`: what is logged of each step. `facts`: what else a
+        checkpoint holds, for export."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.last, self.plan = folder, folder / "last.pt", plan
         self.networks, self.optimisers, self.facts = networks, optimisers, facts or {}
         self.scale = dict.fromkeys(optimisers, 1.0)
-        """Of an optimiser's rate, for parts of a training."""
-        self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in optimisers.items()}
+        """Of a network's rate, for parts of a training."""
+        self.rates = {name: [[g["lr"] for g in o.param_groups] for o in some] for name, some in optimisers.items()}
         self.factor = 1.0
         self.step, self.before, self.started = 0, 0.0, time.monotonic()
         if self.last.exists():
@@ -62,8 +63,9 @@ class Session:
         saved = torch.load(self.last, map_location="cpu", weights_only=True)
         for name, network in self.networks.items():
             network.load_state_dict(saved[name])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(saved["optimisers"][name])
+        for name, some in self.optimisers.items():
+            for optimiser, state in zip(some, saved["optimisers"][name], strict=True):
+                optimiser.load_state_dict(state)
         self.step, self.before = saved["step"], saved["elapsed"]
         print(f"goes on from step {self.step}, {self.before / 60:.1f} min")
 
@@ -89,16 +91,17 @@ class Session:
         self.save()
 
     def learn(self, name: str, loss: Tensor, clip: float) -> float:
-        """One step of an optimiser, on the network of the same name. Returns the gradient's norm. Raises Spoilt where
-        it is no number: the weights are as they were."""
-        self.optimisers[name].zero_grad(set_to_none=True)
+        """One step of a network's optimisers. Returns the gradient's norm. Raises Spoilt where it is no number: the
+        weights are as they were."""
+        self.networks[name].zero_grad(set_to_none=True)
         loss.backward()
         size = float(nn.utils.clip_grad_norm_(self.networks[name].parameters(), clip))
         if not math.isfinite(size):
             raise Spoilt(f"step {self.step}: the loss is {loss.item()}, the gradient {size}")
-        for group, value in zip(self.optimisers[name].param_groups, self.rates[name], strict=True):
-            group["lr"] = value * self.factor * self.scale[name]
-        self.optimisers[name].step()
+        for optimiser, rates in zip(self.optimisers[name], self.rates[name], strict=True):
+            for group, value in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = value * self.factor * self.scale[name]
+            optimiser.step()
         return size
 
     def save(self, path: Path | None = None) -> None:
@@ -106,7 +109,7 @@ class Session:
         if not all(v.isfinite().all() for network in self.networks.values() for v in network.parameters()):
             return
         state = {name: network.state_dict() for name, network in self.networks.items()}
-        state |= {"optimisers": {name: o.state_dict() for name, o in self.optimisers.items()}}
+        state["optimisers"] = {name: [o.state_dict() for o in some] for name, some in self.optimisers.items()}
         state |= {"step": self.step, "elapsed": self.seconds(), **self.facts}
         write_checkpoint(path or self.last, state)
 

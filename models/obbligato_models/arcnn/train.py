@@ -85,7 +85,7 @@ class Trainer:
         self.ahead = Ahead(lambda step: self.windows.batch(SEED, step, BATCH))
         self.model = Enhancer(shape)
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY)
-        networks, optimisers = {"model": self.model}, {"model": optimiser}
+        networks, optimisers = {"model": self.model}, {"model": [optimiser]}
         self.session = Session(folder, plan, networks, optimisers, COLUMNS, {"shape": asdict(shape)})
 
     def run(self) -> None:

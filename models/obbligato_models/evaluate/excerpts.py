@@ -81,6 +81,16 @@ def choose(runs: Sequence[Run], songs: dict[str, Wanted] = SONGS, bars: int = BA
     return chosen
 
 
+def judged(runs: Sequence[Run], few: int | None = None, bars: int = GATE_BARS) -> list[Run]:
+    """The songs that are put to gates. `few`: at most so many of each set."""
+    wanted = {
+        source: Wanted(min(of.songs, few or of.songs), min(of.fewest_bars, bars))
+        for source, of in GATE_SONGS.items()
+        if source in JUDGED
+    }
+    return choose(runs, wanted, bars)
+
+
 def beginning(run: Run, bars: int) -> Run:
     """The first bars of an excerpt."""
     bars = min(bars, run.bars)

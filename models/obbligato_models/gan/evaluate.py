@@ -23,7 +23,7 @@ from ..dataset import Run
 from ..evaluate.answers import Answer
 from ..evaluate.bounds import least, most
 from ..evaluate.classic import PITCHES, TrainingLine
-from ..evaluate.excerpts import GATE_BARS, GATE_SONGS, JUDGED, Wanted, choose
+from ..evaluate.excerpts import judged
 from ..evaluate.measures import Scores
 from ..evaluate.scores import COLUMNS, HUMAN, baselines, table, tidy
 from ..evaluate.verdicts import Verdict, as_json, measured
@@ -48,11 +48,6 @@ GATES = {
 MILLISECONDS = most(10, 7)
 """For four bars, in ONNX Runtime on one thread."""
 RUNS = 300
-
-
-def songs_of(runs: Sequence[Run], few: int | None = None) -> list[Run]:
-    wanted = {s: Wanted(min(w.songs, few or w.songs), w.fewest_bars) for s, w in GATE_SONGS.items() if s in JUDGED}
-    return choose(runs, wanted, GATE_BARS)
 
 
 def answers_of(trained: play.Trained, runs: Sequence[Run], choice: play.Choice, seed: int, **mode) -> list[Answer]:
@@ -88,7 +83,7 @@ def evaluate(folder: Path, runs: Sequence[Run], training: Sequence[Run], choice:
         Verdict(name, bound, scores["GAN"].estimate(name, songs), scores[HUMAN].value(name))
         for name, bound in GATES.items()
     ]
-    people = choose(training, {s: w for s, w in GATE_SONGS.items() if s in JUDGED}, GATE_BARS)
+    people = judged(training)
     line = TrainingLine(people, baselines(people)[HUMAN])
     return {
         "songs": len(runs),
@@ -133,7 +128,7 @@ def main() -> None:
     given = parser.parse_args()
     choice = play.Choice(given.temperature, given.cell_noise, given.lean, given.hop)
     everything = dataset.load(given.dataset)
-    runs = songs_of([r for r in everything if r.split == "validation"], given.songs)
+    runs = judged([r for r in everything if r.split == "validation"], given.songs)
     result = evaluate(given.run, runs, [r for r in everything if r.split == "train"], choice, given.seeds)
     if given.weights:
         taken = measured(p99_milliseconds(given.weights))

@@ -68,11 +68,9 @@ LISTENED = 1
 CALIBRATION_BATCHES = 6
 
 
-def optimisers(generator: Generator, critic: Critic) -> dict[str, torch.optim.Optimizer]:
-    return {
-        "generator": torch.optim.AdamW(generator.parameters(), lr=GENERATOR_RATE, betas=(0.5, 0.95), weight_decay=1e-3),
-        "critic": torch.optim.Adam(critic.parameters(), lr=CRITIC_RATE, betas=(0.0, 0.9)),
-    }
+def optimisers(generator: Generator, critic: Critic) -> dict[str, list[torch.optim.Optimizer]]:
+    first = torch.optim.AdamW(generator.parameters(), lr=GENERATOR_RATE, betas=(0.5, 0.95), weight_decay=1e-3)
+    return {"generator": [first], "critic": [torch.optim.Adam(critic.parameters(), lr=CRITIC_RATE, betas=(0.0, 0.9))]}
 
 
 def imitation(logits: Tensor, parts: Tensor, asked: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""The extender: it carries a melody on."""
