@@ -1,11 +1,15 @@
-"""Makes an exported file faster in ONNX Runtime on a CPU: the blocks' matrices in eight bits.
+"""What the program does to a model when it loads it for ONNX Runtime on a CPU, as a file: large matrices in eight bits.
 
 python -m obbligato_models.quantise weights/accompanist.onnx accompanist-int8.onnx
+python -m obbligato_models.quantise weights/drums.onnx drums-int8.onnx
 
-Weights get one scale a column and what they are multiplied with one a call, found while it runs
-(`onnxruntime.quantization.quantize_dynamic`). The table of tokens, the small matrices and attention stay as they are.
+For measuring what eight bits cost; nobody has to make such a file for the program, which rounds every model by itself
+(src/model/graph/eight_bits.rs). Weights get one scale a column and what they are multiplied with one a call, found
+while it runs (`onnxruntime.quantization.quantize_dynamic`). The table of tokens, the small matrices and attention stay
+as they are.
 The command says how far the file's words are from the original's on made-up music, and how much faster a token is; what
-it costs in music is for `evaluate` to say, with the plugin's own command line (models/evaluation.md).
+it costs in music is for `evaluate` to say, with the plugin's own command line (models/evaluation.md), and for
+`drums.evaluate --file`.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from . import export
+from .drums import export as drums
+from .drums import parity
 from .transformer.model import Shape
 
 MANY = 32_768
@@ -41,6 +47,8 @@ def quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
             op_types_to_quantize=["MatMul"],
             nodes_to_quantize=large_products(folded_graph.graph),
             per_channel=True,
+            # Numbers up to 64: a processor without VNNI instructions adds pairs of products up in 16 bits.
+            reduce_range=True,
             weight_type=QuantType.QInt8,
         )
         result = onnx.load(small)
@@ -70,11 +78,15 @@ def large_products(graph: onnx.GraphProto) -> list[str]:
 def differences(one: onnx.ModelProto, other: onnx.ModelProto, shape: Shape) -> dict[str, float]:
     """Over the reference music: mean divergence of the words of `other` from those of `one` in nats, and the share of
     tokens after which another is the likeliest."""
-    ids, cond = export.reference_music()
+    ids, cond = reference_music(one)
     words = []
     for graph in (one, other):
-        fixed = export.with_length(graph, 1, shape.window)
-        logits = export.run_steps(export.onnx_runner(fixed), shape, ids, cond, 1)[0].astype(np.float64)
+        run = export.onnx_runner(export.with_length(graph, 1, shape.window))
+        if is_drummer(one):
+            logits = drums.run_steps(run, shape, ids, cond, 1)
+        else:
+            logits = export.run_steps(run, shape, ids, cond, 1)[0]
+        logits = logits.astype(np.float64)
         words.append(logits - np.log(np.exp(logits).sum(1, keepdims=True)))
     divergence = (np.exp(words[0]) * (words[0] - words[1])).sum(1).mean()
     return {"nats": float(divergence), "others": float((words[0].argmax(1) != words[1].argmax(1)).mean())}
@@ -86,7 +98,7 @@ def milliseconds_a_token(graphs: list[onnx.ModelProto], shape: Shape, times: int
     options.intra_op_num_threads = 1
     fixed = [export.with_length(graph, 1, shape.window).SerializeToString() for graph in graphs]
     sessions = [onnxruntime.InferenceSession(f, options, providers=["CPUExecutionProvider"]) for f in fixed]
-    cond = export.reference_music()[1][:1]
+    cond = reference_music(graphs[0])[1][:1]
     inputs = export.step_inputs(shape, [8], cond, shape.window - 1, *export.empty_cache(shape))
     found: list[list[float]] = [[] for _ in graphs]
     for _ in range(times):
@@ -97,15 +109,27 @@ def milliseconds_a_token(graphs: list[onnx.ModelProto], shape: Shape, times: int
     return [float(np.median(taken)) for taken in found]
 
 
+def fields_of(graph: onnx.ModelProto) -> dict[str, str]:
+    return {p.key.removeprefix("obbligato."): p.value for p in graph.metadata_props}
+
+
+def is_drummer(graph: onnx.ModelProto) -> bool:
+    return fields_of(graph)["engine"] == "drums"
+
+
+def reference_music(graph: onnx.ModelProto) -> tuple[list[int], np.ndarray]:
+    return parity.reference_music() if is_drummer(graph) else export.reference_music()
+
+
 def shape_of(graph: onnx.ModelProto) -> Shape:
-    fields = {p.key.removeprefix("obbligato."): p.value for p in graph.metadata_props}
+    fields = fields_of(graph)
     layers, heads, window, head_size = (int(fields[key]) for key in ("layers", "heads", "window", "head_size"))
     return Shape(heads * head_size, layers, heads, window)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="an accompanist that export.py wrote")
+    parser.add_argument("file", type=Path, help="a model that export.py or drums.export wrote")
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     # It advises a preparation that `fold_constants` has done.

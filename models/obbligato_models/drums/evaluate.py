@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from . import dataset, sample, train
 from . import encoding as e
@@ -315,13 +316,16 @@ def summary(scores: dict) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, help="the exported file without it")
+    parser.add_argument(
+        "--file", type=Path, help="another exported file, for example in eight bits (obbligato_models.quantise)"
+    )
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="validation", choices=("validation", "test"))
     parser.add_argument("--temperature", type=float, default=sample.STROKE_TEMPERATURE)
     parser.add_argument("--top-p", type=float, default=sample.STROKE_TOP_P)
     a = parser.parse_args()
-    graph = sample.graph_of(a.checkpoint)
+    graph = onnx.load(a.file) if a.file else sample.graph_of(a.checkpoint)
     takes = dataset.load(a.dataset)
     controls = train.controls([take for take in takes if take.split == "train"])
     scores = report(Network(graph), takes, a.split, controls, Choice(a.temperature, a.top_p))
