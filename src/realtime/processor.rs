@@ -219,13 +219,10 @@ impl RealtimeProcessor {
         }
     }
 
-    /// The parts as they sound in this instance: what another plays is still written, but silent.
+    /// The parts as they sound in this instance: what another plays, or another's solo silences, is still written.
     fn parts_here(&self, block: &Block<'_>) -> PerPart<PartSettings> {
-        let elsewhere = self.meters.parts_played_elsewhere();
-        PerPart::from_fn(|part| {
-            let settings = block.settings.parts[part];
-            PartSettings { on: settings.on && !elsewhere[part], ..settings }
-        })
+        let (elsewhere, heard) = (self.meters.parts_played_elsewhere(), block.settings.parts.heard());
+        PerPart::from_fn(|part| PartSettings { on: heard[part] && !elsewhere[part], ..block.settings.parts[part] })
     }
 
     /// A part that is muted or moved to another channel lets go of its notes where they were struck.
