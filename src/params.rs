@@ -84,6 +84,11 @@ pub struct ObbligatoParams {
     report: ReportField,
 }
 
+/// Sees parameters one by one.
+pub trait ParamVisitor {
+    fn visit(&mut self, id: &str, param: &impl Param);
+}
+
 /// One part's row in the mixer.
 #[derive(Params)]
 pub struct PartParams {
@@ -150,6 +155,23 @@ impl ObbligatoParams {
             generator,
             link: LinkField::default(),
             report: ReportField { view, meters, plan, song },
+        }
+    }
+
+    /// Shows the parameters that a preset keeps: those that shape the music. How it is wired (channels, thru, chord input),
+    /// how one works with it (follow, solo, lock), and what is a matter of the moment, stays.
+    pub fn visit_music(&self, visitor: &mut impl ParamVisitor) {
+        visitor.visit("temperature", &self.temperature);
+        visitor.visit("style", &self.style);
+        visitor.visit("density", &self.density);
+        visitor.visit("count_in", &self.count_in);
+        visitor.visit("count_in_band", &self.count_in_band);
+        for part in Part::ALL {
+            let (row, id) = (self.part(part), |what: &str| format!("{}_{what}", part.id()));
+            visitor.visit(&id("on"), &row.on);
+            visitor.visit(&id("octave"), &row.octave);
+            visitor.visit(&id("velocity"), &row.velocity);
+            visitor.visit(&id("density"), &row.density);
         }
     }
 
@@ -644,6 +666,23 @@ mod tests {
         for part in Part::ALL {
             assert!(params.part(part).on.name().starts_with(part.name()));
         }
+    }
+
+    #[test]
+    fn what_a_preset_keeps_has_the_ids_that_the_host_knows() {
+        struct Ids(Vec<(String, String)>);
+        impl ParamVisitor for Ids {
+            fn visit(&mut self, id: &str, param: &impl Param) {
+                self.0.push((id.to_owned(), format!("{:?}", param.as_ptr())));
+            }
+        }
+        let (params, ..) = params();
+        let mut ids = Ids(Vec::new());
+        params.visit_music(&mut ids);
+        let published: BTreeMap<String, String> =
+            params.param_map().into_iter().map(|(id, ptr, _)| (id, format!("{ptr:?}"))).collect();
+        assert_eq!(ids.0.len(), 25);
+        assert!(ids.0.iter().all(|(id, param)| published.get(id) == Some(param)));
     }
 
     #[test]

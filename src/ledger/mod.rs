@@ -157,6 +157,12 @@ impl Ledger {
         self.bars.get(&start).map(Arc::as_ref)
     }
 
+    /// The bar in which a position lies.
+    pub fn bar_holding(&self, position: Ticks) -> Option<&LedgerBar> {
+        let (_, entry) = self.bars.range(..=position).next_back()?;
+        (position < entry.bar.end()).then_some(&**entry)
+    }
+
     /// The entry of this very bar: one that begins here in another metre is another bar.
     pub fn bar(&self, bar: &Bar) -> Option<&LedgerBar> {
         self.bar_at(bar.start).filter(|entry| entry.bar.meter == bar.meter)

@@ -63,6 +63,7 @@ impl RealtimeProcessor {
 
     /// Adds the block's events to `output`.
     pub fn process(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
+        Meters::count(&self.meters.blocks);
         let sample_rate = sensible_sample_rate(block.sample_rate);
         let block = &Block { settings: block.settings.clamped(), sample_rate, ..*block };
         self.silence(block, output);
@@ -204,6 +205,7 @@ impl RealtimeProcessor {
             }
             NoteEvent::On { channel, key, velocity } => {
                 self.capture.note_on(position, channel, key, velocity);
+                self.meters.melody.strike(velocity);
                 if block.settings.thru || block.bypass {
                     let end = f64::INFINITY;
                     let strike = Strike { source: Source::Melody, channel, key, velocity, end };

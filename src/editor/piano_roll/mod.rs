@@ -13,7 +13,7 @@ mod paint;
 mod score;
 mod selection;
 #[cfg(test)]
-mod test_songs;
+pub mod test_songs;
 #[cfg(test)]
 mod tests;
 mod toolbar;
@@ -126,6 +126,11 @@ impl PianoRoll {
             ui.request_repaint();
         }
         commands
+    }
+
+    /// The selected bars by where they begin, and their name.
+    pub fn selected(&self) -> Option<(Range<Ticks>, String)> {
+        self.selection.as_ref().map(|selected| (selected.ticks(), selected.name()))
     }
 
     /// Indexes the song anew where it is another than in the last frame.
