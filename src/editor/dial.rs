@@ -214,7 +214,9 @@ impl Dial<'_> {
             node.set_min_numeric_value(0.0);
             node.set_max_numeric_value(1.0);
             node.set_value(self.text.as_str());
-            [Action::SetValue, Action::Increment, Action::Decrement].map(|action| node.add_action(action));
+            for action in [Action::SetValue, Action::Increment, Action::Decrement] {
+                node.add_action(action);
+            }
         });
     }
 

@@ -13,6 +13,7 @@ use crate::midi_file::{Extent, arrangement};
 use crate::settings::Follow;
 use egui::containers::menu::{MenuButton, MenuConfig};
 use egui::{Align, Button, Layout, PopupCloseBehavior, RichText, ScrollArea, TextEdit, Ui, ViewportCommand, vec2};
+use nice_plug::context::gui::GuiContext;
 use std::sync::atomic::Ordering;
 
 impl ObbligatoEditor {
@@ -97,14 +98,14 @@ impl ObbligatoEditor {
     }
 
     /// Takes in what a dialog has led to.
-    pub(super) fn collect_file(&mut self, controls: &Controls<'_>) {
+    pub(super) fn collect_file(&mut self, host: &GuiContext) {
         if let Some(done) = self.files.collect() {
-            self.take_file(done, controls);
+            self.take_file(done, host);
         }
     }
 
     /// What came of a file. Public for tests, which have nobody to answer a dialog.
-    pub fn take_file(&mut self, done: Done, controls: &Controls<'_>) {
+    pub fn take_file(&mut self, done: Done, host: &GuiContext) {
         self.notice = match done {
             Done::Cancelled => return,
             Done::Saved(path) => Some(Notice::done(format!("Saved as {}", path.display())).about(path)),
@@ -120,7 +121,7 @@ impl ObbligatoEditor {
                 }
                 text.extend(melody.warnings.iter().map(|warning| format!(" {warning}")));
                 self.params.command(LedgerCommand::LoadMelody(melody.bars));
-                controls.tell_of_edit(&self.params);
+                Controls::new(host.param_setter()).tell_of_edit(&self.params);
                 Some(Notice::done(text))
             }
         };

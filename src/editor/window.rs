@@ -157,7 +157,7 @@ impl ObbligatoEditor {
         if self.levels.look(&self.meters, now) {
             ui.request_repaint();
         }
-        self.collect_file(controls);
+        self.collect_file(host);
         let at = self.surroundings(view);
         let frame = Frame::new().fill(theme::BACKGROUND).inner_margin(Margin::symmetric(16, 12));
         CentralPanel::default().frame(frame).show(ui, |ui| {
