@@ -110,6 +110,12 @@ pub enum ReplyMessage {
 pub struct Meters {
     /// The generator is loaded; before that nothing can come late.
     pub ready: AtomicBool,
+    /// Blocks that the host has asked for.
+    pub blocks: AtomicU32,
+    /// Melody notes that have come in.
+    pub melody: Strikes,
+    /// Notes of each part that have sounded here.
+    pub parts: PerPart<Strikes>,
     /// Position of the transport in quarter notes.
     pub playhead_quarters: AtomicF64,
     pub playing: AtomicBool,
@@ -168,6 +174,25 @@ impl Meters {
     pub fn parts_played_elsewhere(&self) -> PerPart<bool> {
         let bits = self.played_elsewhere.load(Ordering::Relaxed);
         PerPart::from_fn(|part| bits >> part.index() & 1 == 1)
+    }
+}
+
+/// What was struck of one voice. The audio thread writes.
+#[derive(Debug, Default)]
+pub struct Strikes(AtomicU32);
+
+impl Strikes {
+    const VELOCITY_BITS: u32 = 7;
+
+    pub fn strike(&self, velocity: Velocity) {
+        let (count, _) = self.get();
+        self.0.store((count + 1) << Self::VELOCITY_BITS | u32::from(velocity.get()), Ordering::Relaxed);
+    }
+
+    /// How often (counting begins anew after many millions), and how loud the last time; 0 before the first.
+    pub fn get(&self) -> (u32, u8) {
+        let packed = self.0.load(Ordering::Relaxed);
+        (packed >> Self::VELOCITY_BITS, (packed & 127) as u8)
     }
 }
 
@@ -299,6 +324,17 @@ mod tests {
             assert!(TakeId(later).is_after(TakeId(earlier)) && !TakeId(earlier).is_after(TakeId(later)));
         }
         assert!(!TakeId(3).is_after(TakeId(3)));
+    }
+
+    #[test]
+    fn strikes_are_counted_with_the_last_velocity() {
+        let strikes = Strikes::default();
+        assert_eq!(strikes.get(), (0, 0));
+        [1, 127, 64].map(|velocity| strikes.strike(Velocity::clamped(velocity)));
+        assert_eq!(strikes.get(), (3, 64));
+        strikes.0.store(u32::MAX, Ordering::Relaxed);
+        strikes.strike(Velocity::clamped(9));
+        assert_eq!(strikes.get(), (0, 9));
     }
 
     #[test]

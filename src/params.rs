@@ -87,6 +87,11 @@ pub struct ObbligatoParams {
     report: ReportField,
 }
 
+/// Sees parameters one by one.
+pub trait ParamVisitor {
+    fn visit(&mut self, id: &str, param: &impl Param);
+}
+
 /// One part's row in the mixer.
 #[derive(Params)]
 pub struct PartParams {
@@ -99,6 +104,14 @@ pub struct PartParams {
     pub octave: IntParam,
     #[id = "velocity"]
     pub velocity: FloatParam,
+    /// More or fewer notes than the others.
+    #[id = "density"]
+    pub density: FloatParam,
+    #[id = "solo"]
+    pub solo: BoolParam,
+    /// What it plays stays when bars are written anew.
+    #[id = "lock"]
+    pub lock: BoolParam,
 }
 
 impl ObbligatoParams {
@@ -149,6 +162,23 @@ impl ObbligatoParams {
         }
     }
 
+    /// Shows the parameters that a preset keeps: those that shape the music. How it is wired (channels, thru, chord input),
+    /// how one works with it (follow, solo, lock), and what is a matter of the moment, stays.
+    pub fn visit_music(&self, visitor: &mut impl ParamVisitor) {
+        visitor.visit("temperature", &self.temperature);
+        visitor.visit("style", &self.style);
+        visitor.visit("density", &self.density);
+        visitor.visit("count_in", &self.count_in);
+        visitor.visit("count_in_band", &self.count_in_band);
+        for part in Part::ALL {
+            let (row, id) = (self.part(part), |what: &str| format!("{}_{what}", part.id()));
+            visitor.visit(&id("on"), &row.on);
+            visitor.visit(&id("octave"), &row.octave);
+            visitor.visit(&id("velocity"), &row.velocity);
+            visitor.visit(&id("density"), &row.density);
+        }
+    }
+
     pub fn part(&self, part: Part) -> &PartParams {
         match part {
             Part::Bass => &self.bass,
@@ -179,6 +209,18 @@ impl ObbligatoParams {
         self.link.get().applied(settings.clamped())
     }
 
+    /// What the user does to the bars of the song; what is locked is not re-rolled. Tell the host of it:
+    /// [`ObbligatoParams::next_edit`].
+    pub fn command(&self, command: LedgerCommand) {
+        self.song.0.command(sparing(command, &self.settings().parts));
+    }
+
+    /// The user wants another generator: it also writes anew what is there and not locked, which can be undone.
+    pub fn choose_generator(&self, name: String) {
+        self.generator.set(name);
+        self.command(LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts: PerPart::from_fn(|_| true) });
+    }
+
     /// Takes the next seed. Tell the host of it: [`ObbligatoParams::next_edit`].
     pub fn reroll(&self) {
         self.seed.fetch_add(1, Ordering::Relaxed);
@@ -205,6 +247,9 @@ impl PartParams {
                 ))
                 .with_string_to_value(Arc::new(integer_from_text)),
             velocity: percentage(name("Velocity"), default.velocity, PartSettings::VELOCITY),
+            density: percentage(name("Density"), default.density, Settings::DENSITY),
+            solo: switch(name("Solo"), default.solo),
+            lock: switch(name("Lock"), default.locked),
         }
     }
 
@@ -214,6 +259,9 @@ impl PartParams {
             channel: (self.channel.value() - 1).clamp(0, 15) as u8,
             octave: self.octave.value().clamp(-128, 127) as i8,
             velocity: self.velocity.value(),
+            density: self.density.value(),
+            solo: self.solo.value(),
+            locked: self.lock.value(),
         }
     }
 }
@@ -280,6 +328,13 @@ impl Enum for ChordInput {
     fn from_index(index: usize) -> Self {
         [Self::Split, Self::Channel].into_iter().find(|input| input.to_index() == index).unwrap_or_default()
     }
+}
+
+/// The command as far as it does not concern locked parts.
+fn sparing(command: LedgerCommand, parts: &PerPart<PartSettings>) -> LedgerCommand {
+    let LedgerCommand::Reroll { bars, parts: wanted } = command else { return command };
+    let unlocked = parts.unlocked();
+    LedgerCommand::Reroll { bars, parts: PerPart::from_fn(|part| wanted[part] && unlocked[part]) }
 }
 
 /// A MIDI channel, 0..=15, shown as musicians count.
@@ -422,14 +477,6 @@ impl GeneratorField {
         let _ = self.commands.send(EditorCommand::UseGenerator(self.choice()));
     }
 
-    /// The user wants another: it also writes anew what is there and not locked, which can be undone.
-    pub fn choose(&self, name: String) {
-        self.set(name);
-        let reroll = LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts: PerPart::from_fn(|_| true) };
-        // Fails only when the inference thread is gone.
-        let _ = self.commands.send(EditorCommand::Ledger(reroll));
-    }
-
     fn lock(&self) -> MutexGuard<'_, String> {
         self.name.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -480,11 +527,6 @@ impl SongField {
     /// Why the song that was loaded is not played, in words.
     pub fn problem(&self) -> Option<String> {
         self.0.problem()
-    }
-
-    /// What the user does to its bars. Tell the host of it: [`ObbligatoParams::next_edit`].
-    pub fn command(&self, command: LedgerCommand) {
-        self.0.command(command);
     }
 }
 
@@ -645,11 +687,11 @@ mod tests {
         let ids: Vec<String> = params.param_map().into_iter().map(|(id, ..)| id).collect();
         let published = [
             "temperature style density follow count_in count_in_band chord_input split_key chord_channel thru bypass panic",
-            "bass_on bass_channel bass_octave bass_velocity",
-            "chords_on chords_channel chords_octave chords_velocity",
-            "pad_on pad_channel pad_octave pad_velocity",
-            "counter_on counter_channel counter_octave counter_velocity",
-            "drums_on drums_channel drums_octave drums_velocity",
+            "bass_on bass_channel bass_octave bass_velocity bass_density bass_solo bass_lock",
+            "chords_on chords_channel chords_octave chords_velocity chords_density chords_solo chords_lock",
+            "pad_on pad_channel pad_octave pad_velocity pad_density pad_solo pad_lock",
+            "counter_on counter_channel counter_octave counter_velocity counter_density counter_solo counter_lock",
+            "drums_on drums_channel drums_octave drums_velocity drums_density drums_solo drums_lock",
             "edits",
         ];
         assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
@@ -661,11 +703,28 @@ mod tests {
     fn every_part_has_its_row_of_parameters() {
         let (params, ..) = params();
         let rows: Vec<String> = params.param_map().into_iter().map(|(.., group)| group).collect();
-        let expected = Part::ALL.iter().flat_map(|part| [part.name(); 4]);
+        let expected = Part::ALL.iter().flat_map(|part| [part.name(); 7]);
         assert!(rows.iter().filter(|group| !group.is_empty()).map(String::as_str).eq(expected));
         for part in Part::ALL {
             assert!(params.part(part).on.name().starts_with(part.name()));
         }
+    }
+
+    #[test]
+    fn what_a_preset_keeps_has_the_ids_that_the_host_knows() {
+        struct Ids(Vec<(String, String)>);
+        impl ParamVisitor for Ids {
+            fn visit(&mut self, id: &str, param: &impl Param) {
+                self.0.push((id.to_owned(), format!("{:?}", param.as_ptr())));
+            }
+        }
+        let (params, ..) = params();
+        let mut ids = Ids(Vec::new());
+        params.visit_music(&mut ids);
+        let published: BTreeMap<String, String> =
+            params.param_map().into_iter().map(|(id, ptr, _)| (id, format!("{ptr:?}"))).collect();
+        assert_eq!(ids.0.len(), 25);
+        assert!(ids.0.iter().all(|(id, param)| published.get(id) == Some(param)));
     }
 
     #[test]
@@ -713,6 +772,9 @@ mod tests {
             reads_back(&row.channel, 0.5 / 15.0 + 1e-3);
             reads_back(&row.octave, 0.5 / 6.0 + 1e-3);
             reads_back(&row.velocity, 0.003);
+            reads_back(&row.density, 0.006);
+            reads_back(&row.solo, 0.5);
+            reads_back(&row.lock, 0.5);
         }
     }
 
@@ -798,10 +860,21 @@ mod tests {
     }
 
     #[test]
+    fn a_locked_part_is_not_rolled_again() {
+        let reroll = |parts| LedgerCommand::Reroll { bars: 0..48, parts };
+        let mut parts = Settings::default().parts;
+        let all = PerPart::from_fn(|_| true);
+        assert_eq!(sparing(reroll(all), &parts), reroll(all));
+        parts[Part::Drums].locked = true;
+        assert_eq!(sparing(reroll(all), &parts), reroll(PerPart::from_fn(|part| part != Part::Drums)));
+        assert_eq!(sparing(LedgerCommand::Undo, &parts), LedgerCommand::Undo);
+    }
+
+    #[test]
     fn a_generator_is_saved_by_name_and_only_a_choice_writes_anew() {
         let (written, commands, ..) = params();
         assert_eq!(written.generator.choice().name, None, "the one inside the plugin");
-        written.generator.choose("Bossa nova".into());
+        written.choose_generator("Bossa nova".into());
         let sent: Vec<EditorCommand> = commands.try_iter().collect();
         let wanted = |command: &EditorCommand| matches!(command, EditorCommand::UseGenerator(choice) if choice.name.as_deref() == Some("Bossa nova"));
         assert!(wanted(&sent[0]) && matches!(sent[1], EditorCommand::Ledger(LedgerCommand::Reroll { .. })), "{sent:?}");
@@ -848,7 +921,7 @@ mod tests {
         assert!(sent.contains(&EditorCommand::Restore { ledger, number: 1 }), "{sent:?}");
         assert_eq!(read.song.problem(), None);
 
-        for damaged in [r#""1:AAAA""#, r#""2:later""#, "57", "{}", "null"] {
+        for damaged in [r#""1:AAAA""#, r#""3:later""#, "57", "{}", "null"] {
             let mut fields = fields.clone();
             fields.insert("ledger".into(), damaged.into());
             let (read, ..) = params();

@@ -69,6 +69,13 @@ pub struct PartSettings {
     pub octave: i8,
     /// Factor on each velocity. [`PartSettings::VELOCITY`].
     pub velocity: f32,
+    /// How many notes against the others: at [`PartSettings::USUAL_DENSITY`] as [`Settings::density`] says, above it more.
+    /// [`Settings::DENSITY`].
+    pub density: f32,
+    /// While a part that is on has this, only such parts are heard. What the others play is written all the same.
+    pub solo: bool,
+    /// What it plays stays when a bar is written anew; the others go with it.
+    pub locked: bool,
 }
 
 impl Settings {
@@ -103,6 +110,12 @@ impl Settings {
         self.parts[part].on
     }
 
+    /// How many notes are asked of a part. [`Settings::DENSITY`].
+    pub fn density_of(&self, part: Part) -> f32 {
+        let against_others = self.parts[part].density - PartSettings::USUAL_DENSITY;
+        (self.density + against_others).clamp(*Self::DENSITY.start(), *Self::DENSITY.end())
+    }
+
     /// Whether a key belongs to a chord that is given, and not to the melody.
     pub fn is_chord_key(&self, channel: u8, key: Key) -> bool {
         match self.chord_input {
@@ -116,7 +129,12 @@ impl Settings {
     /// octave, velocity and thru only change how it sounds.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         let near = |a: f32, b: f32, tolerance: f32| (a - b).abs() <= tolerance;
+        let part_asks_the_same = |part: Part| {
+            let both_on = self.part_is_on(part) && other.part_is_on(part);
+            !both_on || near(self.parts[part].density, other.parts[part].density, Self::KNOB_TOLERANCE)
+        };
         self.seed == other.seed
+            && Part::ALL.into_iter().all(part_asks_the_same)
             && near(self.temperature, other.temperature, Self::KNOB_TOLERANCE)
             && near(self.density, other.density, Self::KNOB_TOLERANCE)
             && near(self.style, other.style, Self::STYLE_TOLERANCE)
@@ -130,7 +148,10 @@ impl Settings {
     /// What of the settings shapes the music that is written; the rest at its usual value.
     #[must_use]
     pub fn asked(&self) -> Self {
-        let part = |part: Part| PartSettings { on: self.parts[part].on, ..PartSettings::of(part) };
+        let part = |part: Part| {
+            let PartSettings { on, density, .. } = self.parts[part];
+            PartSettings { on, density, ..PartSettings::of(part) }
+        };
         let Self { follow, chord_input, split_key, chord_channel, thru, .. } = Self::default();
         let parts = PerPart::from_fn(part);
         Self { follow, chord_input, split_key, chord_channel, thru, parts, ..*self }
@@ -159,10 +180,19 @@ impl Default for Settings {
 impl PartSettings {
     pub const OCTAVE: RangeInclusive<i8> = -3..=3;
     pub const VELOCITY: RangeInclusive<f32> = 0.0..=2.0;
+    pub const USUAL_DENSITY: f32 = 0.5;
 
     /// The usual settings of a part.
     pub fn of(part: Part) -> Self {
-        Self { on: part.on_by_default(), channel: part.default_channel(), octave: 0, velocity: 1.0 }
+        Self {
+            on: part.on_by_default(),
+            channel: part.default_channel(),
+            octave: 0,
+            velocity: 1.0,
+            density: Self::USUAL_DENSITY,
+            solo: false,
+            locked: false,
+        }
     }
 
     /// The note as it is sent out. Drums keep their keys: an octave up would be another instrument.
@@ -177,8 +207,22 @@ impl PartSettings {
             channel: self.channel.min(15),
             octave: self.octave.clamp(*Self::OCTAVE.start(), *Self::OCTAVE.end()),
             velocity: clamp(self.velocity, Self::VELOCITY, 1.0),
+            density: clamp(self.density, Settings::DENSITY, Self::USUAL_DENSITY),
             ..self
         }
+    }
+}
+
+impl PerPart<PartSettings> {
+    /// The parts that are to be heard: of those that are on the ones that are soloed, or all where none is.
+    pub fn heard(&self) -> PerPart<bool> {
+        let soloed = self.iter().any(|(_, part)| part.on && part.solo);
+        PerPart::from_fn(|part| self[part].on && (self[part].solo || !soloed))
+    }
+
+    /// The parts that may be written anew.
+    pub fn unlocked(&self) -> PerPart<bool> {
+        PerPart::from_fn(|part| !self[part].locked)
     }
 }
 
@@ -194,19 +238,54 @@ mod tests {
     fn values_out_of_range_are_brought_in() {
         let mut wild =
             Settings { temperature: f32::NAN, style: 1e9, density: -1.0, count_in: 200, ..Settings::default() };
-        wild.parts[Part::Bass] = PartSettings { on: true, channel: 200, octave: -128, velocity: f32::INFINITY };
+        let (channel, octave, velocity, density) = (200, -128, f32::INFINITY, f32::NAN);
+        let usual = PartSettings { on: true, ..PartSettings::of(Part::Bass) };
+        wild.parts[Part::Bass] = PartSettings { channel, octave, velocity, density, ..usual };
         let tame = wild.clamped();
         assert_eq!((tame.temperature, tame.style, tame.density), (1.0, Style::LAST_POSITION, 0.0));
         assert_eq!(tame.count_in, 8);
-        assert_eq!(tame.parts[Part::Bass], PartSettings { on: true, channel: 15, octave: -3, velocity: 2.0 });
+        assert_eq!(tame.parts[Part::Bass], PartSettings { channel: 15, octave: -3, velocity: 2.0, ..usual });
     }
+
+    #[test]
+    fn a_part_is_asked_for_more_or_fewer_notes_than_the_others() {
+        let asked = |density, of_bass| {
+            let mut settings = Settings { density, ..Settings::default() };
+            settings.parts[Part::Bass].density = of_bass;
+            [Part::Bass, Part::Drums].map(|part| settings.density_of(part))
+        };
+        assert_eq!(asked(0.5, 0.5), [0.5, 0.5]);
+        assert_eq!(asked(0.5, 0.0), [0.0, 0.5]);
+        assert_eq!(asked(0.75, 0.25), [0.5, 0.75]);
+        assert_eq!(asked(0.75, 1.0), [1.0, 0.75]);
+    }
+
+    #[test]
+    fn who_is_soloed_is_heard_alone_if_it_plays_at_all() {
+        let heard = |on: [bool; 5], solo: [bool; 5]| {
+            let part = |part: Part| {
+                let (on, solo) = (on[part.index()], solo[part.index()]);
+                PartSettings { on, solo, ..PartSettings::of(part) }
+            };
+            PerPart::from_fn(part).heard().0
+        };
+        let on = [true, true, false, true, false];
+        assert_eq!(heard(on, [false; 5]), on);
+        assert_eq!(heard(on, [false, true, false, true, false]), [false, true, false, true, false]);
+        assert_eq!(heard(on, [false, false, true, false, false]), on, "a part that is off silences nobody");
+    }
+
     #[test]
     fn the_same_music_is_asked_for_as_long_as_a_knob_stays_where_it_is() {
         let usual = Settings { style: 4.0, ..Settings::default() };
         let mut sounding = Settings { thru: false, follow: Follow::Arrange, count_in: 0, ..usual };
-        sounding.parts[Part::Pad] = PartSettings { on: true, channel: 9, octave: 2, velocity: 0.5 };
+        let played = PartSettings { on: true, solo: true, locked: true, ..PartSettings::of(Part::Pad) };
+        sounding.parts[Part::Pad] = PartSettings { channel: 9, octave: 2, velocity: 0.5, density: 0.9, ..played };
         let rounded = Settings { temperature: 1.004, style: 4.01, density: 0.495, ..usual };
-        assert!(usual.asks_the_same(&sounding) && usual.asks_the_same(&rounded));
+        assert!(usual.asks_the_same(&sounding) && usual.asks_the_same(&rounded), "the pad was off");
+        let mut busier = sounding;
+        busier.parts[Part::Pad].density = 0.8;
+        assert!(!sounding.asks_the_same(&busier));
         for other in [
             Settings { temperature: 1.05, ..usual },
             Settings { style: 4.2, ..usual },
@@ -234,10 +313,12 @@ mod tests {
     fn what_is_asked_forgets_how_it_sounds() {
         let mut settings = Settings { thru: false, follow: Follow::Arrange, seed: 9, ..Settings::default() };
         (settings.chord_input, settings.split_key, settings.chord_channel) = (ChordInput::Split, 50, 7);
-        settings.parts[Part::Pad] = PartSettings { on: true, channel: 9, octave: 2, velocity: 0.5 };
+        let usual = PartSettings { on: true, density: 0.9, ..PartSettings::of(Part::Pad) };
+        settings.parts[Part::Pad] =
+            PartSettings { channel: 9, octave: 2, velocity: 0.5, solo: true, locked: true, ..usual };
         let asked = settings.asked();
         assert_eq!((asked.seed, asked.thru, asked.follow), (9, true, Follow::Jam));
         assert_eq!((asked.chord_input, asked.split_key, asked.chord_channel), (ChordInput::Off, 60, 1));
-        assert_eq!(asked.parts[Part::Pad], PartSettings { on: true, ..PartSettings::of(Part::Pad) });
+        assert_eq!(asked.parts[Part::Pad], usual);
     }
 }

@@ -146,6 +146,10 @@ impl Arranger {
             LedgerCommand::SetChords(chords) => {
                 self.history.change(Cause::Command, |ledger| ledger.lock_chords(chords));
             }
+            LedgerCommand::LoadMelody(bars) => {
+                self.history.change(Cause::Loading, |ledger| ledger.load_melody(bars));
+                self.following.begin();
+            }
             LedgerCommand::UnlockChords(bars) => {
                 self.history.change(Cause::Command, |ledger| ledger.unlock_chords(bars));
             }

@@ -8,7 +8,7 @@ use crate::channels::Cut;
 use crate::generators::rules::{harmonise_bar, tonality_of};
 use crate::generators::{PartNote, SegmentAnswer};
 use crate::ledger::LedgerBar;
-use crate::music::{Bar, Chord, Note, PlanSource, PlannedChord, Segment, Ticks};
+use crate::music::{Bar, Chord, Note, PerPart, PlanSource, PlannedChord, Segment, Ticks};
 use crate::settings::Settings;
 
 impl Arranger {
@@ -44,9 +44,20 @@ impl Arranger {
         }
     }
 
+    /// The parts of a bar that stay though the others are written anew: the locked ones, if it has any.
+    pub(super) fn kept(&self, bar: &Bar, settings: &Settings) -> Option<(&LedgerBar, PerPart<bool>)> {
+        let entry = self.ledger().bar(bar)?;
+        let (written, unlocked) = (entry.parts(), settings.parts.unlocked());
+        let kept = PerPart::from_fn(|part| written[part] && !unlocked[part]);
+        kept.0.contains(&true).then_some((entry, kept))
+    }
+
     /// What followed when the last two bars were heard before, moved here.
     pub(super) fn repeated(&self, cut: &Cut) -> Option<SegmentAnswer> {
         let segment = cut.segment;
+        if self.kept(&segment.bar, &cut.settings).is_some() {
+            return None;
+        }
         let place = self.place_repeated(segment.bar, segment.start() - cut.margin)?;
         let PlayedSegment { answer, listened } = self.played_at(&Segment { bar: place, ..segment })?;
         let fixed = self.fixed_chord(&segment);
@@ -186,6 +197,6 @@ fn moved(answer: &SegmentAnswer, segment: Segment) -> SegmentAnswer {
     SegmentAnswer { segment, notes: answer.notes.iter().map(moved).collect(), ..answer.clone() }
 }
 
-fn heard(chord: Option<Chord>) -> PlannedChord {
+pub(super) fn heard(chord: Option<Chord>) -> PlannedChord {
     PlannedChord { chord, source: PlanSource::Heard }
 }

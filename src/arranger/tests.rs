@@ -122,6 +122,82 @@ fn play(arranger: &mut Arranger, text: &str, settings: &Settings) -> Vec<Segment
     play_bars(arranger, &song(text), |_| *settings, 0..=7, true)
 }
 
+fn of_part(answers: &[SegmentAnswer], part: Part) -> Vec<PartNote> {
+    answers.iter().flat_map(|answer| &answer.notes).filter(|note| note.part == part).copied().collect()
+}
+
+#[test]
+fn a_locked_part_stays_and_the_others_go_with_it() {
+    const OTHER_TUNE: &str = "gggg eeee cccc gggg aaaa ffff gggg cccc";
+    for usual in [settings(), arranged()] {
+        let mut arranger = band();
+        play(&mut arranger, TUNE, &usual);
+        let before = play(&mut arranger, TUNE, &usual);
+        let mut turned = Settings { density: 1.0, style: 7.0, seed: 5, ..usual };
+        turned.parts[Part::Bass].locked = true;
+        for text in [TUNE, OTHER_TUNE] {
+            let after = play(&mut arranger, text, &turned);
+            assert!(!of_part(&before, Part::Bass).is_empty());
+            assert_eq!(of_part(&after, Part::Bass), of_part(&before, Part::Bass), "{text}");
+            assert_ne!(of_part(&after, Part::Chords), of_part(&before, Part::Chords), "{text}");
+            let chords =
+                |answers: &[SegmentAnswer]| answers.iter().map(|answer| answer.chord.chord).collect::<Vec<_>>();
+            assert_eq!(chords(&after), chords(&before), "it was written to these");
+            let known = play(&mut arranger, text, &turned);
+            assert_eq!(of_part(&known, Part::Bass), of_part(&before, Part::Bass), "{text}");
+            assert!(play(&mut arranger, text, &turned) == known, "and this is now what stands");
+        }
+        turned.parts[Part::Bass].locked = false;
+        turned.seed = 6;
+        assert_ne!(of_part(&play(&mut arranger, TUNE, &turned), Part::Bass), of_part(&before, Part::Bass));
+    }
+}
+
+#[test]
+fn a_locked_part_follows_no_knob_but_the_users_chords_are_his() {
+    let mut arranger = band();
+    let before = play(&mut arranger, TUNE, &settings());
+    let mut locked = settings();
+    locked.parts[Part::Bass].locked = true;
+    arranger.set_plan(ChordPlan::parse("| F#m |").expect("a plan"));
+    let after = play(&mut arranger, TUNE, &locked);
+    assert!(after.iter().all(|answer| answer.chord.chord == "F#m".parse().ok()));
+    assert_eq!(of_part(&after, Part::Bass), of_part(&before, Part::Bass));
+}
+
+#[test]
+fn a_part_with_a_density_of_its_own_is_written_anew() {
+    let mut arranger = band();
+    let before = play(&mut arranger, TUNE, &settings());
+    let mut busy = settings();
+    busy.parts[Part::Bass].density = 1.0;
+    let after = play(&mut arranger, TUNE, &busy);
+    assert!(of_part(&after, Part::Bass).len() > of_part(&before, Part::Bass).len());
+}
+
+#[test]
+fn a_melody_that_is_loaded_is_arranged_without_having_been_heard() {
+    let song = song(TUNE);
+    let loaded: Vec<(Bar, Vec<Note>)> = (0..8)
+        .map(|index| {
+            let of_bar = |note: &&Note| (bar(index).start..bar(index).end()).contains(&note.start);
+            (bar(index), song.melody.iter().filter(of_bar).copied().collect())
+        })
+        .collect();
+    let mut arranger = band();
+    arranger.command(LedgerCommand::LoadMelody(loaded));
+    let silent = Song { melody: Vec::new(), ..song.clone() };
+    let first = play_bars(&mut arranger, &silent, |_| arranged(), 0..=7, true);
+    let states: Vec<BarState> = arranger.ledger().bars().map(|entry| entry.state()).collect();
+    assert_eq!(states, [BarState::Arranged; 8], "though nothing was played");
+    let mut listening = band();
+    play(&mut listening, TUNE, &arranged());
+    let second = play(&mut listening, TUNE, &arranged());
+    assert_eq!(same_bars(&first, &second), "========", "as after a pass that listens");
+    arranger.command(LedgerCommand::Undo);
+    assert!(arranger.ledger().bars().all(|entry| entry.melody.is_none()), "it goes again");
+}
+
 fn idle(arranger: &mut Arranger) {
     while arranger.write_next() {}
 }

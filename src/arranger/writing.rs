@@ -1,12 +1,13 @@
 //! What is written: a segment of a jam, the arrangement of a bar, a bar or a part of it anew.
 
 use super::listening::{bars_heard, in_hindsight};
+use super::standing::heard;
 use super::{Arranger, MEMORY_BARS, missing, seed_of};
 use crate::channels::{Cut, SHORTEST_MARGIN};
 use crate::generators::band::answer_by_rule;
 use crate::generators::{Ask, PartNote, Request, SegmentAnswer};
 use crate::ledger::{Cause, LedgerBar, Origin};
-use crate::music::{Bar, Note, Part, PerPart, PlannedChord, Segment, Ticks};
+use crate::music::{Bar, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks};
 use crate::settings::{CountInBand, Follow, Settings};
 
 /// What a [`Request`] borrows.
@@ -60,6 +61,7 @@ impl Arranger {
             return;
         }
         let question = self.question_in_jam(cut);
+        question.standing.iter().for_each(|note| write(*note));
         if !(question.listens() && question.rests()) {
             answer_by_rule(&question.request(), write);
         }
@@ -67,6 +69,7 @@ impl Arranger {
 
     pub(super) fn jam(&mut self, cut: &Cut, write: &mut dyn FnMut(PartNote)) -> SegmentAnswer {
         let mut question = self.question_in_jam(cut);
+        question.standing.iter().for_each(|note| write(*note));
         let listening = question.listens();
         let mut answers = match (listening, question.rests()) {
             (false, _) => self.write(&question, write),
@@ -84,7 +87,7 @@ impl Arranger {
         let melody = self.melody_until(segment.start() - cut.margin, MEMORY_BARS);
         let played = self.played.before(segment.start());
         let played = &played[played.len().saturating_sub(2 * MEMORY_BARS)..];
-        Question {
+        let mut question = Question {
             ask: Ask::Jam(segment),
             past: in_hindsight(played, &melody, segment.bar.start),
             melody,
@@ -95,7 +98,11 @@ impl Arranger {
             quarters_per_minute: cut.quarters_per_minute,
             margin: cut.margin,
             rolls: self.ledger().bar(&segment.bar).map_or(0, |entry| entry.rolls),
+        };
+        if let Some((entry, parts)) = self.kept(&segment.bar, &cut.settings) {
+            question.keep(&entry.answers, &parts);
         }
+        question
     }
 
     /// A part that has been turned on since is written to what stands.
@@ -212,12 +219,16 @@ impl Arranger {
         };
         // The tempo at which it was heard; where it was not, the one it is about to be played at.
         let tempo = entry.answers.first().map_or(cut.quarters_per_minute, |answer| answer.quarters_per_minute);
-        let answers = match self.arranged_before(entry, &settings, tempo) {
+        let kept = self.kept(&bar, &cut.settings).map(|(_, parts)| parts);
+        let again = if kept.is_none() { self.arranged_before(entry, &settings, tempo) } else { None };
+        let answers = match again {
             Some(answers) => answers,
             None => {
                 let past = self.ledger().settled_before(bar.start, MEMORY_BARS);
                 let known = self.question_for_known(entry, settings);
-                self.write(&Question { past, quarters_per_minute: tempo, ..known }, &mut |_| {})
+                let mut question = Question { past, quarters_per_minute: tempo, ..known };
+                kept.iter().for_each(|parts| question.keep(&entry.answers, parts));
+                self.write(&question, &mut |_| {})
             }
         };
         self.history.change(cause, |ledger| ledger.write(bar, answers, Origin::Arranged));
@@ -287,6 +298,23 @@ impl Arranger {
 }
 
 impl Question {
+    /// These parts stay as they are in these answers, and the others are written to go with them.
+    fn keep(&mut self, standing: &[SegmentAnswer], parts: &PerPart<bool>) {
+        for (segment, chord) in self.ask.segments().zip(&mut self.chords) {
+            let answer = standing.iter().find(|answer| answer.segment.start() == segment.start());
+            let Some(answer) = answer else { continue };
+            // They were written to the chord that stands; only one that the user fixes comes before it.
+            if !chord.is_some_and(|planned| planned.source == PlanSource::User) {
+                *chord = Some(heard(answer.chord.chord));
+            }
+            self.standing.extend(answer.notes.iter().filter(|note| parts[note.part]));
+        }
+        self.standing.sort_unstable();
+        for part in Part::ALL.into_iter().filter(|part| parts[*part]) {
+            (self.parts[part], self.settings.parts[part].on) = (false, true);
+        }
+    }
+
     /// Asks for nothing but `parts`, to go with what stands in these answers, under their chords.
     fn add_to(&mut self, standing: &[SegmentAnswer], parts: PerPart<bool>) {
         for (segment, chord) in self.ask.segments().zip(&mut self.chords) {

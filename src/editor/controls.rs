@@ -2,9 +2,19 @@
 //!
 //! Every change is told to the host inside a gesture (begin, set, end), so that it records automation rightly.
 
+use super::dial::{Dial, Form, Turned};
+use super::theme;
 use crate::params::ObbligatoParams;
-use egui::{Checkbox, DragValue, Id, PointerButton, Response, Slider, Ui};
-use nice_plug::prelude::{BoolParam, Enum, EnumParam, IntParam, Param, ParamSetter};
+use egui::{Button, Checkbox, Color32, Id, Response, RichText, Role, Ui, WidgetInfo, vec2};
+use nice_plug::prelude::{BoolParam, Enum, EnumParam, Param, ParamSetter};
+
+/// In points.
+#[derive(Debug, Clone, Copy)]
+pub struct KnobSize {
+    pub diameter: f32,
+    /// Of knob and value.
+    pub width: f32,
+}
 
 /// Draws controls and tells the host of changes.
 pub struct Controls<'a> {
@@ -16,21 +26,36 @@ impl<'a> Controls<'a> {
         Self { setter }
     }
 
-    /// A slider with its value beside it, which can be typed into. A double click on the rail resets it.
-    pub fn slider(&self, ui: &mut Ui, param: &impl Param, width: f32) -> Response {
-        let now = f64::from(param.unmodulated_normalized_value());
-        let mut value = now;
-        let slider = Slider::new(&mut value, 0.0..=1.0)
-            .smart_aim(false)
-            .update_while_editing(false)
-            .custom_formatter(|value, _| param.normalized_value_to_string(value as f32, true))
-            .custom_parser(|text| param.string_to_normalized_value(text).map(f64::from));
-        ui.spacing_mut().slider_width = width;
-        let response = ui.add(slider);
-        if rail_is_double_clicked(ui, &response, width) {
-            value = f64::from(param.preview_normalized(param.default_plain_value()));
-        }
-        self.tell(ui, param, is_held(&response), (value != now).then_some(value as f32));
+    pub fn setter(&self) -> &ParamSetter<'a> {
+        &self.setter
+    }
+
+    /// A large knob with its value below. `shows_value`: else it is told elsewhere.
+    pub fn knob(&self, ui: &mut Ui, param: &impl Param, size: KnobSize, shows_value: bool) -> Response {
+        let form = Form::Knob { diameter: size.diameter, width: size.width, shows_value };
+        self.dial(ui, param, form, theme::ACCENT)
+    }
+
+    /// The same in a row, with its value inside.
+    pub fn bar(&self, ui: &mut Ui, param: &impl Param, width: f32, colour: Color32) -> Response {
+        self.dial(ui, param, Form::Bar(width), colour)
+    }
+
+    fn dial(&self, ui: &mut Ui, param: &impl Param, form: Form, colour: Color32) -> Response {
+        let position = param.unmodulated_normalized_value();
+        let dial = Dial {
+            name: param.name(),
+            position,
+            modulated: param.modulated_normalized_value(),
+            default: param.default_normalized_value(),
+            steps: param.step_count(),
+            text: param.normalized_value_to_string(position, true),
+            colour,
+            form,
+            read: &|text| param.string_to_normalized_value(text),
+        };
+        let Turned { response, held, to } = dial.show(ui);
+        self.tell(ui, param, held, to);
         response
     }
 
@@ -41,22 +66,14 @@ impl<'a> Controls<'a> {
         response
     }
 
-    /// A whole number to drag or type.
-    pub fn number(&self, ui: &mut Ui, param: &IntParam) -> Response {
-        /// Numbers a point of dragging.
-        const SPEED: f64 = 0.05;
-        let mut value = param.unmodulated_plain_value();
-        let text = |value: f64| param.normalized_value_to_string(param.preview_normalized(value as i32), true);
-        let parsed = |text: &str| param.string_to_normalized_value(text).map(|n| f64::from(param.preview_plain(n)));
-        let response = ui.add(
-            DragValue::new(&mut value)
-                .speed(SPEED)
-                .range(param.preview_plain(0.0)..=param.preview_plain(1.0))
-                .update_while_editing(false)
-                .custom_formatter(|value, _| text(value))
-                .custom_parser(parsed),
-        );
-        self.tell(ui, param, is_held(&response), response.changed().then(|| param.preview_normalized(value)));
+    /// A button that stays down, as small as its sign. The parameter's own name is what a screen reader is told.
+    pub fn toggle(&self, ui: &mut Ui, param: &BoolParam, sign: &str, lit: Color32) -> Response {
+        let on = param.unmodulated_plain_value();
+        let text = RichText::new(sign).color(if on { theme::BACKGROUND } else { theme::TEXT });
+        let button = Button::new(text).min_size(vec2(24.0, 20.0)).fill(if on { lit } else { theme::CONTROL });
+        let response = ui.add(button);
+        response.widget_info(|| WidgetInfo::selected(Role::Button, ui.is_enabled(), on, param.name()));
+        self.tell(ui, param, is_held(&response), response.clicked().then(|| param.preview_normalized(!on)));
         response
     }
 
@@ -66,6 +83,9 @@ impl<'a> Controls<'a> {
         let (mut held, mut chosen) = (false, None);
         for (index, name) in T::variants().iter().enumerate() {
             let response = ui.selectable_label(index == now, *name);
+            response.widget_info(|| {
+                WidgetInfo::selected(Role::RadioButton, true, index == now, format!("{}: {name}", param.name()))
+            });
             held |= is_held(&response);
             chosen = if response.clicked() { Some(index) } else { chosen };
         }
@@ -102,12 +122,6 @@ impl<'a> Controls<'a> {
 
 fn is_held(response: &Response) -> bool {
     response.is_pointer_button_down_on()
-}
-
-/// The value beside the rail has its own meaning of a double click: it selects a word.
-fn rail_is_double_clicked(ui: &Ui, response: &Response, width: f32) -> bool {
-    let on_rail = response.hover_pos().is_some_and(|position| position.x <= response.rect.left() + width);
-    on_rail && ui.input(|input| input.pointer.button_double_clicked(PointerButton::Primary))
 }
 
 /// What the host is told about a gesture in one frame.

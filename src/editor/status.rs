@@ -1,5 +1,6 @@
 //! What the editor says about the band, in words. Pure functions.
 
+use super::gauge::{Gauge, milliseconds};
 use crate::channels::{Meters, SongView};
 use crate::music::{BarIndex, Part, TICKS_PER_QUARTER, Ticks};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,16 +24,9 @@ fn engine(view: &SongView) -> String {
 }
 
 fn speed(view: &SongView, meters: &Meters) -> String {
-    if count(&meters.bars) == 0 {
-        return String::new();
-    }
-    let (median, worst) = (view.engine.median_milliseconds_per_bar, view.engine.worst_milliseconds_per_bar);
-    format!("{} ms a bar (worst {})", milliseconds(median), milliseconds(worst))
-}
-
-/// Rules answer in microseconds, models in tens of milliseconds.
-fn milliseconds(value: f32) -> String {
-    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    let worst = view.engine.worst_milliseconds_per_bar;
+    Gauge::of(view, meters)
+        .map_or_else(String::new, |gauge| format!("{} (worst {})", gauge.text(), milliseconds(worst)))
 }
 
 fn losses(meters: &Meters) -> String {
@@ -127,12 +121,13 @@ mod tests {
     fn the_status_line_tells_engine_speed_losses_and_place() {
         let meters = meters(17.5, true);
         meters.bars.store(9, Ordering::Relaxed);
+        meters.milliseconds_per_bar.store(41.6, Ordering::Relaxed);
         meters.late_segments.store(2, Ordering::Relaxed);
         meters.late_notes.store(5, Ordering::Relaxed);
         meters.dropped.store(1, Ordering::Relaxed);
         assert_eq!(
             status_line(&view(3, &["C", "F"]), &meters),
-            "Accompanist in tract on CPU  ·  42 ms a bar (worst 230)  ·  late 2 (notes 5)  ·  dropped 1  ·  bar 5"
+            "Accompanist in tract on CPU  ·  42 of 2000 ms a bar (worst 230)  ·  late 2 (notes 5)  ·  dropped 1  ·  bar 5"
         );
     }
 

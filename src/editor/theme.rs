@@ -8,7 +8,7 @@ pub const BACKGROUND: Color32 = Color32::from_rgb(0x17, 0x19, 0x1e);
 pub const RAISED: Color32 = Color32::from_rgb(0x1f, 0x22, 0x29);
 /// Behind typed text.
 const SUNKEN: Color32 = Color32::from_rgb(0x0e, 0x0f, 0x12);
-const CONTROL: Color32 = Color32::from_rgb(0x31, 0x36, 0x41);
+pub const CONTROL: Color32 = Color32::from_rgb(0x31, 0x36, 0x41);
 const CONTROL_HOVERED: Color32 = Color32::from_rgb(0x3d, 0x44, 0x52);
 const CONTROL_ACTIVE: Color32 = Color32::from_rgb(0x49, 0x52, 0x63);
 /// Behind what is chosen.
@@ -18,6 +18,27 @@ pub const TEXT: Color32 = Color32::from_rgb(0xe8, 0xea, 0xef);
 pub const STRONG: Color32 = Color32::from_rgb(0xff, 0xff, 0xff);
 pub const WEAK: Color32 = Color32::from_rgb(0xa6, 0xad, 0xba);
 pub const PROBLEM: Color32 = Color32::from_rgb(0xff, 0x9d, 0x8a);
+
+/// Round what has the keyboard.
+pub const FOCUS: Color32 = Color32::from_rgb(0x8d, 0xc0, 0xff);
+/// Of what can be turned.
+pub const EDGE: Color32 = Color32::from_rgb(0x77, 0x80, 0x92);
+/// The way a knob has not gone.
+pub const RAIL: Color32 = Color32::from_rgb(0x45, 0x4c, 0x5a);
+/// The way it has gone, and what goes well.
+pub const ACCENT: Color32 = Color32::from_rgb(0x6f, 0xd3, 0xc4);
+/// Of what is locked.
+pub const LOCKED: Color32 = Color32::from_rgb(0xff, 0x8f, 0xb1);
+/// The melody's colour.
+pub const MELODY: Color32 = Color32::from_rgb(0xf6, 0xf1, 0xdc);
+/// What wants watching, and is no problem yet.
+pub const CAUTION: Color32 = Color32::from_rgb(0xf2, 0xcd, 0x5c);
+
+/// A colour as dark as it must be behind text.
+pub fn behind_text(colour: Color32) -> Color32 {
+    let darker = |channel: u8| (f32::from(channel) * 0.4).round() as u8;
+    Color32::from_rgb(darker(colour.r()), darker(colour.g()), darker(colour.b()))
+}
 
 /// A part's colour, the same wherever the part is shown.
 pub fn part_colour(part: Part) -> Color32 {
@@ -65,6 +86,8 @@ fn visuals() -> Visuals {
         state.corner_radius = CornerRadius::same(4);
         state.expansion = 0.0;
     }
+    // The keyboard is where the widget looks active.
+    visuals.widgets.active.bg_stroke = Stroke::new(1.5, FOCUS);
     visuals
 }
 
@@ -122,14 +145,31 @@ mod tests {
         }
         for background in [BACKGROUND, RAISED] {
             pairs.push(("label", visuals.text_color(), background));
+            pairs.push(("going well", ACCENT, background));
+            pairs.push(("caution", CAUTION, background));
             pairs.push(("strong", visuals.strong_text_color(), background));
             pairs.push(("weak", visuals.weak_text_color(), background));
             pairs.push(("problem", visuals.error_fg_color, background));
             pairs.extend(Part::ALL.map(|part| (part.name(), part_colour(part), background)));
         }
+        pairs.extend([CAUTION, LOCKED].map(|lit| ("sign of a lit button", BACKGROUND, lit)));
+        for colour in Part::ALL.map(part_colour).into_iter().chain([ACCENT]) {
+            pairs.push(("value in a bar", STRONG, behind_text(colour)));
+        }
         for (name, text, background) in pairs {
             let contrast = contrast(text, background);
             assert!(contrast >= LEGIBLE, "{name}: {text:?} on {background:?} has {contrast:.2}");
+        }
+    }
+
+    #[test]
+    fn the_keyboard_is_seen_where_it_is_and_a_knob_where_it_stands() {
+        for background in [BACKGROUND, RAISED, CONTROL, CONTROL_ACTIVE] {
+            assert!(contrast(FOCUS, background) >= DISCERNIBLE, "{background:?}");
+        }
+        assert!(contrast(EDGE, BACKGROUND) >= DISCERNIBLE && contrast(ACCENT, RAIL) >= DISCERNIBLE);
+        for fill in [CONTROL, CONTROL_HOVERED, CONTROL_ACTIVE] {
+            assert!(contrast(STRONG, fill) >= DISCERNIBLE, "the pointer on {fill:?}");
         }
     }
 

@@ -85,22 +85,22 @@ fn style_weights(position: f32, count: usize) -> [f32; MOST_STYLES] {
 /// density knob.
 pub fn asked_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
     let asked = || Some((log_density(contract, settings, part)?.exp2() - LEAST_DENSITY).max(0.0));
-    is_turned(settings).then(asked)?
+    is_turned(settings.density_of(PARTS[part])).then(asked)?
 }
 
 /// Whether the density knob asks for something.
-fn is_turned(settings: &Settings) -> bool {
-    (settings.density - 0.5).abs() > MIDDLE
+fn is_turned(knob: f32) -> bool {
+    (knob - 0.5).abs() > MIDDLE
 }
 
 /// As the model reads it: at the density knob's middle what is usual for the styles, at its ends the training's extremes,
 /// in between by octaves. By ear nothing is usual, and the middle says nothing.
 fn log_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
-    let knob = settings.density;
+    let knob = settings.density_of(PARTS[part]);
     let styles = style_weights(settings.style, contract.styles.len());
     let quantiles = contract.controls.quantiles(part);
     let usual = usual(contract, part, &styles, |means| means.density);
-    if usual.is_none() && !is_turned(settings) {
+    if usual.is_none() && !is_turned(knob) {
         return None;
     }
     let usual = usual.unwrap_or(quantiles.density_at(0.5));
@@ -181,6 +181,16 @@ mod tests {
             1.125_f32.log2(),
             "the mean"
         );
+    }
+
+    #[test]
+    fn a_part_has_a_density_of_its_own() {
+        let asked = |of_bass| {
+            let mut settings = Settings { style: 0.0, ..Settings::default() };
+            settings.parts[Part::Bass].density = of_bass;
+            [0, 2].map(|part| asked_density(&contract(), &settings, part).is_some())
+        };
+        assert_eq!([0.0, 0.5, 1.0].map(asked), [[true, false], [false, false], [true, false]]);
     }
 
     #[test]

@@ -366,7 +366,7 @@ impl<'a> Pen<'a> {
         let asked = self.request.past.iter().rev().take_while(|answer| answer.settings.part_is_on(part));
         let silent = asked.take_while(|answer| answer.notes.iter().all(|note| note.part != part));
         let bars = silent.filter(|answer| answer.segment.number == 0 && answer.chord.chord.is_some()).count();
-        if bars >= RESTED { URGE * (2.0 * self.request.settings.density).min(1.0) } else { 0.0 }
+        if bars >= RESTED { URGE * (2.0 * self.request.settings.density_of(part)).min(1.0) } else { 0.0 }
     }
 
     /// The next position or note; `None` at the part's end.

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Cause {
     /// The user wanted it: a step of its own.
     Command,
+    /// The user has loaded a melody: a step that brings back what was heard before, too.
+    Loading,
     /// It was played, in this take, under these settings. What that replaces is one step; what it adds is none.
     Playing { take: u32, settings: Settings },
     /// It was written anew for other chords of the user's. What that replaces is one step.
@@ -65,7 +67,7 @@ impl History {
         change(&mut self.ledger);
         let changed = before.differences(&self.ledger);
         let counts = match cause {
-            Cause::Command => !changed.is_empty(),
+            Cause::Command | Cause::Loading => !changed.is_empty(),
             Cause::Playing { .. } | Cause::Planning => {
                 changed.iter().any(|(start, was)| loses_music(was.as_deref(), self.ledger.bar_at(*start)))
             }
@@ -80,7 +82,7 @@ impl History {
     /// on, though it was written under others: whoever turned a knob and goes back wants to hear what was there.
     pub fn undo(&mut self, now: Option<&Settings>) {
         if let Some(step) = self.done.pop_back() {
-            let before = self.restore(step.before, step.cause.was_played().then_some(now).flatten());
+            let before = self.restore(step.before, &step.cause, now);
             self.undone.push(Step { before, ..step });
         }
     }
@@ -88,7 +90,7 @@ impl History {
     /// Takes the last undo back.
     pub fn redo(&mut self, now: Option<&Settings>) {
         if let Some(step) = self.undone.pop() {
-            let before = self.restore(step.before, step.cause.was_played().then_some(now).flatten());
+            let before = self.restore(step.before, &step.cause, now);
             self.done.push_back(Step { before, ..step });
         }
     }
@@ -108,7 +110,8 @@ impl History {
     }
 
     /// Brings bars back; what they replace now.
-    fn restore(&mut self, images: Images, now: Option<&Settings>) -> Images {
+    fn restore(&mut self, images: Images, cause: &Cause, now: Option<&Settings>) -> Images {
+        let now = now.filter(|_| cause.was_played());
         let mut replaced = Images::new();
         for (start, image) in images {
             // Bars that have been added since, in another metre.
@@ -118,7 +121,8 @@ impl History {
             }
             let current = self.ledger.bars.remove(&start);
             if let Some(image) = image {
-                self.ledger.bars.insert(start, brought_back(image, current.as_deref(), now));
+                let heard = current.as_deref().filter(|_| *cause != Cause::Loading);
+                self.ledger.bars.insert(start, brought_back(image, heard, now));
             }
             replaced.entry(start).or_insert(current);
         }
@@ -133,7 +137,7 @@ impl Step {
                 take == later && settings.asks_the_same(others)
             }
             (Cause::Planning, Cause::Planning) => true,
-            (Cause::Command | Cause::Playing { .. } | Cause::Planning | Cause::Upkeep, _) => false,
+            (Cause::Command | Cause::Loading | Cause::Playing { .. } | Cause::Planning | Cause::Upkeep, _) => false,
         }
     }
 }
@@ -267,6 +271,25 @@ mod tests {
         let entry = history.ledger().bar_at(0).expect("it was played");
         assert_eq!((entry.melody.clone(), entry.answers[0].quarters_per_minute), (Some(melody(62)), 100.0));
         assert_eq!(entry.kept_under, Some(other), "though the knobs stand otherwise");
+    }
+
+    #[test]
+    fn a_melody_that_was_loaded_goes_again() {
+        let settings = Settings::default();
+        let mut history = History::default();
+        play(&mut history, 1, 0, 100.0, settings);
+        history.change(playing(1, settings), |ledger| ledger.hear(bar(0), melody(60)));
+        let before = history.ledger().clone();
+        let loaded = vec![(bar(0), melody(62)), (bar(1), Vec::new())];
+        history.change(Cause::Loading, |ledger| ledger.load_melody(loaded.clone()));
+        let after = history.ledger().clone();
+        assert_eq!(after.bar_at(0).and_then(|entry| entry.melody.clone()), Some(melody(62)));
+        history.undo(Some(&settings));
+        assert_eq!(history.ledger(), &before);
+        history.redo(Some(&settings));
+        assert_eq!(history.ledger(), &after);
+        history.change(Cause::Loading, |ledger| ledger.load_melody(loaded));
+        assert_eq!(history.steps(), (1, 0), "it was there already");
     }
 
     #[test]

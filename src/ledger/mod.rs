@@ -33,6 +33,8 @@ pub enum LedgerCommand {
     /// These chords become the user's, whatever is settled there.
     SetChords(Vec<(Segment, PlannedChord)>),
     UnlockChords(Range<Ticks>),
+    /// The melody of these bars is known, as if it had been heard; it takes the place of what was heard there.
+    LoadMelody(Vec<(Bar, Vec<Note>)>),
     Undo,
     Redo,
 }
@@ -155,6 +157,12 @@ impl Ledger {
         self.bars.get(&start).map(Arc::as_ref)
     }
 
+    /// The bar in which a position lies.
+    pub fn bar_holding(&self, position: Ticks) -> Option<&LedgerBar> {
+        let (_, entry) = self.bars.range(..=position).next_back()?;
+        (position < entry.bar.end()).then_some(&**entry)
+    }
+
     /// The entry of this very bar: one that begins here in another metre is another bar.
     pub fn bar(&self, bar: &Bar) -> Option<&LedgerBar> {
         self.bar_at(bar.start).filter(|entry| entry.bar.meter == bar.meter)
@@ -169,8 +177,17 @@ impl Ledger {
     ///
     /// Music that was written for another melody is still played, but it no longer counts as written for this one.
     pub fn hear(&mut self, bar: Bar, melody: Vec<Note>) {
+        self.set_melody(bar, melody, |old, new| new.is_empty() || same_music(old, new));
+    }
+
+    /// Keeps the melody of bars that come from elsewhere. A bar that is silent there is silent.
+    pub fn load_melody(&mut self, bars: Vec<(Bar, Vec<Note>)>) {
+        bars.into_iter().for_each(|(bar, melody)| self.set_melody(bar, melody, |old, new| same_music(old, new)));
+    }
+
+    fn set_melody(&mut self, bar: Bar, melody: Vec<Note>, is_known: impl Fn(&[Note], &[Note]) -> bool) {
         let known = self.bar(&bar).and_then(|entry| entry.melody.as_ref());
-        let unchanged = known.is_some_and(|old| melody.is_empty() || same_music(old, &melody));
+        let unchanged = known.is_some_and(|old| is_known(old, &melody));
         let Some(entry) = self.entry(bar) else { return };
         if !unchanged {
             let entry = Arc::make_mut(entry);
@@ -473,6 +490,23 @@ mod tests {
         assert_eq!(starts(&ledger), [0, 48, 96]);
         assert_eq!(ledger.bar_at(48).map(|entry| entry.bar.meter.beats()), Some(3));
         assert_eq!(ledger.bar(&bar(1)), None);
+    }
+
+    #[test]
+    fn a_loaded_melody_takes_the_place_of_what_was_heard_rests_too() {
+        let mut ledger = written(3);
+        ledger.hear(bar(1), melody(1, &[60]));
+        ledger.lock(0..48);
+        ledger.load_melody(vec![(bar(0), melody(0, &[72])), (bar(1), Vec::new()), (bar(4), melody(4, &[64]))]);
+        let known = |start| ledger.bar_at(start).and_then(|entry| entry.melody.clone());
+        assert_eq!([0, 48, 192].map(known), [Some(melody(0, &[72])), Some(Vec::new()), Some(melody(4, &[64]))]);
+        let state = |start| ledger.bar_at(start).map(LedgerBar::state);
+        assert_eq!([0, 48].map(state), [Some(BarState::Locked), Some(BarState::Anticipated)]);
+        assert_eq!(
+            ledger.bar_at(48).map(|entry| entry.answers.len()),
+            Some(2),
+            "its music is played until it is arranged"
+        );
     }
 
     #[test]

@@ -2,16 +2,19 @@
 //!
 //! What is written stands in structures of its own, one set a version: these never change, however the ledger does.
 
+mod bars;
 mod v1;
+mod v2;
 
 use super::Ledger;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
+use serde::de::DeserializeOwned;
 
 /// The version that is written. Each one below it is still read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of a song when it is unpacked: a hundred times what three hundred bars take.
 const LARGEST: usize = 16 << 20;
 /// 0..=10; more takes much longer for a percent or two.
@@ -35,7 +38,7 @@ pub fn to_text(ledger: &Ledger) -> String {
     if ledger.is_empty() {
         return String::new();
     }
-    let bytes = postcard::to_allocvec(&v1::Song::of(ledger)).expect("plain data is written into memory");
+    let bytes = postcard::to_allocvec(&v2::Song::of(ledger)).expect("plain data is written into memory");
     format!("{VERSION}:{}", BASE64_STANDARD.encode(compress_to_vec_zlib(&bytes, COMPRESSION)))
 }
 
@@ -49,14 +52,17 @@ pub fn from_text(text: &str) -> Result<Ledger, SavedError> {
     }
     let (version, packed) = text.split_once(':').ok_or(SavedError::Damaged("it has no version"))?;
     match version.parse() {
-        Ok(1) => {
-            let song: v1::Song =
-                postcard::from_bytes(&unpacked(packed)?).map_err(|_| SavedError::Damaged("it breaks off"))?;
-            song.ledger().ok_or(SavedError::Damaged("there are things in it that no song has"))
-        }
+        Ok(1) => read::<v1::Song>(packed)?.ledger().ok_or(NO_SONG),
+        Ok(2) => read::<v2::Song>(packed)?.ledger().ok_or(NO_SONG),
         Ok(later) if later > VERSION => Err(SavedError::Later(later)),
         Ok(_) | Err(_) => Err(SavedError::Damaged("its version is not a number from 1 on")),
     }
+}
+
+const NO_SONG: SavedError = SavedError::Damaged("there are things in it that no song has");
+
+fn read<Song: DeserializeOwned>(packed: &str) -> Result<Song, SavedError> {
+    postcard::from_bytes(&unpacked(packed)?).map_err(|_| SavedError::Damaged("it breaks off"))
 }
 
 fn unpacked(text: &str) -> Result<Vec<u8>, SavedError> {

@@ -3,6 +3,7 @@
 //! Pure: bytes in, music out, and the other way round. Reading takes what notation programs and DAWs write, and answers
 //! everything else with a [`ReadError`]; oddities that can be lived with become [`MidiFile::warnings`].
 
+mod arrangement;
 mod chords;
 mod melody_line;
 mod read;
@@ -10,6 +11,7 @@ mod read;
 mod test_files;
 mod write;
 
+pub use arrangement::{Extent, arrangement};
 pub use melody_line::TrackChoice;
 pub use read::{LARGEST_FILE, ReadError, read};
 pub use write::{write, write_played};

@@ -73,6 +73,13 @@ pub fn stops() -> impl Iterator<Item = (&'static str, f32)> {
     std::iter::once((BY_EAR, Style::BY_EAR)).chain(styles)
 }
 
+/// The stops next to a position, in order, each with its share of what is played there. On a stop these are it and its
+/// neighbours, of which nothing is played.
+pub fn blend(position: f32) -> impl Iterator<Item = (&'static str, f32)> {
+    let near = stops().map(move |(name, stop)| (name, 1.0 - (position - stop).abs()));
+    near.filter(|(_, share)| *share >= 0.0)
+}
+
 /// What the knob shows: `By ear`, `Hymn`, or `Hymn 70 % + Quartet 30 %`.
 pub fn position_text(position: f32) -> String {
     let name = |place: Option<usize>| place.map_or(BY_EAR, |place| Style::NAMES[place]);
@@ -121,6 +128,16 @@ mod tests {
         assert_eq!(StyleWeights::at(99.0).0[Style::COUNT - 1], 1.0);
         let sums = |position: f32| StyleWeights::at(position).0.iter().sum::<f32>();
         assert!((-10..=80).all(|tenths| (sums(0.1 * tenths as f32) - 1.0).abs() < 1e-5));
+    }
+
+    #[test]
+    fn the_blend_is_told_with_the_neighbours() {
+        let told =
+            |position| blend(position).map(|(name, share)| (name, (share * 100.0_f32).round())).collect::<Vec<_>>();
+        assert_eq!(told(1.25), [("Hymn", 75.0), ("Quartet", 25.0)]);
+        assert_eq!(told(2.0), [("Hymn", 0.0), ("Quartet", 100.0), ("Romantic song", 0.0)]);
+        assert_eq!(told(Style::BY_EAR), [("By ear", 100.0), ("Chorale", 0.0)]);
+        assert_eq!(told(Style::LAST_POSITION), [("Driving pop", 0.0), ("Rock band", 100.0)]);
     }
 
     #[test]

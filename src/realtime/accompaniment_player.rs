@@ -373,7 +373,9 @@ impl AccompanimentPlayer {
             velocity: note.velocity,
             end,
         };
-        if !sounding.strike(sample, strike, output) {
+        if sounding.strike(sample, strike, output) {
+            self.meters.parts[of_part].strike(note.velocity);
+        } else {
             Meters::count(&self.meters.dropped);
         }
     }

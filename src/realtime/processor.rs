@@ -63,6 +63,7 @@ impl RealtimeProcessor {
 
     /// Adds the block's events to `output`.
     pub fn process(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
+        Meters::count(&self.meters.blocks);
         let sample_rate = sensible_sample_rate(block.sample_rate);
         let block = &Block { settings: block.settings.clamped(), sample_rate, ..*block };
         self.silence(block, output);
@@ -204,6 +205,7 @@ impl RealtimeProcessor {
             }
             NoteEvent::On { channel, key, velocity } => {
                 self.capture.note_on(position, channel, key, velocity);
+                self.meters.melody.strike(velocity);
                 if block.settings.thru || block.bypass {
                     let end = f64::INFINITY;
                     let strike = Strike { source: Source::Melody, channel, key, velocity, end };
@@ -219,13 +221,10 @@ impl RealtimeProcessor {
         }
     }
 
-    /// The parts as they sound in this instance: what another plays is still written, but silent.
+    /// The parts as they sound in this instance: what another plays, or another's solo silences, is still written.
     fn parts_here(&self, block: &Block<'_>) -> PerPart<PartSettings> {
-        let elsewhere = self.meters.parts_played_elsewhere();
-        PerPart::from_fn(|part| {
-            let settings = block.settings.parts[part];
-            PartSettings { on: settings.on && !elsewhere[part], ..settings }
-        })
+        let (elsewhere, heard) = (self.meters.parts_played_elsewhere(), block.settings.parts.heard());
+        PerPart::from_fn(|part| PartSettings { on: heard[part] && !elsewhere[part], ..block.settings.parts[part] })
     }
 
     /// A part that is muted or moved to another channel lets go of its notes where they were struck.

@@ -86,6 +86,10 @@ pub struct Accompany {
     #[arg(default_value_t = Settings::default().density)]
     density: f32,
 
+    /// More or fewer notes in a part than in the others: 0.5 is as --density says; as in bass=0.2,drums=0.8
+    #[arg(long, value_name = "PART=0..1", value_delimiter = ',', value_parser = part_density)]
+    part_density: Vec<(Part, f32)>,
+
     /// In a jam without chords: bars to listen to before the generator plays
     #[arg(long, value_name = "0..8", value_parser = clap::value_parser!(u8).range(0..=8), allow_negative_numbers = true)]
     #[arg(default_value_t = Settings::default().count_in)]
@@ -154,6 +158,11 @@ impl Accompany {
     pub fn settings(&self) -> Settings {
         let default = Settings::default();
         let on = |part| self.parts.iter().any(|chosen| chosen[part]);
+        let density = |part| self.part_density.iter().rfind(|(of, _)| *of == part).map(|(_, density)| *density);
+        let settings_of = |part| {
+            let usual = PartSettings::of(part);
+            PartSettings { on: on(part), density: density(part).unwrap_or(usual.density), ..usual }
+        };
         Settings {
             temperature: self.temperature,
             style: self.style.unwrap_or(default.style),
@@ -168,7 +177,7 @@ impl Accompany {
                 CountInFlag::Rests => CountInBand::Rests,
             },
             seed: self.seed,
-            parts: PerPart::from_fn(|part| PartSettings { on: on(part), ..PartSettings::of(part) }),
+            parts: PerPart::from_fn(settings_of),
             ..default
         }
     }
@@ -207,6 +216,11 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
     }
 }
 
+fn part_density(text: &str) -> Result<(Part, f32), String> {
+    let (id, density) = text.split_once('=').ok_or("write a part, `=` and a number, as in bass=0.2")?;
+    Ok((part(id)?, within(Settings::DENSITY)(density)?))
+}
+
 fn style(text: &str) -> Result<f32, String> {
     style_from_text(text).ok_or_else(|| {
         format!("write a name or a number from {} to {}: {}", Style::BY_EAR, Style::LAST_POSITION, style_names())
@@ -224,15 +238,18 @@ fn style_names() -> String {
 }
 
 fn parts(id: &str) -> Result<PerPart<bool>, String> {
-    let id = id.trim().to_lowercase();
-    if id == "all" {
+    if id.trim().eq_ignore_ascii_case("all") {
         return Ok(PerPart::from_fn(|_| true));
     }
-    let wanted = Part::from_id(&id).ok_or_else(|| {
-        let ids = Part::ALL.map(Part::id).join(", ");
-        format!("write `all`, or some of {ids} with commas between")
-    })?;
+    let wanted = part(id).map_err(|names| format!("write `all`, or {names}"))?;
     Ok(PerPart::from_fn(|part| part == wanted))
+}
+
+fn part(id: &str) -> Result<Part, String> {
+    Part::from_id(&id.trim().to_lowercase()).ok_or_else(|| {
+        let ids = Part::ALL.map(Part::id).join(", ");
+        format!("some of {ids} with commas between")
+    })
 }
 
 #[cfg(test)]
@@ -265,5 +282,10 @@ mod tests {
         assert_eq!((settings.style, settings.density, settings.seed), (1.0, 0.0, 7));
         assert_eq!(settings.follow, Follow::Jam);
         assert_eq!(settings.parts.0.map(|part| part.on), [true, false, false, false, true]);
+        let densities = settings_of(&["--part-density", "bass=0.2,drums=1", "--part-density", "bass=0"]);
+        assert_eq!(densities.parts.0.map(|part| part.density), [0.0, 0.5, 0.5, 0.5, 1.0]);
+        for wrong in ["bass", "bass=2", "tuba=0.5", "=0.5", "bass=x"] {
+            assert!(part_density(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -15,13 +15,12 @@ pub const HATCH: Color32 = Color32::from_rgb(0x31, 0x36, 0x42);
 pub const PLAYHEAD: Color32 = Color32::from_rgb(0xff, 0xff, 0xff);
 /// Behind the chord that sounds.
 pub const NOW: Color32 = Color32::from_rgb(0x2c, 0x34, 0x46);
-const MELODY: Color32 = Color32::from_rgb(0xf6, 0xf1, 0xdc);
 /// Laid over what is selected, and round it.
 const SELECTED: [u8; 3] = [0x6f, 0xa8, 0xff];
 
 pub fn voice(voice: Voice) -> Color32 {
     match voice {
-        Voice::Melody => MELODY,
+        Voice::Melody => theme::MELODY,
         Voice::Part(part) => theme::part_colour(part),
     }
 }
@@ -52,7 +51,7 @@ pub fn state(state: BarState) -> Color32 {
         BarState::Anticipated => Color32::from_rgb(0xa9, 0xb4, 0xc6),
         BarState::Arranged => Color32::from_rgb(0x6f, 0xd3, 0x9a),
         BarState::Edited => Color32::from_rgb(0xf2, 0xcd, 0x5c),
-        BarState::Locked => Color32::from_rgb(0xff, 0x8f, 0xb1),
+        BarState::Locked => theme::LOCKED,
     }
 }
 

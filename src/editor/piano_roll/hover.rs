@@ -16,7 +16,8 @@ pub fn on_roll(picture: &Picture, x: f32, y: f32) -> Option<String> {
 }
 
 pub fn on_chords(picture: &Picture, x: f32) -> Option<String> {
-    const HINT: &str = "Double-click to type chords";
+    const HINT: &str = "Drag its name to have it elsewhere too, its edge to make it longer; double-click to type";
+    const EMPTY: &str = "Double-click to type chords";
     let chord = picture.chord_at(x)?;
     let number = chord.bar.bar.index.0 + 1;
     Some(match chord.shown {
@@ -24,7 +25,7 @@ pub fn on_chords(picture: &Picture, x: f32) -> Option<String> {
             let (source, why) = (shown.source.name(), shown.source.explanation());
             format!("{} in bar {number}, {source}: {why}\n{HINT}", shown.name())
         }
-        None => format!("Bar {number}: no chord is settled yet\n{HINT}"),
+        None => format!("Bar {number}: no chord is settled yet\n{EMPTY}"),
     })
 }
 

@@ -3,6 +3,7 @@
 //! What stands where is decided without egui: the song by bar (`score`), the stretch that is seen (`viewport`), what lies in
 //! it (`layout`), what keys and buttons ask for (`wish`, `chord_text`). The rest paints that and listens.
 
+mod chord_drag;
 mod chord_text;
 mod colours;
 mod drum_lane;
@@ -13,7 +14,7 @@ mod paint;
 mod score;
 mod selection;
 #[cfg(test)]
-mod test_songs;
+pub mod test_songs;
 #[cfg(test)]
 mod tests;
 mod toolbar;
@@ -25,8 +26,9 @@ use crate::channels::SongView;
 use crate::ledger::LedgerCommand;
 use crate::music::{ChordPlan, PerPart, Ticks};
 use crate::settings::PartSettings;
+use chord_drag::{ChordDrag, Grip, grip_at};
 use chord_text::Place;
-use egui::{EventFilter, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{CursorIcon, EventFilter, Key, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use input::Motion;
 use layout::{Picture, Subject};
 use paint::Paint;
@@ -66,6 +68,7 @@ pub struct PianoRoll {
     selection: Option<Selection>,
     follow: bool,
     typing: Option<Typing>,
+    dragged: Option<ChordDrag>,
     score: Score,
     /// What the score was made of.
     shown: Option<Shown>,
@@ -87,6 +90,7 @@ impl Default for PianoRoll {
             selection: None,
             follow: true,
             typing: None,
+            dragged: None,
             score: Score::default(),
             shown: None,
             playhead: None,
@@ -113,6 +117,7 @@ impl PianoRoll {
         for wish in pressed.into_iter().chain(self.keys(ui, &places)) {
             commands.extend(self.fulfil(wish, playhead));
         }
+        commands.extend(self.drag_chord(ui, &places, playhead));
         for (response, lane) in [(&places.on_roll, Lane::Roll), (&places.on_chords, Lane::Chords)] {
             self.scroll(ui, response, playhead);
             self.select(ui, response, lane);
@@ -120,12 +125,17 @@ impl PianoRoll {
         let picture = self.picture(&places, playhead);
         self.open_typing(&places, &picture);
         self.paint(ui, &places, &picture);
-        self.explain(&places, &picture);
+        self.explain(ui, &places, &picture);
         commands.extend(self.show_typing(ui, &places));
         if scene.playing {
             ui.request_repaint();
         }
         commands
+    }
+
+    /// The selected bars by where they begin, and their name.
+    pub fn selected(&self) -> Option<(Range<Ticks>, String)> {
+        self.selection.as_ref().map(|selected| (selected.ticks(), selected.name()))
     }
 
     /// Indexes the song anew where it is another than in the last frame.
@@ -219,13 +229,39 @@ impl PianoRoll {
         self.scroll_by(motion.scroll, &extent);
     }
 
+    /// A press on a chord's name or edge takes it along, until it is let go; Escape lets it go where it was.
+    fn drag_chord(&mut self, ui: &Ui, places: &Places, playhead: f64) -> Option<LedgerCommand> {
+        let lane = &places.on_chords;
+        let (pressed, down, escape, pointer) = ui.input(|input| {
+            let pointer = &input.pointer;
+            (pointer.primary_pressed(), pointer.primary_down(), input.key_pressed(Key::Escape), pointer.interact_pos())
+        });
+        let pointer = pointer? - places.chords.min;
+        let tick = self.viewport.tick_at(pointer.x).floor() as Ticks;
+        if pressed && lane.is_pointer_button_down_on() && self.typing.is_none() {
+            let picture = self.picture(places, playhead);
+            let held = grip_at(&picture, pointer.x, pointer.y);
+            self.dragged = held.and_then(|(grip, chord)| ChordDrag::begin(grip, chord, tick));
+        }
+        if escape {
+            self.dragged = None;
+        }
+        let dragged = self.dragged.as_mut()?;
+        dragged.move_to(tick, &self.score);
+        if down {
+            return None;
+        }
+        self.dragged.take().and_then(|dragged| dragged.command(&self.score))
+    }
+
     /// A press selects a bar, drawing goes on from it; with shift it goes on from what was selected.
     fn select(&mut self, ui: &Ui, response: &Response, lane: Lane) {
         let (pressed, down, shift, pointer) = ui.input(|input| {
             let pointer = &input.pointer;
             (pointer.primary_pressed(), pointer.primary_down(), input.modifiers.shift, pointer.interact_pos())
         });
-        let Some(pointer) = pointer.filter(|_| down && response.is_pointer_button_down_on()) else { return };
+        let draws = down && response.is_pointer_button_down_on() && (pressed || self.dragged.is_none());
+        let Some(pointer) = pointer.filter(|_| draws) else { return };
         let x = pointer.x - response.rect.left();
         if pressed {
             response.request_focus();
@@ -259,7 +295,13 @@ impl PianoRoll {
 
     fn paint(&self, ui: &Ui, places: &Places, picture: &Picture) {
         let painter = ui.painter();
-        Paint { painter, origin: places.chords.min }.chords(picture, places.chords.height());
+        let lane = Paint { painter, origin: places.chords.min };
+        lane.chords(picture, places.chords.height());
+        if let Some((dragged, ticks)) = self.dragged.and_then(|dragged| Some((dragged, dragged.preview(&self.score)?)))
+        {
+            let x = |tick: Ticks| self.viewport.x_of(f64::from(tick));
+            lane.dragged(&dragged.name(), x(ticks.start)..x(ticks.end), places.chords.height());
+        }
         let paint = Paint { painter, origin: places.roll.min };
         paint.roll(picture);
         if self.score.is_empty() {
@@ -274,7 +316,16 @@ impl PianoRoll {
         }
     }
 
-    fn explain(&self, places: &Places, picture: &Picture) {
+    fn explain(&self, ui: &Ui, places: &Places, picture: &Picture) {
+        let held = self.dragged.map(|dragged| dragged.grip);
+        let under = places.pointer_in(&places.on_chords).and_then(|at| Some(grip_at(picture, at.x, at.y)?.0));
+        match held.or(under) {
+            Some(Grip::Name) => {
+                ui.set_cursor_icon(if held.is_some() { CursorIcon::Grabbing } else { CursorIcon::Grab })
+            }
+            Some(Grip::Edge) => ui.set_cursor_icon(CursorIcon::ResizeHorizontal),
+            None => {}
+        }
         let on_roll = places.pointer_in(&places.on_roll).and_then(|at| hover::on_roll(picture, at.x, at.y));
         let on_chords = places.pointer_in(&places.on_chords).and_then(|at| hover::on_chords(picture, at.x));
         for (response, text) in [(&places.on_roll, on_roll), (&places.on_chords, on_chords)] {

@@ -8,6 +8,7 @@ use crate::editor::theme;
 use crate::ledger::BarState;
 use egui::emath::GuiRounding;
 use egui::{Align2, Color32, CornerRadius, FontId, Galley, Mesh, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, vec2};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Font sizes for chords, the first that fits: on one line, else for root and quality.
@@ -86,6 +87,17 @@ impl Paint<'_> {
         inside.playhead(picture, 0.0, height);
         let place = self.origin + vec2(-6.0, height / 2.0);
         self.painter.text(place, Align2::RIGHT_CENTER, "Chords", FontId::proportional(12.0), theme::WEAK);
+    }
+}
+
+impl Paint<'_> {
+    /// A chord where it would come to be.
+    pub fn dragged(&self, name: &str, x: Range<f32>, height: f32) {
+        let area = Area { left: x.start, top: 0.0, right: x.end, bottom: height };
+        let inside = self.clipped_to(&Area { left: 0.0, right: f32::MAX / 4.0, ..area });
+        inside.painter.rect_filled(inside.rect(&area), CornerRadius::same(3), colours::NOW);
+        inside.selected(&area);
+        inside.chord_name(name, x.start.max(0.0) + 5.0, x.end - x.start, theme::STRONG);
     }
 }
 

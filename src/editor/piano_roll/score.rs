@@ -37,7 +37,7 @@ pub struct ScoreNote {
     pub start: Ticks,
     /// Where it is struck and released, in ticks.
     pub played: (f64, f64),
-    /// Its part is switched off.
+    /// Its part is switched off, or silenced by another's solo.
     pub silent: bool,
 }
 
@@ -150,6 +150,7 @@ impl Score {
         let (chords, ahead) = (view.chords.clone(), view.ahead.clone());
         let bars = bars.into_values().collect();
         let mut score = Self { bars, ahead, chords, plan: plan.clone(), ..Self::default() };
+        let heard = parts.heard();
         for entry in view.ledger.bars() {
             let melody = entry.melody.iter().flatten().map(melody_note);
             let answers = entry.answers.iter().flat_map(|answer| &answer.notes);
@@ -158,7 +159,7 @@ impl Score {
                 let (lean, sounds) = (note.timing.ticks(), settings.apply(note.part, note.note));
                 let played = (f64::from(sounds.start) + lean, f64::from(sounds.end()) + lean);
                 let (key, velocity, start) = (sounds.key, sounds.velocity, sounds.start);
-                ScoreNote { voice: Voice::Part(note.part), key, velocity, start, played, silent: !settings.on }
+                ScoreNote { voice: Voice::Part(note.part), key, velocity, start, played, silent: !heard[note.part] }
             });
             melody.chain(written).for_each(|note| score.add(note));
         }

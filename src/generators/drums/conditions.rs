@@ -120,7 +120,7 @@ impl<'a> Scene<'a> {
         Asked {
             styles: manner.style_weights(&contract.styles),
             quarters_per_minute: self.quarters_per_minute,
-            density: Some(contract.controls.density_at(at_knob(manner.density, self.settings.density))),
+            density: Some(contract.controls.density_at(at_knob(manner.density, self.settings.density_of(Part::Drums)))),
             triplets: Some(if self.moves_in_triplets() { 1.0 } else { 0.0 }),
             level: Some((manner.level * self.melody_level()).min(127.0)),
             fill: Some(self.is_fill()),

@@ -2,7 +2,7 @@
 
 use super::rhythm::{Groove, NEVER, Place, Rank, beats, places};
 use super::{Pen, Sheet};
-use crate::music::{Key, Segment, Ticks};
+use crate::music::{Key, Part, Segment, Ticks};
 
 /// General MIDI percussion keys.
 const KICK: Key = drum(36);
@@ -148,15 +148,18 @@ fn kick(groove: Groove, segment: Segment) -> Vec<Hit> {
 /// Toms down through the last beat of every fourth bar, longer at the end of the phrase.
 fn fill_of(sheet: &Sheet<'_>, segment: Segment) -> Vec<Hit> {
     const NEED: f32 = 0.3;
-    let due = segment.is_last_of_bar() && matches!(sheet.phrase_bar, 3 | 7) && sheet.density >= NEED;
+    let due = segment.is_last_of_bar() && matches!(sheet.phrase_bar, 3 | 7) && sheet.density[Part::Drums] >= NEED;
     if !due || sheet.texture.groove == Groove::Soft {
         return vec![];
     }
     let beats = beats(segment);
     let long = sheet.phrase_bar == 7 && sheet.texture.groove == Groove::Backbeat && beats.len() > 1;
     let Some((start, _)) = beats.get(beats.len() - if long { 2 } else { 1 }) else { return vec![] };
-    let finest =
-        if sheet.texture.groove == Groove::Backbeat && sheet.density > 0.4 { Rank::Between } else { Rank::Pulse };
+    let finest = if sheet.texture.groove == Groove::Backbeat && sheet.density[Part::Drums] > 0.4 {
+        Rank::Between
+    } else {
+        Rank::Pulse
+    };
     let strokes: Vec<Place> =
         places(segment).into_iter().filter(|place| place.at >= *start && place.rank >= finest).collect();
     let stroke = |(index, place): (usize, &Place)| {

@@ -176,8 +176,8 @@ struct Sheet<'a> {
     melody_known: bool,
     tonality: Tonality,
     texture: Texture,
-    /// 0..=1 and a little beyond: as set, and fewer notes where the tempo is fast.
-    density: f32,
+    /// 0..=1 and a little beyond: as set for the part, and fewer notes where the tempo is fast.
+    density: PerPart<f32>,
     /// 0.1..=2.
     temperature: f32,
     /// Factor on velocities: the style's touch and the melody's loudness.
@@ -197,7 +197,7 @@ impl<'a> Sheet<'a> {
             melody_known: matches!(request.ask, Ask::Arrange(_)),
             tonality,
             texture,
-            density: settings.density - tempo_relief(request.quarters_per_minute),
+            density: PerPart::from_fn(|part| settings.density_of(part) - tempo_relief(request.quarters_per_minute)),
             temperature: settings.temperature,
             loudness: texture.touch * loudness(heard),
         }
@@ -293,7 +293,7 @@ impl<'a> Pen<'a> {
             part,
             dice,
             temperature: sheet.temperature,
-            density: sheet.density,
+            density: sheet.density[part],
             phrase_bar: sheet.phrase_bar,
             velocity: velocity * sheet.loudness,
             whim: 0.0,

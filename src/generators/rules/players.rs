@@ -140,7 +140,7 @@ fn end_of(places: &[Place], index: usize, stretch: &Stretch) -> Ticks {
 
 /// Held as long as the chord.
 pub fn pad(sheet: &Sheet<'_>, pen: &mut Pen<'_>) {
-    let voices = if sheet.density > 0.6 { 4 } else { 3 };
+    let voices = if sheet.density[Part::Pad] > 0.6 { 4 } else { 3 };
     let mut before = sheet.last_keys(Part::Pad);
     for run in sheet.stretches.chunk_by(|a, b| a.chord == b.chord) {
         let (first, last) = (run[0], run[run.len() - 1]);

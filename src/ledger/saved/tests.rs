@@ -23,9 +23,14 @@ fn answer(segment: Segment, chord: PlannedChord, settings: Settings, notes: Vec<
     SegmentAnswer { segment, chord, notes, settings, quarters_per_minute: 97.5, margin: 3 }
 }
 
-/// A song with one of everything that can be saved; `v1.txt` is it, as version 1 wrote it.
+/// A song with one of everything that can be saved; `v2.txt` is it, as version 2 wrote it.
 fn one_of_everything() -> Ledger {
+    one_of_everything_with(|settings| settings.parts[Part::Bass].density = 0.875)
+}
+
+fn one_of_everything_with(more: impl Fn(&mut Settings)) -> Ledger {
     let mut settings = Settings { temperature: 0.75, style: 2.5, density: 0.25, seed: 4711, ..Settings::default() };
+    more(&mut settings);
     settings.parts[Part::Drums].on = true;
     let rests = Settings { count_in: 2, count_in_band: CountInBand::Rests, ..settings };
     let empty = LedgerBar::new(Bar { index: BarIndex(-1), start: -36, meter: Meter::new(3, 4).expect("usual") });
@@ -86,7 +91,12 @@ fn one_of_everything() -> Ledger {
 
 #[test]
 fn what_version_1_wrote_is_read() {
-    assert_eq!(from_text(include_str!("v1.txt").trim_end()), Ok(one_of_everything()));
+    assert_eq!(from_text(include_str!("v1.txt").trim_end()), Ok(one_of_everything_with(|_| {})));
+}
+
+#[test]
+fn what_version_2_wrote_is_read() {
+    assert_eq!(from_text(include_str!("v2.txt").trim_end()), Ok(one_of_everything()));
 }
 
 #[test]
@@ -102,9 +112,9 @@ fn other_versions_and_damage_are_refused_in_words() {
     let text = to_text(&one_of_everything());
     let (_, packed) = text.split_once(':').expect("a version and what it packs");
     let words = |text: &str| from_text(text).expect_err("it is no song").to_string();
-    assert!(words(&format!("2:{packed}")).contains("later Obbligato (format 2; this one reads up to 1)"));
-    assert!(words("2:anything at all").contains("later"));
-    for damaged in [packed, &format!("0:{packed}"), &format!("-1:{packed}"), ":", "1", "1:", "1:AAAA", "57", "\u{0}"] {
+    assert!(words(&format!("3:{packed}")).contains("later Obbligato (format 3; this one reads up to 2)"));
+    assert!(words("3:anything at all").contains("later"));
+    for damaged in [packed, &format!("0:{packed}"), &format!("-1:{packed}"), ":", "2", "2:", "2:AAAA", "57", "\u{0}"] {
         assert!(words(damaged).contains("damaged"), "{damaged}");
     }
     for end in 0..text.len() {
@@ -116,7 +126,7 @@ fn other_versions_and_damage_are_refused_in_words() {
 fn a_song_too_large_to_be_one_is_refused_before_it_is_unpacked() {
     let bomb = compress_to_vec_zlib(&vec![0; LARGEST + 1], 1);
     assert!(bomb.len() < 1 << 20);
-    let text = format!("1:{}", BASE64_STANDARD.encode(bomb));
+    let text = format!("2:{}", BASE64_STANDARD.encode(bomb));
     assert_eq!(from_text(&text), Err(SavedError::Damaged("its check sum is wrong")));
 }
 
@@ -128,12 +138,12 @@ proptest! {
     fn damage_that_the_check_sum_does_not_see_is_survived(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut bytes = postcard::to_allocvec(&v1::Song::of(&one_of_everything())).expect("plain data");
+        let mut bytes = postcard::to_allocvec(&v2::Song::of(&one_of_everything())).expect("plain data");
         for (place, byte) in changes {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
-        let text = format!("1:{}", BASE64_STANDARD.encode(compress_to_vec_zlib(&bytes, 1)));
+        let text = format!("2:{}", BASE64_STANDARD.encode(compress_to_vec_zlib(&bytes, 1)));
         if let Ok(ledger) = from_text(&text) {
             let bars: Vec<Bar> = ledger.bars().map(|entry| entry.bar).collect();
             prop_assert!(bars.windows(2).all(|pair| pair[0].end() <= pair[1].start));

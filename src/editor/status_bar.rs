@@ -1,0 +1,65 @@
+//! The bottom of the window: how it goes, what was done, what is wrong. GUI THREAD.
+
+use super::gauge::{Ease, Gauge};
+use super::header::reveal_button;
+use super::routing::{Surroundings, first_obstacle};
+use super::window::ObbligatoEditor;
+use super::{status, theme};
+use crate::channels::SongView;
+use egui::{Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+impl ObbligatoEditor {
+    pub(super) fn status(&mut self, ui: &mut Ui, view: &SongView, at: &Surroundings) {
+        self.notice(ui);
+        ui.horizontal(|ui| {
+            if let Some(gauge) = Gauge::of(view, &self.meters) {
+                show_gauge(ui, &gauge);
+            }
+            ui.weak(status::status_line(view, &self.meters));
+        });
+        let problem = view.engine.problem.clone().or_else(|| status::silence_of_engine(&self.meters));
+        let problems: Vec<String> = problem.into_iter().chain(self.params.song.problem()).collect();
+        for problem in &problems {
+            ui.colored_label(theme::PROBLEM, problem);
+        }
+        if problems.is_empty()
+            && let Some(obstacle) = first_obstacle(at)
+        {
+            ui.weak(format!("{} {}", obstacle.what, obstacle.advice));
+        }
+    }
+
+    fn notice(&mut self, ui: &mut Ui) {
+        let Some(notice) = self.notice.clone() else { return };
+        ui.horizontal_wrapped(|ui| {
+            ui.colored_label(if notice.well { theme::TEXT } else { theme::PROBLEM }, &notice.text);
+            reveal_button(ui, &notice);
+            if ui.small_button("OK").clicked() {
+                self.notice = None;
+            }
+        });
+    }
+}
+
+/// How much of the bar an answer takes; a mark stands at the slowest one.
+fn show_gauge(ui: &mut Ui, gauge: &Gauge) {
+    const WIDTH: f32 = 120.0;
+    let (whole, response) = ui.allocate_exact_size(vec2(WIDTH, 16.0), Sense::hover());
+    let colour = match gauge.ease() {
+        Ease::Easy => theme::ACCENT,
+        Ease::Tight => theme::CAUTION,
+        Ease::TooSlow => theme::PROBLEM,
+    };
+    let rail = whole.shrink2(vec2(0.0, 4.0));
+    let bar = |share: f32, colour: Color32| {
+        let filled = Rect::from_min_size(rail.min, vec2(rail.width() * share, rail.height()));
+        ui.painter().rect_filled(filled, 2.0, colour);
+    };
+    bar(1.0, theme::RAIL);
+    bar(gauge.share(), colour);
+    let worst = rail.left() + (rail.width() - 2.0) * gauge.worst_share();
+    let mark = Rect::from_min_size(pos2(worst, whole.top() + 1.0), vec2(2.0, whole.height() - 2.0));
+    ui.painter().rect_filled(mark, 0.0, theme::WEAK);
+    response.widget_info(|| WidgetInfo::labeled(Role::Meter, true, format!("Time for an answer: {}", gauge.text())));
+    response.on_hover_text("How much of a bar's time its answer takes; the mark is the slowest since loading");
+}
