@@ -23,5 +23,6 @@ pub mod realtime;
 #[cfg(feature = "inference")]
 pub mod runtime;
 pub mod settings;
+pub mod sound;
 pub mod state;
 pub mod user_folder;
