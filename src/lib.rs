@@ -24,5 +24,6 @@ pub mod realtime;
 pub mod runtime;
 pub mod settings;
 pub mod sound;
+pub mod standalone;
 pub mod state;
 pub mod user_folder;

@@ -21,6 +21,7 @@ pub use preview::PreviewSound;
 
 use crate::music::{Key, Part, PerPart, Velocity};
 use crate::settings::PartSettings;
+use std::ops::RangeInclusive;
 
 /// What an instrument understands, `timing` samples into a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,6 +69,19 @@ pub struct SoundSettings {
     /// Factor on the whole.
     pub gain: f32,
     pub instruments: ByChannel,
+}
+
+impl SoundSettings {
+    /// In decibels.
+    pub const LEVEL: RangeInclusive<f32> = -40.0..=6.0;
+    pub const USUAL_LEVEL: f32 = 0.0;
+
+    /// `level` in decibels; what is none counts as the usual one.
+    pub fn new(on: bool, level: f32, instruments: ByChannel) -> Self {
+        let level =
+            if level.is_finite() { level.clamp(*Self::LEVEL.start(), *Self::LEVEL.end()) } else { Self::USUAL_LEVEL };
+        Self { on, gain: 10_f32.powf(level / 20.0), instruments }
+    }
 }
 
 /// What plays the notes of a part.

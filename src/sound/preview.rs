@@ -174,7 +174,7 @@ mod tests {
     const CHANNELS: [u8; 6] = [0, 1, 2, 3, 4, 9];
 
     fn settings() -> SoundSettings {
-        SoundSettings { on: true, gain: 1.0, instruments: ByChannel::of(&PerPart::from_fn(PartSettings::of)) }
+        SoundSettings::new(true, 0.0, ByChannel::of(&PerPart::from_fn(PartSettings::of)))
     }
 
     fn on(channel: u8, key: i32, velocity: i32) -> SoundEvent {
