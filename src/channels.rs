@@ -3,6 +3,10 @@
 //! What crosses to or from the audio thread is `Copy` and owns no heap memory (a test checks it), so that neither
 //! side ever frees what the other made.
 
+mod piano;
+
+pub use piano::{PianoKeys, PianoTouches, Touch, connect_piano};
+
 use crate::generators::PartNote;
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::{Ledger, LedgerCommand};
@@ -367,5 +371,6 @@ mod tests {
         is_plain_data::<Heard>();
         is_plain_data::<Reply>();
         is_plain_data::<Settings>();
+        is_plain_data::<Touch>();
     }
 }

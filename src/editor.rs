@@ -22,6 +22,7 @@ mod links;
 pub mod notice;
 #[cfg(feature = "plugin")]
 mod part_rows;
+pub mod piano;
 pub mod piano_roll;
 pub mod plan_text;
 #[cfg(feature = "plugin")]

@@ -24,5 +24,7 @@ pub mod realtime;
 #[cfg(feature = "inference")]
 pub mod runtime;
 pub mod settings;
+pub mod sound;
+pub mod standalone;
 pub mod state;
 pub mod user_folder;

@@ -9,6 +9,8 @@ use crate::links::{Link, SharedLink};
 use crate::music::{ChordPlan, Key, Part, PerPart, Ticks, style_from_text, style_text};
 use crate::runtime::{DeviceChoice, RuntimeChoice};
 use crate::settings::{ChordInput, CountInBand, Follow, PartSettings, Settings};
+use crate::sound::{ByChannel, SoundSettings};
+use crate::standalone;
 use crate::state::SongState;
 use crossbeam_channel::Sender;
 use nice_plug::params::persist::PersistentField;
@@ -68,6 +70,12 @@ pub struct ObbligatoParams {
     /// parameter has, and the framework has no other way to tell it.
     #[id = "edits"]
     pub edits: IntParam,
+    /// Whether the plugin itself is heard.
+    #[id = "preview"]
+    pub preview: BoolParam,
+    /// How loud, in decibels.
+    #[id = "preview_level"]
+    pub preview_level: FloatParam,
     /// Another seed, another answer to the same melody.
     #[persist = "seed"]
     pub seed: AtomicU32,
@@ -152,6 +160,9 @@ impl ObbligatoParams {
             counter: PartParams::new(Part::Counter),
             drums: PartParams::new(Part::Drums),
             edits: IntParam::new("Edits", 0, IntRange::Linear { min: 0, max: LAST_EDIT }).hide().hide_in_generic_ui(),
+            // Whoever starts the program has no instrument behind it.
+            preview: switch("Preview Sound", standalone::get().is_some()),
+            preview_level: decibels("Preview Level", SoundSettings::USUAL_LEVEL, SoundSettings::LEVEL),
             seed: AtomicU32::new(default.seed),
             plan: plan.clone(),
             song: song.clone(),
@@ -219,6 +230,11 @@ impl ObbligatoParams {
     pub fn choose_generator(&self, name: String) {
         self.generator.set(name);
         self.command(LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts: PerPart::from_fn(|_| true) });
+    }
+
+    /// How the plugin itself is to be heard with these settings. Reads atomics only.
+    pub fn sound(&self, settings: &Settings) -> SoundSettings {
+        SoundSettings::new(self.preview.value(), self.preview_level.value(), ByChannel::of(&settings.parts))
     }
 
     /// Takes the next seed. Tell the host of it: [`ObbligatoParams::next_edit`].
@@ -361,6 +377,16 @@ fn percentage(name: impl Into<String>, default: f32, range: RangeInclusive<f32>)
         .with_unit(" %")
         .with_value_to_string(Arc::new(|share| format!("{:.0}", share * 100.0)))
         .with_string_to_value(Arc::new(|text| number_from_text(text).map(|percent| percent / 100.0)))
+}
+
+fn decibels(name: &str, default: f32, range: RangeInclusive<f32>) -> FloatParam {
+    FloatParam::new(name, default, linear(range))
+        .with_step_size(0.1)
+        .with_unit(" dB")
+        .with_value_to_string(Arc::new(|level| format!("{level:.1}")))
+        .with_string_to_value(Arc::new(|text| {
+            number_from_text(text.trim().trim_end_matches("dB").trim_end_matches("db"))
+        }))
 }
 
 fn switch(name: impl Into<String>, default: bool) -> BoolParam {
@@ -692,7 +718,7 @@ mod tests {
             "pad_on pad_channel pad_octave pad_velocity pad_density pad_solo pad_lock",
             "counter_on counter_channel counter_octave counter_velocity counter_density counter_solo counter_lock",
             "drums_on drums_channel drums_octave drums_velocity drums_density drums_solo drums_lock",
-            "edits",
+            "edits preview preview_level",
         ];
         assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
         let saved: Vec<String> = params.serialize_fields().into_keys().collect();
@@ -766,6 +792,8 @@ mod tests {
         reads_back(&params.thru, 0.5);
         reads_back(&params.bypass, 0.5);
         reads_back(&params.panic, 0.5);
+        reads_back(&params.preview, 0.5);
+        reads_back(&params.preview_level, 0.002);
         for part in Part::ALL {
             let row = params.part(part);
             reads_back(&row.on, 0.5);

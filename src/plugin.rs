@@ -4,7 +4,9 @@
 mod events;
 mod pace;
 
-use crate::channels::{self, EditorCommand, InferenceEnd, Meters, SharedView, SongView};
+use crate::channels::{
+    self, EditorCommand, InferenceEnd, Meters, PianoKeys, PianoTouches, SharedView, SongView, Touch,
+};
 use crate::editor::{self, ObbligatoEditor};
 use crate::generators::library;
 use crate::inference::InferenceThread;
@@ -12,8 +14,10 @@ use crate::links::{Links, Seat};
 use crate::params::{self, ObbligatoParams};
 use crate::realtime::{Block, EventBuffer, RealtimeProcessor};
 use crate::settings::Settings;
+use crate::sound::{PreviewSound, TimedSound};
+use crate::standalone;
 use crossbeam_channel::Receiver;
-use events::{Incoming, IncomingNotes, OutgoingEvents, Refused, host_transport};
+use events::{Incoming, IncomingNotes, OutgoingEvents, Refused, host_transport, sound_event};
 use nice_plug::context::process::SendEventError;
 use nice_plug::prelude::*;
 use nice_plug_egui::EguiEditor;
@@ -33,6 +37,12 @@ pub struct Obbligato {
     incoming: IncomingNotes,
     answer: EventBuffer,
     outgoing: OutgoingEvents,
+    /// The window's piano; its keys are there until the window's contents are made.
+    piano: PianoTouches,
+    piano_keys: Option<PianoKeys>,
+    sound: PreviewSound,
+    /// What the preview hears of a block: what goes out.
+    heard: Vec<TimedSound>,
     pace: OfflineDetector,
     sample_rate: f64,
 }
@@ -42,6 +52,8 @@ impl Default for Obbligato {
         let (realtime, inference) = channels::connect();
         let (commands_in, commands_out) = crossbeam_channel::unbounded();
         let (view, meters) = (SharedView::default(), realtime.meters.clone());
+        let (piano_keys, piano) = channels::connect_piano();
+        let sample_rate = 48_000.0;
         Self {
             params: Arc::new(ObbligatoParams::new(commands_in, view.clone(), meters.clone())),
             view,
@@ -52,8 +64,12 @@ impl Default for Obbligato {
             incoming: IncomingNotes::new(),
             answer: EventBuffer::new(),
             outgoing: OutgoingEvents::new(),
+            piano,
+            piano_keys: Some(piano_keys),
+            sound: PreviewSound::new(sample_rate),
+            heard: Vec::with_capacity(OutgoingEvents::CAPACITY),
             pace: OfflineDetector::new(false, false),
-            sample_rate: 48_000.0,
+            sample_rate,
         }
     }
 }
@@ -103,6 +119,7 @@ impl Obbligato {
     /// Sorts out what the host sent: notes for the processor, controllers straight to the output.
     fn take_events(&mut self, passes: Passes, context: &mut impl ProcessContext<Self>) {
         self.incoming.clear();
+        self.take_touches();
         while let Some(event) = context.next_event() {
             let timing = event.timing();
             let taken = match Incoming::of(&event) {
@@ -121,13 +138,34 @@ impl Obbligato {
         }
     }
 
+    /// The window's piano is a keyboard on the first channel.
+    fn take_touches(&mut self) {
+        const CHANNEL: u8 = 0;
+        for touch in self.piano.by_ref() {
+            match touch {
+                Touch::Down { key, velocity } => {
+                    if !self.incoming.strike(0, CHANNEL, key, velocity) {
+                        Meters::count(&self.meters.dropped);
+                    }
+                }
+                Touch::Up { key } => self.incoming.release(0, Some(CHANNEL), Some(key)),
+            }
+        }
+    }
+
     fn send_events(&mut self, context: &mut impl ProcessContext<Self>) {
         for event in self.answer.iter() {
             if !self.outgoing.note(event) {
                 Meters::count(&self.meters.dropped);
             }
         }
+        self.heard.clear();
+        let heard = &mut self.heard;
         let lost = self.outgoing.send(|event| {
+            // As many as fit into `outgoing`, which has room for no more.
+            if let Some(event) = sound_event(&event).filter(|_| heard.len() < heard.capacity()) {
+                heard.push(event);
+            }
             context.try_send_event(event).map_err(|(_, reason)| match reason {
                 SendEventError::HostBufferFull => Refused::Full,
                 SendEventError::NoOutputBuffer | SendEventError::InvalidEvent { .. } => Refused::Never,
@@ -158,7 +196,7 @@ impl Plugin for Obbligato {
     const EMAIL: &'static str = "";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
-    /// Silent. Several hosts refuse a VST3 without an audio output.
+    /// For the preview sound. Several hosts refuse a VST3 without an audio output.
     const AUDIO_IO_LAYOUTS: &'static [AudioIOLayout] =
         &[AudioIOLayout { main_output_channels: NonZeroU32::new(2), ..AudioIOLayout::const_default() }];
 
@@ -179,7 +217,8 @@ impl Plugin for Obbligato {
     }
 
     fn editor(&mut self, _executor: AsyncExecutor<Self>) -> Option<Self::Editor> {
-        editor::create(self.params.clone(), self.view.clone(), self.meters.clone())
+        let piano = self.piano_keys.take()?;
+        editor::create(self.params.clone(), self.view.clone(), self.meters.clone(), piano)
     }
 
     fn filter_state(state: &mut PluginState) {
@@ -195,6 +234,9 @@ impl Plugin for Obbligato {
         self.start_inference();
         // A host that says 0 is not divided by.
         self.sample_rate = f64::from(config.sample_rate).max(1.0);
+        self.sound = PreviewSound::new(self.sample_rate);
+        self.piano.forget_strikes();
+        standalone::start();
         let offline = match config.process_mode {
             ProcessMode::Offline | ProcessMode::Buffered => true,
             ProcessMode::Realtime => false,
@@ -206,6 +248,7 @@ impl Plugin for Obbligato {
 
     fn reset(&mut self) {
         self.processor.reset();
+        self.sound.reset();
         self.pace.interrupt();
     }
 
@@ -218,6 +261,10 @@ impl Plugin for Obbligato {
         buffer.as_slice().iter_mut().for_each(|channel| channel.fill(0.0));
         let (settings, bypass) = (self.params.settings(), self.params.bypass.value());
         self.run(buffer.samples(), settings, bypass, context);
+        let sound = self.params.sound(&settings);
+        if let [left, right, ..] = buffer.as_slice() {
+            self.sound.play(&sound, &self.heard, left, right);
+        }
         // Notes may come at any time, whatever the input does.
         ProcessStatus::KeepAlive
     }

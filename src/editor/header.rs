@@ -29,6 +29,7 @@ impl ObbligatoEditor {
             if ui.button("Panic").on_hover_text("Silences everything, until the next half bar").clicked() {
                 Meters::count(&self.meters.panics);
             }
+            self.sound(ui, controls);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 self.view_menu(ui);
                 self.file_menu(ui, view);
@@ -36,6 +37,22 @@ impl ObbligatoEditor {
                 self.routing_button(ui);
             });
         });
+    }
+
+    /// The band heard without an instrument behind the plugin, and a piano to play to it.
+    fn sound(&mut self, ui: &mut Ui, controls: &Controls<'_>) {
+        ui.add_space(12.0);
+        let sound = controls.switch(ui, &self.params.preview, "Sound");
+        sound.on_hover_text("Plays band and melody with the plugin's own instruments, to its audio output");
+        if self.params.preview.value() {
+            controls.bar(ui, &self.params.preview_level, 72.0, theme::ACCENT).on_hover_text("How loud");
+        }
+        if let Some(piano) = &mut self.piano {
+            let hint = "Play with the pointer, or with the letters of the computer's keyboard";
+            if ui.selectable_label(piano.open, "Piano").on_hover_text(hint).clicked() {
+                piano.set_open(!piano.open);
+            }
+        }
     }
 
     fn another_take(&self, ui: &mut Ui, controls: &Controls<'_>) {

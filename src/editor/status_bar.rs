@@ -6,6 +6,7 @@ use super::routing::{Surroundings, first_obstacle};
 use super::window::ObbligatoEditor;
 use super::{status, theme};
 use crate::channels::SongView;
+use crate::standalone;
 use egui::{Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 impl ObbligatoEditor {
@@ -19,6 +20,8 @@ impl ObbligatoEditor {
         });
         let problem = view.engine.problem.clone().or_else(|| status::silence_of_engine(&self.meters));
         let problems: Vec<String> = problem.into_iter().chain(self.params.song.problem()).collect();
+        let silent = standalone::get().and_then(|found| found.problem());
+        let problems: Vec<String> = silent.map(str::to_owned).into_iter().chain(problems).collect();
         for problem in &problems {
             ui.colored_label(theme::PROBLEM, problem);
         }

@@ -7,18 +7,20 @@ use super::files::FileDesk;
 use super::host_calls::HostCalls;
 use super::levels::Levels;
 use super::notice::Notice;
+use super::piano::Piano;
 use super::piano_roll::{PianoRoll, Scene};
 use super::plan_text::PlanText;
 use super::routing::{Counts, Surroundings};
 use super::watcher::Watcher;
 use super::window_size::{self, WindowSize};
 use super::{links, theme};
-use crate::channels::{Meters, SharedView, SongView};
+use crate::channels::{Meters, PianoKeys, SharedView, SongView};
 use crate::generators::library::DeviceOption;
 use crate::links::Link;
 use crate::music::{PerPart, TICKS_PER_QUARTER};
 use crate::params::ObbligatoParams;
 use crate::settings::Settings;
+use crate::standalone;
 use egui::scroll_area::ScrollSource;
 use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui, ViewportCommand, vec2};
 use nice_plug::context::gui::GuiContext;
@@ -47,6 +49,8 @@ pub struct ObbligatoEditor {
     /// The same of devices.
     pub(super) devices: Option<Vec<DeviceOption>>,
     pub(super) roll: PianoRoll,
+    /// There where somebody hears it.
+    pub(super) piano: Option<Piano>,
     pub(super) levels: Levels,
     pub(super) files: FileDesk,
     pub(super) notice: Option<Notice>,
@@ -71,6 +75,7 @@ pub fn create(
     params: Arc<ObbligatoParams>,
     view: SharedView,
     meters: Arc<Meters>,
+    piano: PianoKeys,
 ) -> Option<EguiEditor<ObbligatoEditor>> {
     let (width, height) = window_size::LEAST;
     let hint = ResizeHint {
@@ -81,7 +86,10 @@ pub fn create(
         ..ResizeHint::NON_RESIZABLE
     };
     let settings = EguiNiceSettings::new().with_tile("Obbligato").with_resize_hint(hint);
-    let editor = ObbligatoEditor::new(params, view, meters, WindowSize::remembered());
+    let mut editor = ObbligatoEditor::new(params, view, meters, WindowSize::remembered());
+    // In a host whoever wants it opens it.
+    let open = standalone::get().is_some_and(|found| found.keyboard.is_none());
+    editor.piano = Some(Piano::new(piano, open));
     let WindowSize { width, height, .. } = editor.size;
     // Physical, so that what the host is told of the size holds at any scale of ours.
     let state = EguiEditorState::from_size(PhysicalSize { width, height }, editor.size.factor());
@@ -123,6 +131,7 @@ impl NiceEguiApp for ObbligatoEditor {
 
     fn editor_closed(&mut self) {
         (self.host, self.watcher) = (None, None);
+        self.piano.iter_mut().for_each(Piano::release_all);
         // What cannot be remembered is only a size.
         let _ = self.size.remember();
     }
@@ -139,6 +148,7 @@ impl ObbligatoEditor {
             generators: None,
             devices: None,
             roll: PianoRoll::default(),
+            piano: None,
             levels: Levels::default(),
             files: FileDesk::default(),
             notice: None,
@@ -157,6 +167,10 @@ impl ObbligatoEditor {
     pub fn show(&mut self, ui: &mut Ui, host: &GuiContext) {
         let controls = &Controls::new(host.param_setter());
         let view = &self.view.get();
+        if let Some(piano) = &mut self.piano {
+            piano.listen(ui);
+            self.meters.dropped.fetch_add(piano.lost(), Ordering::Relaxed);
+        }
         let now = ui.input(|input| input.time);
         if self.levels.look(&self.meters, now) {
             ui.request_repaint();
@@ -169,6 +183,10 @@ impl ObbligatoEditor {
             let below = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
             let status = Panel::bottom("status").frame(below).show_separator_line(false);
             status.show(ui, |ui| self.status(ui, view, &at));
+            if let Some(piano) = self.piano.as_mut().filter(|piano| piano.open) {
+                let below = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
+                Panel::bottom("piano").frame(below).show_separator_line(false).show(ui, |ui| piano.show(ui));
+            }
             let size = ui.available_size().max(LEAST_CONTENTS);
             // The wheel is for knobs and timeline.
             let source = ScrollSource { mouse_wheel: false, drag: Default::default(), scroll_bar: true };

@@ -2,6 +2,7 @@
 
 use crate::music::{Key, Velocity};
 use crate::realtime::{self, EventBuffer, HostTransport, TimedEvent};
+use crate::sound::{SoundEvent, TimedSound};
 use nice_plug::midi::{Channel, Key as HostKey, VoiceID};
 use nice_plug::prelude::{NoteEvent, Transport};
 
@@ -157,7 +158,7 @@ impl OutgoingEvents {
     /// Sustain off, all notes off, all sound off.
     const SILENCING: [(u8, f32); 3] = [(64, 0.0), (123, 0.0), (120, 0.0)];
     /// Room for the controllers, those of a panic, a block's notes, and as many releases that the host had no room for.
-    const CAPACITY: usize = Self::PASSED + 16 * Self::SILENCING.len() + 2 * EventBuffer::CAPACITY;
+    pub const CAPACITY: usize = Self::PASSED + 16 * Self::SILENCING.len() + 2 * EventBuffer::CAPACITY;
 
     pub fn new() -> Self {
         Self { events: Vec::with_capacity(Self::CAPACITY) }
@@ -235,6 +236,26 @@ impl Outgoing {
             },
         }
     }
+}
+
+/// What the preview hears of an event that goes out; nothing of what would change no sound.
+pub fn sound_event(event: &HostEvent) -> Option<TimedSound> {
+    /// What a wheel bends by, unless an instrument is told otherwise.
+    const BEND_SEMITONES: f32 = 2.0;
+    let event_of = match *event {
+        NoteEvent::NoteOn { channel, key, velocity, .. } => {
+            SoundEvent::On { channel: channel_of(channel)?, key: key_of(key)?, velocity: velocity_of(velocity) }
+        }
+        NoteEvent::NoteOff { channel, key, .. } => SoundEvent::Off { channel: channel_of(channel)?, key: key_of(key)? },
+        NoteEvent::MidiCC { channel, cc: 64, value, .. } => SoundEvent::Pedal { channel, down: value >= 0.5 },
+        NoteEvent::MidiCC { channel, cc: 120, .. } => SoundEvent::Silence { channel },
+        NoteEvent::MidiCC { channel, cc: 123, .. } => SoundEvent::AllOff { channel },
+        NoteEvent::MidiPitchBend { channel, value, .. } => {
+            SoundEvent::Bend { channel, semitones: BEND_SEMITONES * (2.0 * value - 1.0) }
+        }
+        _ => return None,
+    };
+    Some(TimedSound { timing: event.timing(), event: event_of })
 }
 
 /// What the host says about its transport.
@@ -450,5 +471,23 @@ mod tests {
         let mut without_position = Transport::new(48_000.0);
         without_position.bar_start_pos_beats = Some(4.0);
         assert_eq!(host_transport(&without_position), HostTransport::default(), "CLAP copies the bar without asking");
+    }
+
+    #[test]
+    fn the_preview_hears_notes_pedal_and_bend() {
+        let heard = |event: HostEvent| sound_event(&event).map(|timed| (timed.timing, timed.event));
+        let key = Key::folded(60);
+        let struck = SoundEvent::On { channel: 2, key, velocity: Velocity::clamped(127) };
+        assert_eq!(heard(on(7, 1.0)), Some((7, struck)));
+        assert_eq!(heard(off(9, Channel::Number(2), KEY)), Some((9, SoundEvent::Off { channel: 2, key })));
+        let controller = |cc, value| heard(NoteEvent::MidiCC { timing: 3, channel: 4, cc, value });
+        assert_eq!(controller(64, 1.0), Some((3, SoundEvent::Pedal { channel: 4, down: true })));
+        assert_eq!(controller(64, 0.0), Some((3, SoundEvent::Pedal { channel: 4, down: false })));
+        assert_eq!(controller(120, 0.0), Some((3, SoundEvent::Silence { channel: 4 })));
+        assert_eq!(controller(123, 0.0), Some((3, SoundEvent::AllOff { channel: 4 })));
+        assert_eq!(controller(7, 0.5), None);
+        assert_eq!(heard(bend(5)), Some((5, SoundEvent::Bend { channel: 0, semitones: 0.0 })));
+        let up = NoteEvent::MidiPitchBend { timing: 0, channel: 0, value: 1.0 };
+        assert_eq!(heard(up), Some((0, SoundEvent::Bend { channel: 0, semitones: 2.0 })));
     }
 }
