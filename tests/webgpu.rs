@@ -14,20 +14,20 @@ use std::sync::Arc;
 /// Environment variable with the path of an ONNX Runtime library that has the provider: `cargo xtask runtime fetch --gpu webgpu`.
 const WEBGPU_VARIABLE: &str = "OBBLIGATO_WEBGPU";
 
-/// Runs one test of this file again, in a process with that library. `false` where there is none.
-fn in_own_process(test: &str) -> bool {
+/// Runs one test of this file again, in a process with that library, if there is one.
+fn in_own_process(test: &str) {
     let Some(library) = std::env::var_os(WEBGPU_VARIABLE) else {
         eprintln!("skipped: {test}: set {WEBGPU_VARIABLE} to an ONNX Runtime library with WebGPU (docs/gpu.md)");
-        return false;
+        return;
     };
     let own = std::env::current_exe().expect("a test is a program");
     let arguments = ["--exact", test, "--ignored", "--nocapture"];
-    let run = Command::new(own).args(arguments).env(LIBRARY_VARIABLE, library).env(BACKEND_VARIABLE, "onnxruntime");
-    let run = run.output().expect("a program can be started again");
+    let mut program = Command::new(own);
+    program.args(arguments).env(LIBRARY_VARIABLE, library).env(BACKEND_VARIABLE, "onnxruntime");
+    let run = program.output().expect("a program can be started again");
     let words = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(run.status.success() && words.contains("1 passed"), "{words}");
     println!("{words}");
-    true
 }
 
 #[test]
