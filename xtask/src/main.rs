@@ -7,6 +7,7 @@ use xtask::bench::bench;
 use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
+use xtask::lateness::{LatenessOptions, lateness};
 use xtask::test::{TestOptions, test};
 use xtask::train::{Refused, TrainOptions, train};
 use xtask::validate::{ValidateOptions, validate};
@@ -32,6 +33,8 @@ enum Chore {
     Test(TestOptions),
     /// Measure how fast the models answer, and what the audio thread, saving a project and the window cost
     Bench,
+    /// Play live at tempos from 60 to 240 beside busy cores, with each inference backend, and count what is late
+    Lateness(LatenessOptions),
     /// Teach the model a style from a folder of MIDI files, or train it anew
     Train(TrainOptions),
     /// Run clap-validator on the bundle
@@ -57,6 +60,7 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Jam(options) => jam(&workspace, &options),
         Chore::Test(options) => test(&workspace, options),
         Chore::Bench => bench(&workspace),
+        Chore::Lateness(options) => lateness(&workspace, &options),
         Chore::Train(options) => train(&workspace, &options),
         Chore::Validate(options) => validate(&workspace, &options),
     }
