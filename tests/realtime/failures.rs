@@ -4,15 +4,19 @@ use crate::bands::{all_parts, no_chords};
 use crate::host::{Run, SAMPLE_RATE, SAMPLES_PER_QUARTER, TestHost, block, playing, release, strike, worker};
 use crate::laws::song;
 use crossbeam_channel::{Receiver, Sender, select};
-use obbligato::channels::{self, Heard, Meters, Reply, ReplyKind, ReplyMessage, SharedView};
+use obbligato::channels::{
+    self, Cut, Heard, Meters, Reply, ReplyKind, ReplyMessage, SHORTEST_MARGIN, SharedView, TakeId,
+};
 use obbligato::generators::library::Loaded;
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
-use obbligato::music::{Key, Meter, Note, Part, PerPart, PlannedChord, Velocity};
+use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, PlannedChord, Velocity};
 use obbligato::realtime::TimedEvent;
 use obbligato::settings::Settings;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Blocks a quarter.
 const BLOCKS: u64 = 24;
@@ -233,6 +237,71 @@ fn a_worker_that_is_a_hundred_times_too_slow_is_told_of_and_not_waited_for() {
     let problem = host.problem().expect("it is told");
     assert_eq!(problem, "Unreliable is too slow here: the rules play what it misses.");
     assert_nothing_hangs(&mut host);
+}
+
+/// Answers after so many milliseconds.
+struct Slow(Arc<AtomicU64>);
+
+impl Generator for Slow {
+    fn name(&self) -> &str {
+        "Slow"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        RuleGenerator.parts()
+    }
+
+    fn plays(&self, _: Meter) -> bool {
+        true
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        thread::sleep(Duration::from_millis(self.0.load(Ordering::Relaxed)));
+        RuleGenerator.answer(request, write)
+    }
+}
+
+#[test]
+fn the_worker_is_asked_as_early_as_its_slowest_recent_answer_needs() {
+    const TICKS_PER_MILLISECOND: f64 = 120.0 / 60.0 * 12.0 / 1000.0;
+    let (mut realtime, end) = channels::connect();
+    let milliseconds = Arc::new(AtomicU64::new(0));
+    let slow = Loaded { generator: Box::new(Slow(milliseconds.clone())), ..Loaded::rules() };
+    let mut worker = worker(end, SharedView::default(), crossbeam_channel::unbounded().1, slow);
+    let mut segment = Bar::of_constant_meter(0, Meter::COMMON).segment_at(0);
+    realtime.heard.push(Heard::TakeBegan { take: TakeId(1), at: 0.0 }).expect("there is room");
+    let mut wanted_after = |thinks: u64, answers: u32| {
+        milliseconds.store(thinks, Ordering::Relaxed);
+        let begun = Instant::now();
+        for _ in 0..answers {
+            // A melody that does not come round, which would be played as it was before.
+            let (key, at) = (Key::folded(key_of(segment.start() as u64 / 24)), f64::from(segment.start()) / 12.0 - 1.0);
+            let settings = all_parts();
+            let (take, margin, quarters_per_minute, offline) = (TakeId(1), SHORTEST_MARGIN, 120.0, false);
+            let strike = Heard::NoteOn { key, velocity: Velocity::default(), channel: 0, at };
+            let cut = Heard::Cut(Cut { take, segment, margin, settings, quarters_per_minute, offline });
+            [strike, cut].into_iter().for_each(|heard| realtime.heard.push(heard).expect("there is room"));
+            worker.run_pending();
+            while realtime.replies.pop().is_ok() {}
+            segment = segment.next();
+        }
+        let elapsed = begun.elapsed().as_secs_f64() * 1000.0;
+        (f64::from(realtime.meters.wanted_margin.load(Ordering::Relaxed)), elapsed)
+    };
+    // At 120 a tick is 42 ms.
+    let (wanted, elapsed) = wanted_after(100, 1);
+    let longest = (1.5 * elapsed * TICKS_PER_MILLISECOND + 0.5).ceil();
+    assert!((3.0..=longest).contains(&wanted), "{wanted} ticks for an answer of {elapsed} ms");
+    let (later, _) = wanted_after(0, 3);
+    assert!(later >= 3.0, "it may come again: {later} ticks");
+    let (wanted, elapsed) = wanted_after(200, 1);
+    assert!(wanted >= 5.0, "{wanted} ticks for an answer of {elapsed} ms");
+    let (at_last, _) = wanted_after(0, 200);
+    assert!(at_last <= 3.0, "and is forgotten slowly: {at_last} ticks");
 }
 
 #[test]

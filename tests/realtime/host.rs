@@ -151,7 +151,7 @@ impl TestHost {
 
     /// One call of `process`. The worker does not get to run: as if inference took longer than the block.
     pub fn block_without_worker(&mut self, block: &Block<'_>) {
-        if !matches!(self.band, Band::Thread { .. }) {
+        if matches!(self.band, Band::Inline(_) | Band::Gone) {
             // How fast this machine is just now must not shape a run that is to be repeated.
             self.meters.wanted_margin.store(0, Ordering::Relaxed);
         }

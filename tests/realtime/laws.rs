@@ -1,12 +1,19 @@
 //! The notes do not depend on the block size, and they are what the engine writes.
 
 use crate::bands::{Metronome, all_parts, loose_band};
-use crate::host::{Run, SAMPLE_RATE, SentNote, TestHost, allocations_in, block, melody, playing};
+use crate::host::{
+    Run, SAMPLE_RATE, SAMPLES_PER_QUARTER, SentNote, TestHost, allocations_in, block, melody, playing, release, strike,
+};
 use obbligato::arranger::Arranger;
-use obbligato::generators::PartNote;
+use obbligato::channels::Heard;
 use obbligato::generators::library::Loaded;
-use obbligato::music::{Key, Meter, Song, TICKS_PER_QUARTER, TempoChange, Timing};
+use obbligato::generators::rules::RuleGenerator;
+use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
+use obbligato::music::{Key, Meter, Part, PerPart, PlannedChord, Song, TICKS_PER_QUARTER, TempoChange, Ticks, Timing};
+use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
 use obbligato::settings::{Follow, Settings};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Two phrases with a change of tempo and metre, triplets, and notes that are held over bar lines.
 pub fn song() -> Song {
@@ -103,7 +110,7 @@ fn block_size_and_sample_rate_do_not_change_the_notes() {
     for load in [Loaded::rules, loose_band] {
         let expected = played(load, &song, &settings, Run::offline(SAMPLE_RATE, 512), 1);
         assert!(expected.len() > 60, "a band plays: {} notes", expected.len());
-        for block_size in [1, 17, 64, 480, 4096, 8192] {
+        for block_size in [1, 17, 32, 64, 480, 512, 4096, 8192] {
             let notes = played(load, &song, &settings, Run::offline(SAMPLE_RATE, block_size), 1);
             assert_eq!(notes, expected, "blocks of {block_size}");
         }
@@ -112,6 +119,206 @@ fn block_size_and_sample_rate_do_not_change_the_notes() {
             assert_eq!(onsets(&notes), onsets(&expected), "{sample_rate} Hz");
         }
     }
+}
+
+/// Rules that take up to so many milliseconds more than they do, now more and now less.
+struct Dawdler(u64);
+
+impl Generator for Dawdler {
+    fn name(&self) -> &str {
+        "Dawdler"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        RuleGenerator.parts()
+    }
+
+    fn plays(&self, meter: Meter) -> bool {
+        RuleGenerator.plays(meter)
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        std::thread::sleep(Duration::from_millis(request.seed % self.0));
+        RuleGenerator.answer(request, write)
+    }
+}
+
+#[test]
+fn a_render_does_not_depend_on_how_fast_anyone_is() {
+    let (song, settings) = (song(), Settings { follow: Follow::Arrange, ..all_parts() });
+    let dawdler = || Loaded { generator: Box::new(Dawdler(30)), ..Loaded::rules() };
+    for passes in [1, 2] {
+        let expected = played(Loaded::rules, &song, &settings, Run::offline(SAMPLE_RATE, 512), passes);
+        for block_size in [32, 480, 8192] {
+            let notes = played(dawdler, &song, &settings, Run::offline(SAMPLE_RATE, block_size), passes);
+            assert_eq!(notes, expected, "blocks of {block_size}, {passes} passes");
+        }
+    }
+}
+
+/// A tempo that climbs from 60 to 240 and falls again in steps of a tenth of a second.
+struct Ramp {
+    /// Where each step begins, in quarter notes, and its tempo.
+    steps: Vec<(f64, f64)>,
+}
+
+impl Ramp {
+    const STEP: u64 = 4800;
+    const STEPS: u64 = 120;
+    const END: u64 = Self::STEPS * Self::STEP;
+
+    fn new() -> Self {
+        let mut start = 0.0;
+        let steps = (0..Self::STEPS).map(|step| {
+            let tempo = 240.0 - 3.0 * (step as f64 - 60.0).abs();
+            let begins = start;
+            start += Self::STEP as f64 / SAMPLE_RATE * tempo / 60.0;
+            (begins, tempo)
+        });
+        Self { steps: steps.collect() }
+    }
+
+    fn tempo_at(&self, sample: u64) -> f64 {
+        self.steps[(sample.min(Self::END - 1) / Self::STEP) as usize].1
+    }
+
+    fn quarters_at(&self, sample: u64) -> f64 {
+        let step = sample.min(Self::END - 1) / Self::STEP;
+        let (start, tempo) = self.steps[step as usize];
+        start + (sample - step * Self::STEP) as f64 / SAMPLE_RATE * tempo / 60.0
+    }
+
+    /// The first sample that is not before a place.
+    fn sample_at(&self, quarters: f64) -> u64 {
+        let (mut before, mut after) = (0, Self::END);
+        while before < after {
+            let middle = before.midpoint(after);
+            if self.quarters_at(middle) < quarters { before = middle + 1 } else { after = middle }
+        }
+        before
+    }
+}
+
+/// Eight bars under a ramp while knobs are turned: by start and end, in samples, channel and key. A block ends where the tempo
+/// changes, and where a knob is turned; some of these are where a block would end anyway.
+fn under_a_ramp(block_size: u32, follow: Follow) -> Vec<(u64, u64, u8, Key)> {
+    let ramp = Ramp::new();
+    let melody =
+        [64, 65, 67, 69, 67, 65, 64, 62, 60, 62, 64, 72, 71, 69, 67, 65, 64, 62, 60, 62, 64, 65, 67, 71, 72, 71];
+    let mut events = Vec::new();
+    for (beat, key) in (0..26).zip(melody) {
+        events.push((ramp.sample_at(f64::from(beat)), true, key));
+        events.push((ramp.sample_at(f64::from(beat) + 0.8), false, key));
+    }
+    let knobs = [100_003, 211_001, 250_007, 333_331];
+    let settings = |sample: u64| {
+        let mut settings = Settings { follow, ..all_parts() };
+        let turned = knobs.iter().filter(|knob| **knob <= sample).count();
+        settings.density = [0.5, 0.9, 0.9, 0.2, 0.6][turned];
+        settings.parts[Part::Bass].on = turned != 1;
+        settings.parts[Part::Chords].octave = if turned < 3 { 0 } else { 1 };
+        settings
+    };
+    let mut host = TestHost::threaded(Loaded::rules);
+    let mut sample = 0;
+    while sample < Ramp::END {
+        let until = (sample / u64::from(block_size) + 1) * u64::from(block_size);
+        let until = until.min((sample / Ramp::STEP + 1) * Ramp::STEP);
+        let until = knobs.iter().copied().filter(|knob| *knob > sample).fold(until, u64::min);
+        let within = events.iter().filter(|(at, ..)| (sample..until).contains(at));
+        let event = |(at, on, key): &(u64, bool, i32)| {
+            let timing = (at - sample) as u32;
+            if *on { strike(timing, *key) } else { release(timing, *key) }
+        };
+        let mut input: Vec<TimedEvent> = within.map(event).collect();
+        input.sort_by_key(|event| event.timing);
+        let quarters_per_minute = Some(ramp.tempo_at(sample));
+        let transport = HostTransport { quarters_per_minute, ..playing(ramp.quarters_at(sample)) };
+        let block = block((until - sample) as u32, transport, &settings(sample));
+        host.block(&Block { offline: true, input: &input, ..block });
+        sample = until;
+    }
+    host.stop(&all_parts());
+    assert_eq!((host.hanging(), host.orphans), (0, 0));
+    let mut open = BTreeMap::new();
+    let mut notes = Vec::new();
+    for sent in &host.sent {
+        match sent.event {
+            NoteEvent::On { channel, key, .. } => {
+                open.insert((channel, key), sent.sample);
+            }
+            NoteEvent::Off { channel, key } => {
+                let start = open.remove(&(channel, key)).expect("it sounds");
+                notes.push((start, sent.sample, channel, key));
+            }
+        }
+    }
+    notes.sort_unstable();
+    notes
+}
+
+#[test]
+fn block_size_changes_nothing_while_the_tempo_ramps_and_knobs_are_turned_inside_blocks() {
+    for follow in [Follow::Jam, Follow::Arrange] {
+        let expected = under_a_ramp(512, follow);
+        assert!(expected.len() > 100, "{} notes", expected.len());
+        for block_size in [1, 17, 32, 64, 480, 512, 4096, 8192] {
+            assert_eq!(under_a_ramp(block_size, follow), expected, "blocks of {block_size}, {follow:?}");
+        }
+    }
+}
+
+/// Where segments begin and how many ticks before it hearing stopped, while the worker wants so many.
+fn margins(wanted: u32) -> Vec<(Ticks, Ticks)> {
+    let mut host = TestHost::bare();
+    host.meters.wanted_margin.store(wanted, std::sync::atomic::Ordering::Relaxed);
+    let settings = all_parts();
+    let mut told = Vec::new();
+    for tick in 0..96 {
+        let melody = [strike(0, 60 + tick % 12)];
+        let block = block(SAMPLES_PER_QUARTER / 12, playing(f64::from(tick) / 12.0), &settings);
+        host.block(&Block { input: &melody, ..block });
+        while let Ok(heard) = host.end().heard.pop() {
+            told.push(heard);
+        }
+    }
+    // The last strike that was heard before each cut.
+    let mut last = 0;
+    let mut margins = Vec::new();
+    for heard in told {
+        if let Heard::NoteOn { at, .. } = heard {
+            last = (at * 12.0).round() as Ticks;
+        } else if let Heard::Cut(cut) = heard
+            && cut.segment.start() > 0
+        {
+            assert_eq!(last, cut.segment.start() - cut.margin, "all that is counted on has been heard, and no more");
+            margins.push((cut.segment.start(), cut.margin));
+        }
+    }
+    margins
+}
+
+#[test]
+fn capture_is_cut_as_late_as_the_answers_allow() {
+    // Half of a segment at most, and a 32nd at least.
+    for (wanted, expected) in [(0, 2), (2, 2), (3, 3), (7, 7), (12, 12), (500, 12)] {
+        let at = |margin| [(24, margin), (48, margin), (72, margin), (96, margin)].to_vec();
+        assert_eq!(margins(wanted), at(expected), "{wanted} ticks wanted");
+    }
+}
+
+#[test]
+fn a_render_is_always_cut_alike() {
+    let mut host = TestHost::threaded(|| Loaded { generator: Box::new(Dawdler(100)), ..Loaded::rules() });
+    host.play_song(&song(), &all_parts(), Run::offline(SAMPLE_RATE, 512));
+    assert!(host.count(|meters| &meters.wanted_margin) > 2, "answers that live would be asked for earlier");
+    let view = host.view.get();
+    let margins: Vec<Ticks> = view.ledger.bars().flat_map(|entry| &entry.answers).map(|answer| answer.margin).collect();
+    assert!(margins.len() > 8 && margins.iter().all(|margin| *margin == 2), "{margins:?}");
 }
 
 #[test]

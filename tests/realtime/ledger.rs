@@ -2,13 +2,13 @@
 //! in any block size, with or without the model; saving disturbs nothing.
 
 use crate::host::{Run, SentNote, TestHost, melody};
-use obbligato::channels::EditorCommand;
+use obbligato::channels::{EditorCommand, SongView};
 use obbligato::generators::library::{GeneratorChoice, Loaded};
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
 use obbligato::ledger::saved::from_text;
 use obbligato::ledger::{BarState, LedgerCommand};
-use obbligato::music::{Key, Meter, Note, Part, PerPart, PlannedChord, Song, TempoChange, Ticks, Timing};
+use obbligato::music::{Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Song, TempoChange, Ticks, Timing};
 use obbligato::settings::{CountInBand, Follow, Settings};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -141,6 +141,109 @@ fn commands_reach_the_song_in_any_block_size() {
         rerolled
     };
     assert_eq!(play(64), play(4096));
+}
+
+/// The third bar.
+const BAR: std::ops::Range<Ticks> = 96..144;
+
+fn send(host: &TestHost, command: LedgerCommand) {
+    host.commands.send(EditorCommand::Ledger(command)).expect("somebody listens");
+}
+
+/// Waits until the song is so.
+fn becomes(host: &TestHost, what: &str, so: impl Fn(&SongView) -> bool) {
+    let begun = Instant::now();
+    while !so(&host.view.get()) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never comes to {what}: {:?}", host.view.get().steps);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn state_of(view: &SongView) -> Option<BarState> {
+    view.ledger.bar_at(BAR.start).map(|entry| entry.state())
+}
+
+/// Notes struck in the third bar, and the others.
+fn divided(notes: &[SentNote]) -> [Vec<SentNote>; 2] {
+    let inside = |note: &&SentNote| BAR.contains(&note.start.div_euclid(Timing::STEPS_PER_TICK));
+    let (inside, others) = notes.iter().partition::<Vec<&SentNote>, _>(inside);
+    [inside, others].map(|notes| notes.into_iter().copied().collect())
+}
+
+#[test]
+fn every_command_of_the_editor_does_what_it_says() {
+    let (usual, louder) = (settings(), Settings { density: 1.0, ..settings() });
+    let mut host = TestHost::threaded(model);
+    let before = pass(&mut host, &usual, usual_run());
+    settle(&host, &usual);
+    let [bar, others] = divided(&before);
+
+    send(&host, LedgerCommand::Lock(BAR));
+    becomes(&host, "a locked bar", |view| state_of(view) == Some(BarState::Locked));
+    let [locked, changed] = divided(&pass(&mut host, &louder, usual_run()));
+    assert_eq!(onsets(&locked), onsets(&bar), "a locked bar plays whatever the knobs say");
+    assert_ne!(onsets(&changed), onsets(&others));
+    send(&host, LedgerCommand::Unlock(BAR));
+    becomes(&host, "an open bar", |view| state_of(view) == Some(BarState::Anticipated));
+    let [unlocked, _] = divided(&pass(&mut host, &louder, usual_run()));
+    assert_ne!(onsets(&unlocked), onsets(&bar));
+
+    // The way back and forth again: the pass, the lock and the pass before it were a step each, and so was unlocking.
+    assert_eq!(host.view.get().steps, (4, 0));
+    (0..4).for_each(|_| send(&host, LedgerCommand::Undo));
+    becomes(&host, "the beginning", |view| view.steps == (0, 4));
+    assert_eq!(pass(&mut host, &usual, usual_run()), before);
+    (0..4).for_each(|_| send(&host, LedgerCommand::Redo));
+    becomes(&host, "the end", |view| view.steps == (4, 0));
+    assert_eq!(onsets(&divided(&pass(&mut host, &louder, usual_run()))[0]), onsets(&unlocked));
+
+    let typed = PlannedChord { chord: "F#m7".parse().ok(), source: PlanSource::User };
+    let segment =
+        host.view.get().chords.iter().find(|(segment, _)| segment.start() == BAR.start).expect("it is played").0;
+    send(&host, LedgerCommand::SetChords(vec![(segment, typed)]));
+    pass(&mut host, &louder, usual_run());
+    let chord = |view: &SongView| view.ledger.answer_to(&segment).map(|answer| answer.chord);
+    becomes(&host, "the typed chord", |view| chord(view) == Some(typed));
+    send(&host, LedgerCommand::UnlockChords(BAR));
+    pass(&mut host, &louder, usual_run());
+    becomes(&host, "the band's own chord", |view| chord(view).is_some_and(|chord| chord.source != PlanSource::User));
+    send(&host, LedgerCommand::LockChords(BAR));
+    let held = |view: &SongView| view.ledger.bar_at(BAR.start).and_then(|entry| entry.locked_chord(0));
+    becomes(&host, "a locked chord", |view| held(view).is_some());
+    assert_eq!(held(&host.view.get()).map(|chord| chord.chord), chord(&host.view.get()).map(|chord| chord.chord));
+
+    send(&host, LedgerCommand::Clear(BAR));
+    becomes(&host, "an empty bar", |view| state_of(view).is_none());
+    send(&host, LedgerCommand::Undo);
+    becomes(&host, "the bar again", |view| state_of(view).is_some());
+}
+
+fn onsets(notes: &[SentNote]) -> Vec<(i32, u8, Key)> {
+    notes.iter().map(|note| (note.start, note.channel, note.key)).collect()
+}
+
+#[test]
+fn a_hundred_commands_can_be_taken_back() {
+    let mut host = TestHost::threaded(model);
+    let before = pass(&mut host, &settings(), usual_run());
+    settle(&host, &settings());
+    let chords = PerPart::from_fn(|part| part == Part::Chords);
+    for index in 0..132 {
+        let command = match index % 3 {
+            0 => LedgerCommand::Lock(BAR),
+            1 => LedgerCommand::Unlock(BAR),
+            _ => LedgerCommand::Reroll { bars: BAR, parts: chords },
+        };
+        send(&host, command);
+    }
+    becomes(&host, "a hundred steps", |view| view.steps == (100, 0));
+    let last = pass(&mut host, &settings(), usual_run());
+    (0..150).for_each(|_| send(&host, LedgerCommand::Undo));
+    becomes(&host, "the first that is kept", |view| view.steps == (0, 100));
+    (0..150).for_each(|_| send(&host, LedgerCommand::Redo));
+    becomes(&host, "the last", |view| view.steps == (100, 0));
+    assert_eq!(pass(&mut host, &settings(), usual_run()), last);
+    assert_ne!(last, before);
 }
 
 #[test]

@@ -183,6 +183,8 @@ pub struct RandomHost {
     bypass: bool,
     panic: bool,
     pub worker_sleeps: bool,
+    /// The host renders. Only where there is a worker to wait for.
+    pub offline: bool,
     input: Vec<TimedEvent>,
 }
 
@@ -198,6 +200,7 @@ impl RandomHost {
             bypass: false,
             panic: false,
             worker_sleeps: false,
+            offline: false,
             // More notes than a history has acts.
             input: Vec::with_capacity(256),
         }
@@ -271,7 +274,7 @@ impl RandomHost {
             settings: self.settings,
             bypass: self.bypass,
             panic: self.panic,
-            offline: false,
+            offline: self.offline,
             input: &self.input,
         };
         if self.worker_sleeps {
@@ -430,6 +433,19 @@ fn survive(histories: u64) {
 #[test]
 fn no_host_can_make_a_note_hang() {
     survive(20_000);
+}
+
+/// Hosts that render and play by turns, with a worker on its own thread.
+#[test]
+fn no_render_can_make_a_note_hang_or_hang_itself() {
+    for seed in 0..60 {
+        let mut host = RandomHost::new(TestHost::threaded(loose_band));
+        for (index, act) in history(seed).into_iter().enumerate() {
+            host.offline = (index + seed as usize) / 12 % 3 > 0;
+            host.act(act);
+        }
+        assert_eq!(host.end(), (0, 0), "seed {seed}: hanging, orphans");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod host;
 pub mod install;
 pub mod jam;
+pub mod lateness;
 pub mod piano_roll;
 pub mod python;
 pub mod requirements;

@@ -7,6 +7,7 @@ use xtask::bench::bench;
 use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
+use xtask::lateness::{LatenessOptions, lateness};
 use xtask::runtime::{RuntimeChore, runtime};
 use xtask::test::{TestOptions, test};
 use xtask::train::{Refused, TrainOptions, train};
@@ -38,6 +39,8 @@ enum Chore {
         #[command(subcommand)]
         chore: RuntimeChore,
     },
+    /// Play live at tempos from 60 to 240 beside busy cores, with each inference backend, and count what is late
+    Lateness(LatenessOptions),
     /// Teach the model a style from a folder of MIDI files, or train it anew
     Train(TrainOptions),
     /// Run clap-validator on the bundle
@@ -64,6 +67,7 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Test(options) => test(&workspace, options),
         Chore::Bench => bench(&workspace),
         Chore::Runtime { chore } => runtime(&workspace, &chore),
+        Chore::Lateness(options) => lateness(&workspace, &options),
         Chore::Train(options) => train(&workspace, &options),
         Chore::Validate(options) => validate(&workspace, &options),
     }

@@ -3,15 +3,19 @@
 mod common;
 
 use common::{
-    Render, Running, SAMPLE_RATE, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on, on_grid,
-    standing_transport, survive_a_wild_host, tune, without_thru, workspace,
+    BLOCK_SIZE, Render, Running, SAMPLE_RATE, assert_clean, assert_every_bar_answered, changing_tune, clap,
+    every_part_on, on_grid, standing_transport, survive_a_wild_host, tune, turned_knobs, without_thru, workspace,
 };
 use obbligato::midi_file;
 use obbligato::music::{Note, Part, Song};
 use serde_json::json;
 use std::process::Command;
+use std::time::Duration;
 use xtask::host::clap::ClapPlugin;
-use xtask::host::{EngineReport, HostBlock, HostedPlugin, Message, RenderMode, SongPlayer, Timed, parameter_number};
+use xtask::host::{
+    BlockProcessor, EngineReport, HostBlock, HostedPlugin, Message, PlayOptions, RenderMode, SongPlayer, Timed,
+    parameter_number,
+};
 
 #[test]
 fn the_bundle_holds_a_note_effect() {
@@ -56,9 +60,11 @@ fn values_read_as_people_write_them() {
 #[test]
 fn block_size_changes_nothing() {
     // Blocks of one sample cost the most, so that song is short.
-    for (song, sizes) in
-        [(tune(1), vec![1, 64]), (tune(6), vec![17, 64, 512, 4096]), (changing_tune(), vec![17, 512, 4096])]
-    {
+    for (song, sizes) in [
+        (tune(1), vec![1, 64]),
+        (tune(6), vec![17, 32, 64, 480, 512, 4096, 8192]),
+        (changing_tune(), vec![17, 512, 8192]),
+    ] {
         let play = |block_size| {
             // A new instance each time: one that has heard the song before plays it differently.
             let mut plugin = clap();
@@ -73,6 +79,109 @@ fn block_size_changes_nothing() {
             assert_eq!(play(size), reference, "blocks of {size}");
         }
     }
+}
+
+#[test]
+fn block_size_changes_nothing_where_knobs_are_turned_inside_blocks() {
+    let song = changing_tune();
+    let play = |block_size| {
+        let mut plugin = clap();
+        every_part_on(&mut plugin);
+        let render = Render { block_size, automation: turned_knobs(), ..Render::whole(&song, 1) };
+        let recording = render.play(&mut plugin, &song);
+        assert_clean(&recording, &format!("blocks of {block_size}"));
+        on_grid(&recording, 0)
+    };
+    let reference = play(512);
+    let bass = |notes: &[(u8, Note)], ticks: std::ops::Range<i32>| {
+        notes
+            .iter()
+            .filter(|(channel, note)| *channel == Part::Bass.default_channel() && ticks.contains(&note.start))
+            .count()
+    };
+    assert_eq!(bass(&reference, 64..132), 0, "switched off at 5.31");
+    assert!(bass(&reference, 132..230) > 0, "and on at 11.03");
+    for size in [17, 32, 64, 480, 512, 4096, 8192] {
+        assert_eq!(play(size), reference, "blocks of {size}");
+    }
+}
+
+/// Two tracks that a host calls one after the other in each block; the melody is on the first's.
+struct Tracks<'a> {
+    melody: &'a mut dyn BlockProcessor,
+    other: &'a mut dyn BlockProcessor,
+    other_first: bool,
+}
+
+impl BlockProcessor for Tracks<'_> {
+    fn process(&mut self, block: &HostBlock<'_>, output: &mut Vec<Timed>) -> anyhow::Result<()> {
+        let silent = HostBlock { input: &[], ..*block };
+        if self.other_first {
+            self.other.process(&silent, output)?;
+        }
+        self.melody.process(block, output)?;
+        if !self.other_first {
+            self.other.process(&silent, output)?;
+        }
+        output.sort_by_key(|timed| timed.timing);
+        Ok(())
+    }
+}
+
+/// What a band and the instance that plays a part of it send in a render of a song.
+fn rendered_together(band: &mut ClapPlugin, part: &mut ClapPlugin, song: &Song, part_first: bool) -> Vec<(u8, Note)> {
+    for plugin in [&mut *band, &mut *part] {
+        plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
+    }
+    // Instances look for each other every ten milliseconds.
+    std::thread::sleep(Duration::from_millis(500));
+    let stretches = vec![SongPlayer::of_song(song).whole()];
+    let options = PlayOptions { sample_rate: SAMPLE_RATE, block_size: BLOCK_SIZE, stretches, live: false };
+    let mut tracks = Tracks {
+        melody: band.processor().expect("it is active"),
+        other: part.processor().expect("it is active"),
+        other_first: part_first,
+    };
+    let recording = SongPlayer::of_song(song).play_to(&mut tracks, &options, &|_| {}).expect("both process");
+    assert_clean(&recording, "two tracks");
+    on_grid(&recording, 0)
+}
+
+#[test]
+fn an_instance_on_another_track_plays_a_part_of_the_band_also_after_saving_and_loading() {
+    const CHANNEL: u8 = 11;
+    let song = tune(8);
+    let (mut band, mut part) = (clap(), clap());
+    for plugin in [&mut band, &mut part] {
+        without_thru(plugin);
+        every_part_on(plugin);
+    }
+    part.set_parameter("bass_channel", f64::from(CHANNEL) / 15.0).expect("it has a channel");
+    let alone = on_grid(&Render::whole(&song, 1).play(&mut band, &song), 0);
+    let elsewhere = |channel| if channel == Part::Bass.default_channel() { CHANNEL } else { channel };
+    let mut expected: Vec<(u8, Note)> = alone.iter().map(|(channel, note)| (elsewhere(*channel), *note)).collect();
+    expected.sort_unstable();
+    assert!(expected.iter().filter(|(channel, _)| *channel == CHANNEL).count() > 8);
+    let mut linked = part.save_state().expect("it saves");
+    linked.set_field("link", &json!("bass 1"));
+    part.load_state(&linked).expect("it loads");
+    for part_first in [false, true] {
+        assert_eq!(rendered_together(&mut band, &mut part, &song, part_first), expected, "part first: {part_first}");
+    }
+    // The project is closed and opened again; now the part is loaded first.
+    let saved = [&mut band, &mut part].map(|plugin| plugin.save_state().expect("it saves"));
+    drop((band, part));
+    let mut part = clap();
+    part.load_state(&saved[1]).expect("it loads");
+    let mut band = clap();
+    band.load_state(&saved[0]).expect("it loads");
+    for part_first in [false, true] {
+        assert_eq!(rendered_together(&mut band, &mut part, &song, part_first), expected, "part first: {part_first}");
+    }
+    // Without the part the band plays it again.
+    drop(part);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(on_grid(&Render::whole(&song, 1).play(&mut band, &song), 0), alone);
 }
 
 #[test]
@@ -335,6 +444,8 @@ fn drums_like_the_command_line() {
 #[test]
 fn arranges_like_the_command_line() {
     assert_same_as_command_line(&changing_tune(), "arrange", &[], |_| {});
+    // Its four bars come round, twice.
+    assert_same_as_command_line(&tune(12), "arrange", &[], |_| {});
     assert_same_as_command_line(
         &tune(6),
         "arrange",

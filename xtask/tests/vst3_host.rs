@@ -4,7 +4,7 @@ mod common;
 
 use common::{
     Render, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on, on_grid, standing_transport,
-    survive_a_wild_host, tune, vst3, workspace,
+    survive_a_wild_host, tune, turned_knobs, vst3, workspace,
 };
 use serde_json::json;
 use xtask::host::vst3::Vst3Plugin;
@@ -29,6 +29,34 @@ fn both_formats_play_the_same_notes() {
             on_grid(&recording, 0)
         });
         assert_eq!(played[0], played[1]);
+    }
+}
+
+#[test]
+fn both_formats_play_the_same_notes_where_knobs_are_turned_inside_blocks() {
+    let song = changing_tune();
+    let play = |plugin: &mut dyn HostedPlugin, block_size| {
+        every_part_on(plugin);
+        let render = Render { block_size, automation: turned_knobs(), ..Render::whole(&song, 1) };
+        on_grid(&render.play(plugin, &song), 0)
+    };
+    let expected = play(&mut clap(), 512);
+    for block_size in [32, 480, 8192] {
+        assert_eq!(play(&mut vst3(), block_size), expected, "blocks of {block_size}");
+    }
+}
+
+/// In VST3 the plugin does not learn in time that a render begins, and sees it by the clock. The band rests in the first bar,
+/// since nothing has been heard; so nothing is lost.
+#[test]
+fn a_render_that_the_plugin_is_told_of_too_late_is_the_same() {
+    let song = tune(6);
+    let expected = on_grid(&Render::whole(&song, 1).play(&mut clap(), &song), 0);
+    for block_size in [64, 1024] {
+        let mut plugin = vst3().told_once();
+        let recording = Render { block_size, ..Render::whole(&song, 1) }.play(&mut plugin, &song);
+        assert_clean(&recording, "told too late");
+        assert_eq!(on_grid(&recording, 0), expected, "blocks of {block_size}");
     }
 }
 

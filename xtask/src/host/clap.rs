@@ -305,6 +305,11 @@ impl ClapProcessor {
                     let (low, high) = ((value & 0x7f) as u8, (value >> 7) as u8);
                     self.input_events.push(&MidiEvent::new(timing, 0, [0xe0 | channel, low, high]));
                 }
+                Message::Parameter { number, value } => {
+                    if let Some(number) = ClapId::from_raw(number) {
+                        self.input_events.push(&ParamValueEvent::new(timing, number, Pckn::match_all(), value));
+                    }
+                }
             }
         }
     }

@@ -9,13 +9,13 @@ mod state;
 pub mod vst3;
 
 pub use recording::{HostNote, Recording, Sent};
-pub use song_player::{PlayOptions, SongPlayer};
+pub use song_player::{Automation, PlayOptions, SongPlayer};
 pub use state::{EngineReport, PluginState};
 
 use anyhow::Result;
 
-/// A channel message, as it goes into a plugin or comes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A channel message, as it goes into a plugin or comes out; or a parameter that the host automates, which only goes in.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Message {
     /// `channel` 0..=15, `velocity` 0..=127.
     NoteOn {
@@ -37,10 +37,15 @@ pub enum Message {
         channel: u8,
         value: u16,
     },
+    /// By its [`parameter_number`], 0..=1. It has no steps, or one.
+    Parameter {
+        number: u32,
+        value: f64,
+    },
 }
 
 /// A message `timing` samples into a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timed {
     pub timing: u32,
     pub message: Message,

@@ -57,7 +57,7 @@ impl Recording {
                         notes.push(HostNote { channel, key, velocity, start_quarters: on.quarters, end_quarters });
                     }
                 }
-                Message::Controller { .. } | Message::PitchBend { .. } => {}
+                Message::Controller { .. } | Message::PitchBend { .. } | Message::Parameter { .. } => {}
             }
         }
         notes.sort_by(|a, b| {
@@ -86,7 +86,7 @@ impl Recording {
                     Some(count) if *count > 0 => *count -= 1,
                     Some(_) | None => orphans += 1,
                 },
-                Message::Controller { .. } | Message::PitchBend { .. } => {}
+                Message::Controller { .. } | Message::PitchBend { .. } | Message::Parameter { .. } => {}
             }
         }
         (held.values().sum(), orphans)

@@ -3,7 +3,7 @@
 //! Tempo, metre and position stand in the transport at the start of each block, so a block ends where tempo or metre
 //! change and where the transport jumps. (CLAP allows transport events inside a block; few hosts send them.)
 
-use super::{BlockProcessor, HostBlock, HostTransport, HostedPlugin, Message, Recording, Timed};
+use super::{BlockProcessor, HostBlock, HostTransport, HostedPlugin, Message, Recording, Timed, parameter_number};
 use anyhow::Result;
 use obbligato::midi_file::PlayedNote;
 use obbligato::music::{Bar, Song, TICKS_PER_QUARTER, Ticks};
@@ -32,6 +32,17 @@ pub struct SongPlayer {
     /// By start.
     notes: Vec<PlayedNote>,
     bars: Vec<Bar>,
+    automation: Vec<Automation>,
+}
+
+/// A parameter that the host turns in each pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Automation {
+    /// In quarter notes.
+    pub at: f64,
+    pub id: &'static str,
+    /// As in [`Message::Parameter`].
+    pub value: f64,
 }
 
 /// An input message and the sample of its stretch at which it is due.
@@ -42,7 +53,13 @@ impl SongPlayer {
     pub fn new(song: &Song, notes: &[PlayedNote]) -> Self {
         let mut notes = notes.to_vec();
         notes.sort_by(|a, b| a.start_quarters.total_cmp(&b.start_quarters).then(a.key.cmp(&b.key)));
-        Self { song: song.clone(), notes, bars: song.bars().collect() }
+        Self { song: song.clone(), notes, bars: song.bars().collect(), automation: Vec::new() }
+    }
+
+    /// The same with parameters that are turned at their places, also inside blocks.
+    #[must_use]
+    pub fn automated(self, automation: &[Automation]) -> Self {
+        Self { automation: automation.to_vec(), ..self }
     }
 
     /// Plays the melody as it stands on the grid, on channel 1.
@@ -81,9 +98,22 @@ impl SongPlayer {
     ) -> Result<Recording> {
         let processor = plugin.processor()?;
         std::thread::scope(|scope| {
-            let audio = scope.spawn(move || Playing::new(self, options, progress).run(processor));
+            let audio = scope.spawn(move || self.play_to(processor, options, progress));
             audio.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// Plays on this thread.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub fn play_to(
+        &self,
+        processor: &mut dyn BlockProcessor,
+        options: &PlayOptions,
+        progress: &(dyn Fn(f64) + Sync),
+    ) -> Result<Recording> {
+        Playing::new(self, options, progress).run(processor)
     }
 
     fn bar_at(&self, quarters: f64) -> Bar {
@@ -233,6 +263,10 @@ impl<'a> Playing<'a> {
             let on = Message::NoteOn { channel, key, velocity: note.velocity.get() };
             due.push((clock.sample_of(note.start_quarters), on));
             due.push((clock.sample_of(note.end_quarters.min(stretch.end)), Message::NoteOff { channel, key }));
+        }
+        for Automation { at, id, value } in self.player.automation.iter().filter(|turned| stretch.contains(&turned.at))
+        {
+            due.push((clock.sample_of(*at), Message::Parameter { number: parameter_number(id), value: *value }));
         }
         due.sort_by_key(|(sample, message)| (*sample, matches!(message, Message::NoteOn { .. })));
         due

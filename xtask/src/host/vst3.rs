@@ -33,6 +33,8 @@ pub struct Vst3Plugin {
     controller: ComPtr<IEditController>,
     audio_processor: ComPtr<IAudioProcessor>,
     component: ComPtr<IComponent>,
+    /// How often it is told how it will be called, before it is activated.
+    setups: u32,
     _handler: ComWrapper<ComponentHandler>,
     _library: Library,
 }
@@ -74,7 +76,24 @@ impl Vst3Plugin {
         let handler_pointer = handler.as_com_ref::<IComponentHandler>().context("the handler has its interface")?;
         // SAFETY: the handler lives as long as the plugin, in the same struct.
         unsafe { controller.setComponentHandler(handler_pointer.as_ptr()) };
-        Ok(Self { processor: None, controller, audio_processor, component, _handler: handler, _library: library })
+        // The plugin framework learns of the mode with the call after the one that says it.
+        let setups = 2;
+        Ok(Self {
+            processor: None,
+            controller,
+            audio_processor,
+            component,
+            setups,
+            _handler: handler,
+            _library: library,
+        })
+    }
+
+    /// Tells the plugin only once whether it renders, as hosts do; so it learns of it with the next activation.
+    #[must_use]
+    pub fn told_once(mut self) -> Self {
+        self.setups = 1;
+        self
     }
 
     /// The format's categories of the plugin, such as `Instrument|Tools`.
@@ -194,8 +213,7 @@ impl HostedPlugin for Vst3Plugin {
             maxSamplesPerBlock: largest_block as i32,
             sampleRate: sample_rate,
         };
-        // The plugin framework learns of the mode with the call after the one that says it.
-        for _ in 0..2 {
+        for _ in 0..self.setups {
             // SAFETY: the structure lives through the call.
             let result = unsafe { self.audio_processor.setupProcessing(&mut setup) };
             ensure!(result == kResultOk, "the plugin refuses {sample_rate} Hz in blocks of {largest_block}");
@@ -294,6 +312,10 @@ impl Vst3Processor {
                     (channel, i16::from(number), f64::from(value) / 127.0)
                 }
                 Message::PitchBend { channel, value } => (channel, PITCH_BEND, f64::from(value) / 16383.0),
+                Message::Parameter { number, value } => {
+                    add(number, timing, value);
+                    continue;
+                }
                 Message::NoteOn { .. } | Message::NoteOff { .. } => continue,
             };
             if let Some(id) = self.mapping.as_ref().and_then(|mapping| assigned(mapping, channel, controller)) {
@@ -384,7 +406,7 @@ fn note_event(timed: &Timed) -> Option<Event> {
             };
             (kNoteOffEvent, Event__type0 { noteOff: note })
         }
-        Message::Controller { .. } | Message::PitchBend { .. } => return None,
+        Message::Controller { .. } | Message::PitchBend { .. } | Message::Parameter { .. } => return None,
     };
     Some(Event {
         busIndex: 0,

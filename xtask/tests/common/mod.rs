@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use xtask::host::clap::ClapPlugin;
 use xtask::host::vst3::Vst3Plugin;
 use xtask::host::{
-    HostBlock, HostTransport, HostedPlugin, Message, PlayOptions, Recording, RenderMode, SongPlayer, Timed,
+    Automation, HostBlock, HostTransport, HostedPlugin, Message, PlayOptions, Recording, RenderMode, SongPlayer, Timed,
 };
 use xtask::workspace::{PLUGIN_ID, Workspace};
 
@@ -65,22 +65,36 @@ pub fn changing_tune() -> Song {
     }
 }
 
+/// Knobs that are turned inside blocks and bars, before and after the metre changes in [`changing_tune`].
+pub fn turned_knobs() -> Vec<Automation> {
+    let turned = [
+        (1.37, "density", 0.9),
+        (5.31, "bass_on", 0.0),
+        (8.77, "style", 0.3),
+        (11.03, "bass_on", 1.0),
+        (14.61, "temperature", 0.2),
+        (17.13, "chords_on", 0.0),
+    ];
+    turned.map(|(at, id, value)| Automation { at, id, value }).to_vec()
+}
+
 /// A render of a song.
 pub struct Render {
     pub block_size: u32,
     pub sample_rate: f64,
     pub stretches: Vec<Range<f64>>,
+    pub automation: Vec<Automation>,
 }
 
 impl Render {
     /// Of the whole song, so many times over.
     pub fn whole(song: &Song, passes: usize) -> Self {
-        let stretches = vec![SongPlayer::of_song(song).whole(); passes];
-        Self { block_size: BLOCK_SIZE, sample_rate: SAMPLE_RATE, stretches }
+        Self::of(vec![SongPlayer::of_song(song).whole(); passes])
     }
 
     pub fn of(stretches: impl Into<Vec<Range<f64>>>) -> Self {
-        Self { block_size: BLOCK_SIZE, sample_rate: SAMPLE_RATE, stretches: stretches.into() }
+        let (stretches, automation) = (stretches.into(), Vec::new());
+        Self { block_size: BLOCK_SIZE, sample_rate: SAMPLE_RATE, stretches, automation }
     }
 
     /// Activates the plugin anew and plays, as fast as it goes.
@@ -97,7 +111,8 @@ impl Render {
             stretches: self.stretches.clone(),
             live: false,
         };
-        SongPlayer::of_song(song).play(plugin, &options, &|_| {}).expect("the plugin processes")
+        let player = SongPlayer::of_song(song).automated(&self.automation);
+        player.play(plugin, &options, &|_| {}).expect("the plugin processes")
     }
 }
 
@@ -203,7 +218,7 @@ fn sounding(sent: &[Timed]) -> BTreeMap<(u8, u8), i32> {
         match message {
             Message::NoteOn { channel, key, .. } => *counts.entry((*channel, *key)).or_default() += 1,
             Message::NoteOff { channel, key } => *counts.entry((*channel, *key)).or_default() -= 1,
-            Message::Controller { .. } | Message::PitchBend { .. } => {}
+            Message::Controller { .. } | Message::PitchBend { .. } | Message::Parameter { .. } => {}
         }
     }
     counts.retain(|_, count| *count != 0);
