@@ -11,7 +11,7 @@ models/evaluation.md says what is measured and how to read it.
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from .. import dataset
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     passing.add_argument("--quick", action="store_true", help="a few songs, one seed: to see that it works")
     passing.add_argument("--split", default="validation")
+    passing.add_argument("--seeds", type=int, help="how often each song is played [default: 3]")
     passing.add_argument("--processes", type=int, default=1, help="that play at the same time, a core each")
     add_sampling(passing)
 
@@ -78,6 +79,7 @@ def main() -> None:
     given = parser().parse_args()
     if given.command == "gates":
         size = trials.QUICK if given.quick else trials.FULL
+        size = replace(size, seeds=given.seeds or size.seeds)
         gates.judge(given.checkpoint, given.dataset, given.out, given.split, size, choice_of(given), given.processes)
     elif given.command == "model":
         scores.score_model(

@@ -33,7 +33,6 @@ from .. import dataset, export, styles
 from .. import encoding as e
 from ..dataset import MELODY_ROW, Run
 from . import device, reward, sample, train
-from .model import Transformer
 from .reward import Judges, People, Sample
 from .train import SelfMade, Spoilt, Windows
 
@@ -185,8 +184,8 @@ def heard_of(task: Task, answers: Sequence) -> Sample:
 
 
 def plain_rewards(heard: Sample) -> np.ndarray:
-    """Of each segment the share of the melody that sounds in the accompaniment too, and less than nothing for what of it
-    is rubbed by a semitone, [segments, 2]. Not a number where the melody rests."""
+    """Of each segment the share of the melody that sounds in the accompaniment too, and less than nothing for what of
+    it is rubbed by a semitone, [segments, 2]. Not a number where the melody rests."""
     size = reward.cells_of(heard.metre)
     melody, others = heard.roll[MELODY_ROW, 1], heard.roll[:MELODY_ROW, 1].any(0)
     count = len(melody) // size

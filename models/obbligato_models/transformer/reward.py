@@ -1,5 +1,5 @@
-"""Judges of what the model plays, learnt from people: does this belong to that melody, which style is it, and (while the
-model learns, posttrain.py) is it a person or the machine who plays?
+"""Judges of what the model plays, learnt from people: does this belong to that melody, which style is it, and (while
+the model learns, posttrain.py) is it a person or the machine who plays?
 
 python -m obbligato_models.transformer.reward --dataset data/songs.npz --out runs/judges.pt --minutes 6
 
