@@ -8,6 +8,8 @@ pub mod jam;
 pub mod piano_roll;
 pub mod python;
 pub mod requirements;
+#[cfg(target_os = "linux")]
+pub mod screenshots;
 pub mod test;
 pub mod train;
 pub mod validate;

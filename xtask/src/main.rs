@@ -7,6 +7,8 @@ use xtask::bench::bench;
 use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
+#[cfg(target_os = "linux")]
+use xtask::screenshots::{ScreenshotOptions, screenshots};
 use xtask::test::{TestOptions, test};
 use xtask::train::{Refused, TrainOptions, train};
 use xtask::validate::{ValidateOptions, validate};
@@ -32,6 +34,9 @@ enum Chore {
     Test(TestOptions),
     /// Measure how fast the models answer, and what the audio thread, saving a project and the window cost
     Bench,
+    /// Take the pictures of the window in docs/ anew
+    #[cfg(target_os = "linux")]
+    Screenshots(ScreenshotOptions),
     /// Teach the model a style from a folder of MIDI files, or train it anew
     Train(TrainOptions),
     /// Run clap-validator on the bundle
@@ -57,6 +62,8 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Jam(options) => jam(&workspace, &options),
         Chore::Test(options) => test(&workspace, options),
         Chore::Bench => bench(&workspace),
+        #[cfg(target_os = "linux")]
+        Chore::Screenshots(options) => screenshots(&workspace, options),
         Chore::Train(options) => train(&workspace, &options),
         Chore::Validate(options) => validate(&workspace, &options),
     }
