@@ -1,4 +1,4 @@
-//! Measures how fast the models inside the plugin answer, what a call costs the audio thread, how long a project takes to save
+//! Measures how fast the models inside the plugin answer, what a call costs the audio thread, and the preview sound, how long a project takes to save
 //! and load, and what the window's timeline costs. (The built plugin in a host: `jam --live`.)
 
 use crate::requirements::{self, Task};
@@ -6,7 +6,7 @@ use crate::workspace::{PACKAGE, Workspace, cargo, run};
 use anyhow::Result;
 
 /// In `benches/`.
-const BENCHES: [&str; 4] = ["model", "process", "state", "timeline"];
+const BENCHES: [&str; 5] = ["model", "process", "sound", "state", "timeline"];
 
 /// # Errors
 /// When something the build needs is missing, or the build fails.

@@ -10,6 +10,8 @@ pub mod piano_roll;
 pub mod python;
 pub mod requirements;
 pub mod runtime;
+#[cfg(target_os = "linux")]
+pub mod screenshots;
 pub mod test;
 pub mod train;
 pub mod validate;

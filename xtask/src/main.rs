@@ -9,6 +9,8 @@ use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
 use xtask::lateness::{LatenessOptions, lateness};
 use xtask::runtime::{RuntimeChore, runtime};
+#[cfg(target_os = "linux")]
+use xtask::screenshots::{ScreenshotOptions, screenshots};
 use xtask::test::{TestOptions, test};
 use xtask::train::{Refused, TrainOptions, train};
 use xtask::validate::{ValidateOptions, validate};
@@ -41,6 +43,9 @@ enum Chore {
     },
     /// Play live at tempos from 60 to 240 beside busy cores, with each inference backend, and count what is late
     Lateness(LatenessOptions),
+    /// Take the pictures of the window in docs/ anew
+    #[cfg(target_os = "linux")]
+    Screenshots(ScreenshotOptions),
     /// Teach the model a style from a folder of MIDI files, or train it anew
     Train(TrainOptions),
     /// Run clap-validator on the bundle
@@ -68,6 +73,8 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Bench => bench(&workspace),
         Chore::Runtime { chore } => runtime(&workspace, &chore),
         Chore::Lateness(options) => lateness(&workspace, &options),
+        #[cfg(target_os = "linux")]
+        Chore::Screenshots(options) => screenshots(&workspace, options),
         Chore::Train(options) => train(&workspace, &options),
         Chore::Validate(options) => validate(&workspace, &options),
     }

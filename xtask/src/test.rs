@@ -23,8 +23,16 @@ pub struct TestOptions {
 /// What was tested and how it went.
 struct Outcome {
     step: &'static str,
-    passed: bool,
+    verdict: Verdict,
     time: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Failed,
+    /// What it needs is not here.
+    Skipped,
 }
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
@@ -38,7 +46,11 @@ const STEPS: [Step; 8] = [
     ("command line", command_line),
     ("bundle", make_bundle),
     ("host tests", host_tests),
+    (WINDOW, window_pictures),
 ];
+
+/// Needs a virtual display.
+const WINDOW: &str = "window pictures";
 
 const LONG_STEPS: [Step; 2] = [("million hosts", million_hosts), ("hour of playing", hour_of_playing)];
 
@@ -59,12 +71,17 @@ pub fn test(workspace: &Workspace, options: TestOptions) -> Result<()> {
     let steps = STEPS.iter().chain(long).chain(training);
     let outcomes: Vec<Outcome> = steps.map(|step| outcome_of(*step, workspace)).collect();
     println!();
-    for Outcome { step, passed, time } in &outcomes {
-        let verdict = if *passed { "ok" } else { "FAILED" };
+    for Outcome { step, verdict, time } in &outcomes {
+        let verdict = match verdict {
+            Verdict::Passed => "ok",
+            Verdict::Failed => "FAILED",
+            Verdict::Skipped => "skipped",
+        };
         println!("{step:<16}{verdict:<8}{:>8.1} s", time.as_secs_f64());
     }
-    let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
-    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    let count = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
+    let failed = count(Verdict::Failed);
+    println!("{} passed, {failed} failed", count(Verdict::Passed));
     ensure!(failed == 0, "tests failed");
     Ok(())
 }
@@ -72,11 +89,16 @@ pub fn test(workspace: &Workspace, options: TestOptions) -> Result<()> {
 fn outcome_of((step, perform): Step, workspace: &Workspace) -> Outcome {
     println!("\n== {step}");
     let began = Instant::now();
+    if step == WINDOW && !can_take_pictures() {
+        println!("skipped: there is no Xvfb (Debian: apt-get install xvfb libgl1-mesa-dri)");
+        return Outcome { step, verdict: Verdict::Skipped, time: began.elapsed() };
+    }
     let result = perform(workspace);
     if let Err(error) = &result {
         eprintln!("{error:#}");
     }
-    Outcome { step, passed: result.is_ok(), time: began.elapsed() }
+    let verdict = if result.is_ok() { Verdict::Passed } else { Verdict::Failed };
+    Outcome { step, verdict, time: began.elapsed() }
 }
 
 fn cargo_in(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
@@ -122,6 +144,28 @@ fn make_bundle(workspace: &Workspace) -> Result<()> {
 /// The built bundles in the hosts of this package.
 fn host_tests(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["test", "--release", "--package", "xtask"])
+}
+
+#[cfg(target_os = "linux")]
+fn can_take_pictures() -> bool {
+    crate::screenshots::is_possible()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn can_take_pictures() -> bool {
+    false
+}
+
+/// Of the bundle that was made before, compared with those in `docs/`.
+#[cfg(target_os = "linux")]
+fn window_pictures(workspace: &Workspace) -> Result<()> {
+    use crate::screenshots::{ScreenshotOptions, screenshots};
+    screenshots(workspace, ScreenshotOptions { compare: true, no_build: true, ..ScreenshotOptions::default() })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn window_pictures(_workspace: &Workspace) -> Result<()> {
+    Ok(())
 }
 
 fn million_hosts(workspace: &Workspace) -> Result<()> {

@@ -6,6 +6,7 @@ use super::{
 };
 use anyhow::{Context, Result, bail};
 use clack_extensions::audio_ports::{AudioPortInfoBuffer, PluginAudioPorts};
+use clack_extensions::gui::{GuiApiType, GuiConfiguration, GuiSize, PluginGui, Window};
 use clack_extensions::params::{ParamInfoBuffer, ParamInfoFlags, PluginParams};
 use clack_extensions::render::PluginRender;
 use clack_extensions::state::PluginState as StateExtension;
@@ -115,7 +116,31 @@ impl ClapPlugin {
         Ok(f64::from(parameter.steps.max(1)))
     }
 
-    fn serve_requests(&mut self) {
+    /// Opens the plugin's window inside another one (X11), of a size in pixels.
+    ///
+    /// # Errors
+    /// When the plugin has no window, or does not open it.
+    pub fn open_window(&mut self, parent: u32, (width, height): (u32, u32), scale: f64) -> Result<()> {
+        let handle = self.instance.plugin_handle();
+        let gui: PluginGui = handle.get_extension().context("the plugin has no window")?;
+        gui.create(&handle, GuiConfiguration { api_type: GuiApiType::X11, is_floating: false })?;
+        gui.set_scale(&handle, scale)?;
+        // SAFETY: the window is open, and outlives the plugin's, which `close_window` takes out of it.
+        unsafe { gui.set_parent(&handle, Window::from_x11_handle(parent.into())) }?;
+        gui.set_size(&handle, GuiSize { width, height })?;
+        gui.show(&handle)?;
+        Ok(())
+    }
+
+    pub fn close_window(&mut self) {
+        let handle = self.instance.plugin_handle();
+        if let Some(gui) = handle.get_extension::<PluginGui>() {
+            gui.destroy(&handle);
+        }
+    }
+
+    /// What the plugin has asked its host's main thread for.
+    pub fn serve_requests(&mut self) {
         let asked = self.instance.access_shared_handler(|requests| requests.callback.swap(false, Ordering::AcqRel));
         if asked {
             self.instance.call_on_main_thread_callback();

@@ -7,6 +7,8 @@ mod recording;
 mod song_player;
 mod state;
 pub mod vst3;
+#[cfg(target_os = "linux")]
+pub mod window;
 
 pub use recording::{HostNote, Recording, Sent};
 pub use song_player::{Automation, PlayOptions, SongPlayer};

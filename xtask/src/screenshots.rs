@@ -1,0 +1,235 @@
+//! Pictures of the plugin's window: taken of the built `.clap` under a virtual display, and compared with those in `docs/`.
+//!
+//! The display is an X server's (Xvfb), so this is done on Linux only. A plugin opens the display that the process was
+//! started with; so a process of its own takes the pictures.
+
+use crate::bundle::{BundleOptions, bundle};
+use crate::host::clap::ClapPlugin;
+use crate::host::window::{ParentWindow, Picture};
+use crate::host::{HostBlock, HostTransport, HostedPlugin, PlayOptions, PluginState, RenderMode, SongPlayer};
+use crate::jam::Melody;
+use crate::workspace::{PLUGIN_ID, Workspace};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct ScreenshotOptions {
+    /// Compare with the pictures that are there instead of replacing them
+    #[arg(long)]
+    pub compare: bool,
+    /// Use the bundle as it was built before
+    #[arg(long)]
+    pub no_build: bool,
+    /// The display is there: take the pictures
+    #[arg(long, hide = true)]
+    pub on_display: bool,
+}
+
+/// What a picture shows.
+struct Scene {
+    name: &'static str,
+    /// In points.
+    size: (u32, u32),
+    scale: f64,
+    state: Option<fn(&mut PluginState)>,
+    /// Bars of the tune that have been played.
+    bars: u32,
+}
+
+const SCENES: [Scene; 5] = [
+    Scene { name: "empty", size: (980, 760), scale: 1.0, state: None, bars: 0 },
+    Scene { name: "playing", size: (1280, 860), scale: 1.0, state: None, bars: 7 },
+    Scene { name: "planned", size: (980, 760), scale: 1.0, state: Some(with_a_plan), bars: 2 },
+    Scene { name: "error", size: (900, 600), scale: 1.0, state: Some(with_a_model_that_is_gone), bars: 0 },
+    Scene { name: "large", size: (980, 760), scale: 2.0, state: None, bars: 4 },
+];
+
+const QUARTERS_PER_MINUTE: f64 = 100.0;
+const SAMPLE_RATE: f64 = 48_000.0;
+const BLOCK: u32 = 512;
+/// Large enough for the largest picture.
+const SCREEN: &str = "2100x1700x24";
+
+/// Takes the pictures, or compares them.
+///
+/// # Errors
+/// When there is no virtual display, the window does not open, or a picture is not as it was.
+pub fn screenshots(workspace: &Workspace, options: ScreenshotOptions) -> Result<()> {
+    if options.on_display {
+        return take(workspace, options.compare);
+    }
+    if !options.no_build {
+        bundle(workspace, BundleOptions::default())?;
+    }
+    let Some(display) = Display::open()? else { bail!("{NO_DISPLAY}") };
+    let mut child = Command::new(std::env::current_exe()?);
+    child.args(["screenshots", "--on-display"]).args(options.compare.then_some("--compare"));
+    // No window size, model or library of the user's own; the same renderer everywhere.
+    let empty = workspace.target.join("screenshots").join("user");
+    let child = child
+        .env("DISPLAY", &display.name)
+        .env("XDG_DATA_HOME", &empty)
+        .env("LIBGL_ALWAYS_SOFTWARE", "1")
+        .env("OBBLIGATO_BACKEND", "tract");
+    crate::workspace::run(child)
+}
+
+pub const NO_DISPLAY: &str =
+    "there is no Xvfb, so no window can be looked at (Debian: apt-get install xvfb libgl1-mesa-dri)";
+
+/// Whether [`screenshots`] can be done here.
+pub fn is_possible() -> bool {
+    cfg!(target_os = "linux") && Command::new("Xvfb").arg("-help").output().is_ok()
+}
+
+fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("docs").join("screenshots")
+}
+
+fn take(workspace: &Workspace, compare: bool) -> Result<()> {
+    let mut differing = Vec::new();
+    for scene in &SCENES {
+        let picture = scene.picture(workspace).with_context(|| format!("the window `{}`", scene.name))?;
+        ensure!(!picture.is_blank(), "the window `{}` is blank", scene.name);
+        let file = folder(workspace).join(format!("{}.png", scene.name));
+        if compare {
+            differing.extend(difference(&picture, &file, workspace, scene.name)?);
+        } else {
+            picture.write(&file)?;
+            println!("{}", file.display());
+        }
+    }
+    ensure!(
+        differing.is_empty(),
+        "{}\nLook at both; if the new ones are right, `cargo xtask screenshots` puts them in their place.",
+        differing.join("\n")
+    );
+    Ok(())
+}
+
+/// What is wrong with a picture, if something is.
+fn difference(picture: &Picture, file: &Path, workspace: &Workspace, name: &str) -> Result<Option<String>> {
+    /// Of all pixels: times and rounding may differ, what stands where may not.
+    const TOLERATED: f64 = 0.015;
+    let share = picture.difference(&Picture::read(file)?);
+    if share <= TOLERATED {
+        return Ok(None);
+    }
+    let now = workspace.target.join("screenshots").join(format!("{name}.png"));
+    picture.write(&now)?;
+    let per_cent = 100.0 * share;
+    Ok(Some(format!("{}: {per_cent:.1} % of the pixels are not as in {}", now.display(), file.display())))
+}
+
+impl Scene {
+    fn picture(&self, workspace: &Workspace) -> Result<Picture> {
+        let mut plugin = ClapPlugin::load(&workspace.clap(), PLUGIN_ID)?;
+        let mut state = plugin.save_state()?;
+        // The rules play the same on every machine.
+        state.set_field("generator", &json!("rules"));
+        self.state.iter().for_each(|change| change(&mut state));
+        plugin.load_state(&state)?;
+        for part in ["pad", "counter", "drums"] {
+            plugin.set_parameter(&format!("{part}_on"), 1.0)?;
+        }
+        self.play(workspace, &mut plugin)?;
+        let pixels = |points: u32| (f64::from(points) * self.scale).round() as u32;
+        let window = ParentWindow::open(pixels(self.size.0), pixels(self.size.1))?;
+        plugin.open_window(window.number(), window.size(), self.scale)?;
+        let picture = self.settled(&mut plugin, &window);
+        plugin.close_window();
+        picture
+    }
+
+    fn play(&self, workspace: &Workspace, plugin: &mut ClapPlugin) -> Result<()> {
+        plugin.activate(SAMPLE_RATE, BLOCK, RenderMode::Offline)?;
+        if self.bars == 0 {
+            return Ok(());
+        }
+        let melody = Melody::read(&workspace.root.join("examples/ode_to_joy.mid"), "")?;
+        let end = 4.0 * f64::from(self.bars) + 1.5;
+        let options =
+            PlayOptions { sample_rate: SAMPLE_RATE, block_size: BLOCK, stretches: vec![0.0..end], live: false };
+        SongPlayer::of_song(&melody.song).play(plugin, &options, &|_| {})?;
+        Ok(())
+    }
+
+    /// The picture once it no longer changes. The host goes on calling, a sample at a time, so that time stands still.
+    fn settled(&self, plugin: &mut ClapPlugin, window: &ParentWindow) -> Result<Picture> {
+        const LONGEST: Duration = Duration::from_secs(30);
+        const PAUSE: Duration = Duration::from_millis(100);
+        /// Pauses without a change.
+        const STILL: u32 = 6;
+        let began = Instant::now();
+        let (mut last, mut still) = (window.picture()?, 0);
+        while still < STILL {
+            ensure!(began.elapsed() < LONGEST, "the window is blank or does not come to rest");
+            let until = Instant::now() + PAUSE;
+            while Instant::now() < until {
+                self.stand(plugin)?;
+                plugin.serve_requests();
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let now = window.picture()?;
+            still = if now == last && !now.is_blank() { still + 1 } else { 0 };
+            last = now;
+        }
+        Ok(last)
+    }
+
+    fn stand(&self, plugin: &mut ClapPlugin) -> Result<()> {
+        let playing = self.bars > 0;
+        let quarters = if playing { 4.0 * f64::from(self.bars) + 1.5 } else { 0.0 };
+        let transport = HostTransport {
+            playing,
+            quarters,
+            quarters_per_minute: QUARTERS_PER_MINUTE,
+            meter: (4, 4),
+            bar_start: 4.0 * f64::from(self.bars),
+            bar_number: self.bars as i32,
+        };
+        plugin.processor()?.process(&HostBlock { frames: 1, transport, input: &[] }, &mut Vec::new())
+    }
+}
+
+fn with_a_plan(state: &mut PluginState) {
+    state.set_field("plan", &json!("| C | G/B | Am | Em | F | C/E | Dm7 | G7 |"));
+}
+
+fn with_a_model_that_is_gone(state: &mut PluginState) {
+    state.set_field("generator", &json!("Bossa nova"));
+}
+
+/// A virtual display, while it is kept.
+struct Display {
+    server: Child,
+    name: String,
+}
+
+impl Display {
+    /// `None` where there is no server.
+    fn open() -> Result<Option<Self>> {
+        let arguments = ["-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp", "+extension", "GLX"];
+        let server = Command::new("Xvfb").args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let Ok(mut server) = server else { return Ok(None) };
+        // It says its number when it is ready.
+        let mut number = String::new();
+        BufReader::new(server.stdout.take().context("piped")?).read_line(&mut number)?;
+        let name = format!(":{}", number.trim());
+        let display = Self { server, name };
+        ensure!(!number.trim().is_empty(), "Xvfb does not start");
+        Ok(Some(display))
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
