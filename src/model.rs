@@ -338,9 +338,12 @@ fn change<T: Datum>(values: &mut Values, write: impl FnOnce(&mut [T])) -> Result
     plain.as_slice_mut::<T>().map(write).map_err(|error| error.to_string())
 }
 
+/// For runs of one token and of a piece.
+type Sessions = [Box<dyn Session>; 2];
+
 impl SessionSource {
     /// For runs of one token, which may be watched, and of a piece.
-    fn sessions<E: Engine>(&self, watched: bool) -> Result<(Contract<E>, [Box<dyn Session>; 2]), ModelError> {
+    fn sessions<E: Engine>(&self, watched: bool) -> Result<(Contract<E>, Sessions), ModelError> {
         let file = ModelFile::<E>::read(&self.bytes).map_err(|error| ModelError::file(&self.name, error));
         let mut file = file?;
         file.lighten(self.dialect);

@@ -229,8 +229,8 @@ impl Runtime {
 
     /// Whose operators a graph may use on this target.
     pub(crate) fn dialect(&self, target: Target) -> Dialect {
-        let of = |platform: &Box<dyn Platform>| platform.dialect(target.device, target.precision);
-        self.platform.as_ref().map_or(Dialect::Standard, of)
+        let platform = self.platform.as_deref();
+        platform.map_or(Dialect::Standard, |platform| platform.dialect(target.device, target.precision))
     }
 
     /// A session for a model file in memory. See [`Platform::open`].

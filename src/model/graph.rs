@@ -348,7 +348,7 @@ mod tests {
     fn a_graph_that_uses_its_cache_otherwise_gets_it_whole() {
         let mut file = ModelFile::<Controls>::read(EMBEDDED).expect("it is ours");
         let contract = file.contract.clone();
-        let mut graph = ModelProto::decode(&*file.with_length(1)).and_then(|model| Ok(model.graph.unwrap_or_default()));
+        let mut graph = ModelProto::decode(&*file.with_length(1)).map(|model| model.graph.unwrap_or_default());
         let graph = graph.as_mut().expect("what was written can be read");
         graph
             .node

@@ -39,7 +39,7 @@ impl Struck {
         let middle = self.burst.next() + self.fall.next();
         let level = self.onset.next();
         self.age += 1;
-        if self.age % Self::LOOK == 0 {
+        if self.age.is_multiple_of(Self::LOOK) {
             self.ended = !(self.modes.rings() || self.burst.sounds() || self.fall.sounds());
         }
         [level * (left + middle), level * (right + middle)]

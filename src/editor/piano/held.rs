@@ -58,7 +58,7 @@ impl Hands {
         if self.pointer == now {
             return;
         }
-        let before = std::mem::replace(&mut self.pointer, None);
+        let before = self.pointer.take();
         before.into_iter().for_each(|before| self.release_unless_held(before));
         if let Some((key, velocity)) = key {
             self.strike(key, velocity);
