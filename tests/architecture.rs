@@ -24,6 +24,7 @@ const FRAMEWORKS: &[(&str, &[&str])] = &[
     ("nice_plug", &["params", "plugin", "editor", "main"]),
     ("nice_plug_egui", &["params", "plugin", "editor"]),
     ("egui", &["editor"]),
+    ("rfd", &["editor"]),
     ("midly", &["midi_file"]),
     ("rtrb", &["channels", "realtime"]),
     ("crossbeam_channel", &["inference", "params", "plugin", "editor", "state"]),
