@@ -14,6 +14,7 @@ pub mod gauge;
 #[cfg(feature = "plugin")]
 mod header;
 pub mod host_calls;
+pub mod icons;
 #[cfg(feature = "plugin")]
 mod knobs;
 pub mod levels;

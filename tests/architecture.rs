@@ -24,6 +24,7 @@ const FRAMEWORKS: &[(&str, &[&str])] = &[
     ("nice_plug_egui", &["params", "plugin", "editor"]),
     ("egui", &["editor"]),
     ("midir", &["main"]),
+    ("rfd", &["editor"]),
     ("midly", &["midi_file"]),
     ("rtrb", &["channels", "realtime"]),
     ("crossbeam_channel", &["inference", "params", "plugin", "editor", "state"]),

@@ -3,10 +3,20 @@
 //! Every change is told to the host inside a gesture (begin, set, end), so that it records automation rightly.
 
 use super::dial::{Dial, Form, Turned};
+use super::icons::Icon;
 use super::theme;
 use crate::params::ObbligatoParams;
-use egui::{Button, Checkbox, Color32, Id, Response, RichText, Role, Ui, WidgetInfo, vec2};
+use egui::{Button, Checkbox, Color32, Id, Response, RichText, Role, Ui, Vec2, WidgetInfo, vec2};
 use nice_plug::prelude::{BoolParam, Enum, EnumParam, Param, ParamSetter};
+
+pub const SMALL_BUTTON: Vec2 = vec2(24.0, 20.0);
+
+/// What stands on a small button.
+#[derive(Debug, Clone, Copy)]
+pub enum Sign {
+    Letter(&'static str),
+    Icon(Icon),
+}
 
 /// In points.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +77,18 @@ impl<'a> Controls<'a> {
     }
 
     /// A button that stays down, as small as its sign. The parameter's own name is what a screen reader is told.
-    pub fn toggle(&self, ui: &mut Ui, param: &BoolParam, sign: &str, lit: Color32) -> Response {
+    pub fn toggle(&self, ui: &mut Ui, param: &BoolParam, sign: Sign, lit: Color32) -> Response {
         let on = param.unmodulated_plain_value();
-        let text = RichText::new(sign).color(if on { theme::BACKGROUND } else { theme::TEXT });
-        let button = Button::new(text).min_size(vec2(24.0, 20.0)).fill(if on { lit } else { theme::CONTROL });
-        let response = ui.add(button);
+        let colour = if on { theme::BACKGROUND } else { theme::TEXT };
+        let letter = match sign {
+            Sign::Letter(letter) => letter,
+            Sign::Icon(_) => "",
+        };
+        let button = Button::new(RichText::new(letter).color(colour)).min_size(SMALL_BUTTON);
+        let response = ui.add(button.fill(if on { lit } else { theme::CONTROL }));
+        if let Sign::Icon(icon) = sign {
+            icon.paint(ui.painter(), response.rect.center(), colour);
+        }
         response.widget_info(|| WidgetInfo::selected(Role::Button, ui.is_enabled(), on, param.name()));
         self.tell(ui, param, is_held(&response), response.clicked().then(|| param.preview_normalized(!on)));
         response

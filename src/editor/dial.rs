@@ -285,14 +285,23 @@ impl Dial<'_> {
         let style = ui.style().interact(response);
         painter.rect_filled(whole, style.corner_radius, style.bg_fill);
         let width = whole.width() * self.position;
-        let filled = Rect::from_min_size(whole.min, vec2(width, whole.height()));
-        painter.rect_filled(filled, style.corner_radius, theme::behind_text(self.colour));
-        let edge = |position: f32| whole.left() + (whole.width() - 2.0) * position + 1.0;
-        painter.vline(edge(self.position), whole.y_range(), Stroke::new(2.0, self.colour));
+        // Below the text, so that both are seen.
+        let strip = |width: f32| {
+            Rect::from_min_max(pos2(whole.left(), whole.bottom() - 3.0), pos2(whole.left() + width, whole.bottom()))
+        };
+        painter.rect_filled(strip(whole.width()), 1.0, theme::RAIL);
+        painter.rect_filled(strip(width), 1.0, self.colour);
         if (self.modulated - self.position).abs() > 1e-3 {
-            painter.vline(edge(self.modulated), whole.y_range(), Stroke::new(2.0, theme::STRONG));
+            let at = pos2(whole.left() + whole.width() * self.modulated, whole.bottom() - 1.5);
+            painter.circle_filled(at, 2.5, theme::STRONG);
         }
-        painter.text(whole.center(), Align2::CENTER_CENTER, &self.text, FontId::proportional(12.5), theme::STRONG);
+        painter.text(
+            whole.center() - vec2(0.0, 1.0),
+            Align2::CENTER_CENTER,
+            &self.text,
+            FontId::proportional(12.5),
+            theme::STRONG,
+        );
         if response.has_focus() {
             painter.rect_stroke(whole, style.corner_radius, Stroke::new(1.5, theme::FOCUS), StrokeKind::Outside);
         }

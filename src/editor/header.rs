@@ -74,6 +74,7 @@ impl ObbligatoEditor {
                 }
             }
             ui.separator();
+            ui.checkbox(&mut self.shows_controls, "Knobs and parts");
             if ui.button("Usual window size").clicked() {
                 ui.send_viewport_cmd(ViewportCommand::InnerSize(vec2(USUAL.0, USUAL.1)));
             }

@@ -9,8 +9,8 @@ use crate::music::style_blend;
 use egui::{Align2, ComboBox, FontId, Id, Rect, RichText, Sense, Ui, pos2, vec2};
 use nice_plug::prelude::Param;
 
-const LARGE: KnobSize = KnobSize { diameter: 76.0, width: 92.0 };
-const SMALL: KnobSize = KnobSize { diameter: 56.0, width: 72.0 };
+const LARGE: KnobSize = KnobSize { diameter: 70.0, width: 84.0 };
+const SMALL: KnobSize = KnobSize { diameter: 54.0, width: 60.0 };
 
 impl ObbligatoEditor {
     pub(super) fn knobs(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
@@ -34,6 +34,8 @@ impl ObbligatoEditor {
             let label = ui.label("Model").id;
             self.generator(ui, controls, view, label);
             self.device(ui, controls);
+            ui.add_space(6.0);
+            self.melody_level(ui);
         });
         ui.horizontal(|ui| {
             ui.label("Count-in").on_hover_text("Bars that are listened to before the band plays its own");
@@ -101,8 +103,8 @@ fn titled(ui: &mut Ui, title: &str, hint: &str, knob: impl FnOnce(&mut Ui)) {
 
 /// The styles that are played, each with its share as a bar; on a style, its neighbours.
 fn blend(ui: &mut Ui, position: f32) {
-    const WIDTH: f32 = 142.0;
-    const ROW: f32 = 30.0;
+    const WIDTH: f32 = 134.0;
+    const ROW: f32 = 29.0;
     let rows: Vec<(&str, f32)> = style_blend(position).collect();
     let (whole, _) = ui.allocate_exact_size(vec2(WIDTH, 3.0 * ROW), Sense::hover());
     let painter = ui.painter();

@@ -1,6 +1,7 @@
 //! A row a part. GUI THREAD.
 
-use super::controls::Controls;
+use super::controls::{Controls, SMALL_BUTTON, Sign};
+use super::icons::Icon;
 use super::window::ObbligatoEditor;
 use super::{status, theme};
 use crate::channels::SongView;
@@ -19,9 +20,9 @@ impl ObbligatoEditor {
                 return;
             }
         };
-        ui.spacing_mut().item_spacing = vec2(6.0, 5.0);
-        Grid::new("parts").num_columns(9).show(ui, |ui| {
-            for heading in ["", "On", "", "Density", "Octave", "Velocity", "Channel", "Level", ""] {
+        ui.spacing_mut().item_spacing = vec2(4.0, 5.0);
+        Grid::new("parts").num_columns(9).min_col_width(0.0).show(ui, |ui| {
+            for heading in ["", "On", "", "Density", "Octave", "Velocity", "Ch.", "Level", ""] {
                 ui.weak(RichText::new(heading).size(12.0));
             }
             ui.end_row();
@@ -30,7 +31,6 @@ impl ObbligatoEditor {
                 ui.end_row();
             }
         });
-        self.melody_level(ui);
     }
 
     fn part(&self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView, part: Part) {
@@ -42,15 +42,17 @@ impl ObbligatoEditor {
         });
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 3.0;
-            controls.toggle(ui, &row.solo, "S", theme::CAUTION).on_hover_text("Solo: only such parts are heard");
+            controls
+                .toggle(ui, &row.solo, Sign::Letter("S"), theme::CAUTION)
+                .on_hover_text("Solo: only such parts are heard");
             let hint = "Lock: what it plays stays, whatever is played and set; the others go with it";
-            controls.toggle(ui, &row.lock, "🔒", theme::LOCKED).on_hover_text(hint);
+            controls.toggle(ui, &row.lock, Sign::Icon(Icon::Padlock), theme::LOCKED).on_hover_text(hint);
             self.reroll_button(ui, controls, part);
         });
-        controls.bar(ui, &row.density, 62.0, colour).on_hover_text("More or fewer notes than the others");
-        controls.bar(ui, &row.octave, 40.0, colour);
-        controls.bar(ui, &row.velocity, 62.0, colour);
-        controls.bar(ui, &row.channel, 40.0, colour).on_hover_text("MIDI channel");
+        controls.bar(ui, &row.density, 54.0, colour).on_hover_text("More or fewer notes than the others");
+        controls.bar(ui, &row.octave, 38.0, colour);
+        controls.bar(ui, &row.velocity, 54.0, colour);
+        controls.bar(ui, &row.channel, 34.0, colour).on_hover_text("MIDI channel");
         level(ui, self.levels.part(part), colour);
         ui.weak(RichText::new(status::part_note(view, &self.meters, part)).size(11.0));
     }
@@ -61,12 +63,13 @@ impl ObbligatoEditor {
         let place =
             selected.as_ref().map_or("everywhere (select bars to change only these)", |(_, name)| name.as_str());
         let locked = self.params.part(part).lock.value();
-        let button = ui.add_enabled(!locked, Button::new("🎲").min_size(vec2(24.0, 20.0)));
+        let button = ui.add_enabled(!locked, Button::new("").min_size(SMALL_BUTTON));
         let button = button
             .on_hover_text(format!("Another answer in this part: {place}"))
             .on_disabled_hover_text("It is locked");
         button
             .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, !locked, format!("Re-roll {}", part.name())));
+        Icon::Die.paint(ui.painter(), button.rect.center(), if locked { theme::EDGE } else { theme::TEXT });
         if button.clicked() {
             let bars = selected.map_or(Ticks::MIN..Ticks::MAX, |(bars, _)| bars);
             self.params.command(LedgerCommand::Reroll { bars, parts: PerPart::from_fn(|each| each == part) });
@@ -74,11 +77,9 @@ impl ObbligatoEditor {
         }
     }
 
-    fn melody_level(&self, ui: &mut Ui) {
-        ui.horizontal(|ui| {
-            ui.weak(RichText::new("Melody in").size(12.0));
-            level(ui, self.levels.melody(), theme::MELODY);
-        });
+    pub(super) fn melody_level(&self, ui: &mut Ui) {
+        ui.weak(RichText::new("Melody in").size(12.0));
+        level(ui, self.levels.melody(), theme::MELODY);
     }
 }
 

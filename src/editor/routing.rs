@@ -133,7 +133,7 @@ fn melody(at: &Surroundings) -> Finding {
         Role::Band => {}
     }
     match (at.melody, at.melody_is_known) {
-        (1.., _) => Finding::well(format!("A melody arrives ({} notes since the window was opened).", at.melody)),
+        (1.., _) => Finding::well(format!("A melody arrives: {} since the window was opened.", notes(at.melody))),
         (0, true) => Finding::well("No melody arrives now, but one is known from before."),
         (0, false) => Finding::amiss(
             "No melody has arrived.",
@@ -199,11 +199,15 @@ fn output(at: &Surroundings) -> Vec<Finding> {
     let plural = if channels.len() == 1 { "channel" } else { "channels" };
     vec![Finding {
         well: true,
-        what: format!("{sent} notes have been sent, on MIDI {plural} {names}."),
+        what: format!("The band has sent {}, on MIDI {plural} {names}.", notes(sent)),
         advice: "If you hear none of them, no instrument takes them: a plugin cannot know what stands behind it. If all parts \
                  sound alike, the host folds the channels into one: give each part a track of its own (\"This track plays\")."
             .into(),
     }]
+}
+
+fn notes(count: u32) -> String {
+    if count == 1 { "1 note".into() } else { format!("{count} notes") }
 }
 
 /// A host, and how notes get from this plugin to instruments in it.
@@ -351,7 +355,7 @@ mod tests {
     #[test]
     fn what_leaves_is_told_by_channel_and_that_nobody_may_listen() {
         let last = findings(&at_work()).pop().expect("there are findings");
-        assert_eq!(last.what, "32 notes have been sent, on MIDI channels 2, 3.");
+        assert_eq!(last.what, "The band has sent 32 notes, on MIDI channels 2, 3.");
         assert!(last.well && last.advice.contains("no instrument takes them") && last.advice.contains("folds"));
     }
 

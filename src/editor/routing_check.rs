@@ -1,9 +1,10 @@
 //! The routing check as a panel over the window. GUI THREAD.
 
+use super::icons::Icon;
 use super::routing::{HOSTS, Surroundings, findings};
 use super::theme;
 use super::window::ObbligatoEditor;
-use egui::{ComboBox, RichText, ScrollArea, Ui, Window, vec2};
+use egui::{ComboBox, RichText, ScrollArea, Sense, Ui, Window, vec2};
 
 impl ObbligatoEditor {
     pub(super) fn routing_check(&mut self, ui: &mut Ui, at: &Surroundings) {
@@ -24,9 +25,10 @@ impl ObbligatoEditor {
 
 fn checks(ui: &mut Ui, at: &Surroundings) {
     for finding in findings(at) {
-        let (sign, colour) = if finding.well { ("✔", theme::ACCENT) } else { ("✖", theme::PROBLEM) };
+        let (sign, colour) = if finding.well { (Icon::Tick, theme::ACCENT) } else { (Icon::Cross, theme::PROBLEM) };
         ui.horizontal_top(|ui| {
-            ui.colored_label(colour, sign);
+            let (place, _) = ui.allocate_exact_size(vec2(12.0, 18.0), Sense::hover());
+            sign.paint(ui.painter(), place.center(), colour);
             ui.vertical(|ui| {
                 ui.label(&finding.what);
                 if !finding.advice.is_empty() {

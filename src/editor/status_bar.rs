@@ -7,7 +7,7 @@ use super::window::ObbligatoEditor;
 use super::{status, theme};
 use crate::channels::SongView;
 use crate::standalone;
-use egui::{Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Color32, Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 impl ObbligatoEditor {
     pub(super) fn status(&mut self, ui: &mut Ui, view: &SongView, at: &Surroundings) {
@@ -16,7 +16,8 @@ impl ObbligatoEditor {
             if let Some(gauge) = Gauge::of(view, &self.meters) {
                 show_gauge(ui, &gauge);
             }
-            ui.weak(status::status_line(view, &self.meters));
+            let line = status::status_line(view, &self.meters);
+            ui.add(Label::new(RichText::new(line).weak()).truncate());
         });
         let problem = view.engine.problem.clone().or_else(|| status::silence_of_engine(&self.meters));
         let problems: Vec<String> = problem.into_iter().chain(self.params.song.problem()).collect();
@@ -28,7 +29,9 @@ impl ObbligatoEditor {
         if problems.is_empty()
             && let Some(obstacle) = first_obstacle(at)
         {
-            ui.weak(format!("{} {}", obstacle.what, obstacle.advice));
+            // One line, whatever the window's width; all of it stands in the routing check too.
+            let text = format!("{} {}", obstacle.what, obstacle.advice);
+            ui.add(Label::new(RichText::new(&text).weak()).truncate()).on_hover_text(&text);
         }
     }
 

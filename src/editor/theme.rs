@@ -34,12 +34,6 @@ pub const MELODY: Color32 = Color32::from_rgb(0xf6, 0xf1, 0xdc);
 /// What wants watching, and is no problem yet.
 pub const CAUTION: Color32 = Color32::from_rgb(0xf2, 0xcd, 0x5c);
 
-/// A colour as dark as it must be behind text.
-pub fn behind_text(colour: Color32) -> Color32 {
-    let darker = |channel: u8| (f32::from(channel) * 0.4).round() as u8;
-    Color32::from_rgb(darker(colour.r()), darker(colour.g()), darker(colour.b()))
-}
-
 /// A part's colour, the same wherever the part is shown.
 pub fn part_colour(part: Part) -> Color32 {
     let [red, green, blue] = part.colour();
@@ -153,9 +147,7 @@ mod tests {
             pairs.extend(Part::ALL.map(|part| (part.name(), part_colour(part), background)));
         }
         pairs.extend([CAUTION, LOCKED].map(|lit| ("sign of a lit button", BACKGROUND, lit)));
-        for colour in Part::ALL.map(part_colour).into_iter().chain([ACCENT]) {
-            pairs.push(("value in a bar", STRONG, behind_text(colour)));
-        }
+        pairs.extend([CONTROL, CONTROL_HOVERED, CONTROL_ACTIVE].map(|fill| ("value in a bar", STRONG, fill)));
         for (name, text, background) in pairs {
             let contrast = contrast(text, background);
             assert!(contrast >= LEGIBLE, "{name}: {text:?} on {background:?} has {contrast:.2}");
@@ -168,6 +160,9 @@ mod tests {
             assert!(contrast(FOCUS, background) >= DISCERNIBLE, "{background:?}");
         }
         assert!(contrast(EDGE, BACKGROUND) >= DISCERNIBLE && contrast(ACCENT, RAIL) >= DISCERNIBLE);
+        for colour in Part::ALL.map(part_colour) {
+            assert!(contrast(colour, CONTROL) >= DISCERNIBLE, "a bar that is full: {colour:?}");
+        }
         for fill in [CONTROL, CONTROL_HOVERED, CONTROL_ACTIVE] {
             assert!(contrast(STRONG, fill) >= DISCERNIBLE, "the pointer on {fill:?}");
         }

@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What all rows need; in a smaller window one scrolls.
-const LEAST_CONTENTS: egui::Vec2 = vec2(880.0, 500.0);
+const LEAST_CONTENTS: egui::Vec2 = vec2(868.0, 500.0);
 /// How often the window is painted where it cannot be watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
@@ -62,6 +62,8 @@ pub struct ObbligatoEditor {
     opened: Counts,
     calls: Arc<Mutex<HostCalls>>,
     pub(super) size: WindowSize,
+    /// Knobs and parts are there, and not all the room is the timeline's.
+    pub(super) shows_controls: bool,
     /// The window is new and may not have the size it is to have.
     settling: bool,
     pub(super) repaint: RepaintNotifier,
@@ -156,6 +158,7 @@ impl ObbligatoEditor {
             routing: None,
             calls: Arc::default(),
             size,
+            shows_controls: true,
             settling: false,
             repaint: RepaintNotifier::new(),
             host: None,
@@ -203,13 +206,15 @@ impl ObbligatoEditor {
         self.header(ui, controls, view);
         links::row(ui, controls, &self.params);
         ui.separator();
-        ui.horizontal_top(|ui| {
-            ui.vertical(|ui| self.knobs(ui, controls, view));
-            // A line between them would take all of the window's height.
-            ui.add_space(16.0);
-            ui.vertical(|ui| self.parts(ui, controls, view));
-        });
-        ui.separator();
+        if self.shows_controls {
+            ui.horizontal_top(|ui| {
+                ui.vertical(|ui| self.knobs(ui, controls, view));
+                // A line between them would take all of the window's height.
+                ui.add_space(12.0);
+                ui.vertical(|ui| self.parts(ui, controls, view));
+            });
+            ui.separator();
+        }
         self.chord_plan(ui, controls);
         ui.separator();
         self.timeline(ui, controls, view);

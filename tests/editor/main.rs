@@ -1,6 +1,7 @@
 //! Every control of the window, pressed and turned as a user does, against what the host and the inference thread are told.
 
 mod host;
+mod songs;
 
 use crossbeam_channel::Receiver;
 use egui::accesskit::Role;
@@ -11,13 +12,13 @@ use host::Host;
 use nice_plug::context::gui::GuiContext;
 use nice_plug::prelude::Param;
 use obbligato::channels::{EditorCommand, Meters, SharedView, SongView};
-use obbligato::editor::piano_roll::test_songs::song;
 use obbligato::editor::window_size::WindowSize;
 use obbligato::editor::{Choice, ObbligatoEditor, Order, carry_out, theme};
 use obbligato::ledger::LedgerCommand;
 use obbligato::music::{Part, PerPart, Ticks, Velocity};
 use obbligato::params::ObbligatoParams;
 use obbligato::settings::{ChordInput, CountInBand, Follow, Settings};
+use songs::song;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,7 +43,7 @@ fn window_of(view: SongView, size: Vec2) -> Window {
     let host = Host::new(params.clone());
     let editor = ObbligatoEditor::new(params.clone(), shared, meters.clone(), WindowSize::default());
     let plugin = Plugin { editor, context: host.context(), host, params, meters, commands };
-    let builder = Harness::builder().with_size(size).with_context_setup(theme::apply);
+    let builder = Harness::builder().with_size(size).with_step_dt(1.0 / 60.0).with_max_steps(300).with_context_setup(theme::apply);
     let mut window = builder.build_ui_state(|ui, plugin: &mut Plugin| plugin.editor.show(ui, &plugin.context), plugin);
     window.run();
     window
@@ -52,7 +53,7 @@ fn window() -> Window {
     window_of(song(8), vec2(1000.0, 760.0))
 }
 
-fn dial<'a>(window: &'a Window, name: &str) -> Node<'a> {
+fn dial<'a>(window: &'a Window, name: &'a str) -> Node<'a> {
     window.get_by_role_and_label(Role::Slider, name)
 }
 
@@ -113,6 +114,11 @@ fn wheel(window: &mut Window, at: Pos2, notches: f32) {
     let (delta, modifiers) = (vec2(0.0, notches), Modifiers::NONE);
     window.event(Event::MouseWheel { unit, delta, phase, source, modifiers });
     window.run();
+}
+
+fn wheel_over(window: &mut Window, name: &str, notches: f32) {
+    let at = dial(window, name).rect().center();
+    wheel(window, at, notches);
 }
 
 #[test]
@@ -218,7 +224,7 @@ fn every_dial_takes_a_typed_value() {
 #[test]
 fn the_right_button_offers_to_type_and_to_turn_back() {
     let mut window = window();
-    wheel(&mut window, dial(&window, "Density").rect().center(), 3.0);
+    wheel_over(&mut window, "Density", 3.0);
     dial(&window, "Density").click_secondary();
     window.run();
     click(&mut window, Role::Button, "Back to the default");
@@ -239,7 +245,9 @@ fn a_screen_reader_can_set_every_dial() {
         dial(&window, &name).increment_accesskit();
         window.run();
         assert!(value(&window.state().params, part) > 0.0, "{name}");
-        assert_eq!(told(&window).matches('(').count(), told(&window).matches(')').count());
+        let told = told(&window);
+        let (begun, ended) = (told.matches('(').count(), told.matches(')').count());
+        assert!(begun == ended && begun >= 1, "{name}: {told}");
     }
 }
 
@@ -305,7 +313,7 @@ fn ways_of_working_are_chosen_side_by_side() {
         click(&mut window, Role::RadioButton, &format!("Chord Input: {name}"));
         assert_eq!(settings(&window).chord_input, input);
         let before = dial(&window, value).value();
-        wheel(&mut window, dial(&window, value).rect().center(), 1.0);
+        wheel_over(&mut window, value, 1.0);
         assert_ne!(dial(&window, value).value(), before);
     }
 }
@@ -335,14 +343,15 @@ fn chords_are_typed_as_text() {
 #[test]
 fn a_preset_turns_the_knobs_and_leaves_the_wiring() {
     let mut window = window();
-    wheel(&mut window, dial(&window, "Bass Channel").rect().center(), 1.0);
+    wheel_over(&mut window, "Bass Channel", 1.0);
     let channel = settings(&window).parts[Part::Bass].channel;
-    wheel(&mut window, dial(&window, "Pad Octave").rect().center(), 1.0);
+    wheel_over(&mut window, "Pad Octave", 1.0);
     told(&window);
     click(&mut window, Role::Button, "Presets");
     click(&mut window, Role::Button, "Rock band");
     let after = settings(&window);
-    assert_eq!((after.style, after.temperature, after.density), (8.0, 1.1, 0.6));
+    let near = |value: f32, expected: f32| (value - expected).abs() < 1e-4;
+    assert!(near(after.style, 8.0) && near(after.temperature, 1.1) && near(after.density, 0.6), "{after:?}");
     assert!(after.parts[Part::Drums].on && after.parts[Part::Pad].octave == 0, "what it does not name is as usual");
     assert_eq!(after.parts[Part::Bass].channel, channel);
     let told = told(&window);
@@ -380,7 +389,7 @@ fn the_routing_check_says_what_is_missing() {
     meters.melody.strike(Velocity::clamped(80));
     window.run();
     window.get_by_label("The host runs this plugin.");
-    window.get_by_label_contains("A melody arrives (1 notes");
+    window.get_by_label_contains("A melody arrives: 1 note since");
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod paint;
 mod score;
 mod selection;
 #[cfg(test)]
-pub mod test_songs;
+pub(in crate::editor) mod test_songs;
 #[cfg(test)]
 mod tests;
 mod toolbar;
