@@ -28,6 +28,8 @@ impl ParentWindow {
             .create_window(depth, window, root, 0, 0, w, h, 0, WindowClass::INPUT_OUTPUT, visual, &aux)?
             .check()?;
         connection.map_window(window)?.check()?;
+        // The pointer stands in the middle of a new display; what it hovers over would be explained in the picture.
+        connection.warp_pointer(x11rb::NONE, root, 0, 0, 0, 0, i16::MAX, i16::MAX)?.check()?;
         Ok(Self { connection, window, size: (width, height) })
     }
 
