@@ -441,7 +441,7 @@ fn no_render_can_make_a_note_hang_or_hang_itself() {
     for seed in 0..60 {
         let mut host = RandomHost::new(TestHost::threaded(loose_band));
         for (index, act) in history(seed).into_iter().enumerate() {
-            host.offline = (index + seed as usize) / 12 % 3 > 0;
+            host.offline = !((index + seed as usize) / 12).is_multiple_of(3);
             host.act(act);
         }
         assert_eq!(host.end(), (0, 0), "seed {seed}: hanging, orphans");
