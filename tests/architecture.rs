@@ -142,7 +142,7 @@ fn the_audio_thread_names_nothing_that_waits() {
         for line in code_lines(product) {
             let waits = WAITING.iter().find(|word| line.contains(**word));
             assert_eq!(waits, None, "{}: {}", file.path.display(), line.trim());
-            if line.contains("sleep(") {
+            if line.contains("::sleep(") {
                 sleeps.push(file.path.file_name().expect("a file has a name"));
             }
         }

@@ -78,12 +78,15 @@ fn settings(window: &Window) -> Settings {
     window.state().params.settings()
 }
 
-/// The names of all dials, with what they stand at, 0..=1.
-fn dials() -> Vec<(String, fn(&ObbligatoParams, Part) -> f32, Part)> {
+/// A dial's name, and what it stands at, 0..=1: read from the parameters, of a part where it has one.
+type Dial = (String, fn(&ObbligatoParams, Part) -> f32, Part);
+
+/// All dials.
+fn dials() -> Vec<Dial> {
     fn of<P: Param>(param: &P) -> f32 {
         param.unmodulated_normalized_value()
     }
-    let mut dials: Vec<(String, fn(&ObbligatoParams, Part) -> f32, Part)> = vec![
+    let mut dials: Vec<Dial> = vec![
         ("Temperature".into(), |params, _| of(&params.temperature), Part::Bass),
         ("Style".into(), |params, _| of(&params.style), Part::Bass),
         ("Density".into(), |params, _| of(&params.density), Part::Bass),
