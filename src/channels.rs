@@ -330,7 +330,7 @@ mod tests {
     fn strikes_are_counted_with_the_last_velocity() {
         let strikes = Strikes::default();
         assert_eq!(strikes.get(), (0, 0));
-        [1, 127, 64].map(|velocity| strikes.strike(Velocity::clamped(velocity)));
+        [1, 127, 64].into_iter().for_each(|velocity| strikes.strike(Velocity::clamped(velocity)));
         assert_eq!(strikes.get(), (3, 64));
         strikes.0.store(u32::MAX, Ordering::Relaxed);
         strikes.strike(Velocity::clamped(9));

@@ -43,7 +43,11 @@ fn window_of(view: SongView, size: Vec2) -> Window {
     let host = Host::new(params.clone());
     let editor = ObbligatoEditor::new(params.clone(), shared, meters.clone(), WindowSize::default());
     let plugin = Plugin { editor, context: host.context(), host, params, meters, commands };
-    let builder = Harness::builder().with_size(size).with_step_dt(1.0 / 60.0).with_max_steps(300).with_context_setup(theme::apply);
+    let builder = Harness::builder()
+        .with_size(size)
+        .with_step_dt(1.0 / 60.0)
+        .with_max_steps(300)
+        .with_context_setup(theme::apply);
     let mut window = builder.build_ui_state(|ui, plugin: &mut Plugin| plugin.editor.show(ui, &plugin.context), plugin);
     window.run();
     window
