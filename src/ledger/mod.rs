@@ -182,7 +182,7 @@ impl Ledger {
 
     /// Keeps the melody of bars that come from elsewhere. A bar that is silent there is silent.
     pub fn load_melody(&mut self, bars: Vec<(Bar, Vec<Note>)>) {
-        bars.into_iter().for_each(|(bar, melody)| self.set_melody(bar, melody, |old, new| same_music(old, new)));
+        bars.into_iter().for_each(|(bar, melody)| self.set_melody(bar, melody, same_music));
     }
 
     fn set_melody(&mut self, bar: Bar, melody: Vec<Note>, is_known: impl Fn(&[Note], &[Note]) -> bool) {
