@@ -383,7 +383,8 @@ fn decibels(name: &str, default: f32, range: RangeInclusive<f32>) -> FloatParam 
     FloatParam::new(name, default, linear(range))
         .with_step_size(0.1)
         .with_unit(" dB")
-        .with_value_to_string(Arc::new(|level| format!("{level:.1}")))
+        // Nothing is "-0.0": adding zero makes it positive.
+        .with_value_to_string(Arc::new(|level| format!("{:.1}", (level * 10.0).round() / 10.0 + 0.0)))
         .with_string_to_value(Arc::new(|text| {
             number_from_text(text.trim().trim_end_matches("dB").trim_end_matches("db"))
         }))

@@ -201,7 +201,7 @@ impl Plugin for Obbligato {
         &[AudioIOLayout { main_output_channels: NonZeroU32::new(2), ..AudioIOLayout::const_default() }];
 
     /// Controllers too: an effect that swallows the sustain pedal and pitch bend is broken for a player. The price is
-    /// VST3's way of carrying them, a parameter for each controller and channel: 2,113 in all, 33 of them ours.
+    /// VST3's way of carrying them, a parameter for each controller and channel: 2,130 in all, 50 of them ours.
     const MIDI_INPUT: MidiConfig = MidiConfig::MidiCCs;
     const MIDI_OUTPUT: MidiConfig = MidiConfig::MidiCCs;
     const SAMPLE_ACCURATE_AUTOMATION: bool = true;
