@@ -1,9 +1,9 @@
 """Weights between those of two checkpoints.
 
-python -m obbligato_models.transformer.between runs/accompanist/last.pt runs/rewarded/last.pt runs/between.pt --share 0.5
+python -m obbligato_models.transformer.between runs/accompanist/last.pt runs/rewarded/last.pt runs/between.pt
 
-What was learnt by reward is in part bought with what was there before; a network half-way often has most of both (Wortsman
-et al., *Robust fine-tuning of zero-shot models*, 2022).
+What was learnt by reward is in part bought with what was there before; a network half-way often has most of both
+(Wortsman et al., *Robust fine-tuning of zero-shot models*, 2022).
 """
 
 from __future__ import annotations
