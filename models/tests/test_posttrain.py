@@ -15,7 +15,7 @@ from test_reward import pieces
 from obbligato_models import encoding as e
 from obbligato_models import export, styles
 from obbligato_models.encoding import Bar, Note
-from obbligato_models.transformer import posttrain, reward, sample
+from obbligato_models.transformer import between, posttrain, report, reward, sample
 from obbligato_models.transformer.model import Shape, Transformer
 from obbligato_models.transformer.posttrain import KINDS, Plan, Played, Task, Trainer
 from obbligato_models.transformer.train import Spoilt, Windows
@@ -148,6 +148,8 @@ def test_runs_go_on(begin, tmp_path):
     with (tmp_path / "run" / "log.csv").open() as file:
         rows = list(csv.reader(file))
     assert tuple(rows[0]) == posttrain.COLUMNS and [row[0] for row in rows[1:]] == ["1", "2"]
+    report.draw_rewards(tmp_path / "run" / "log.csv", tmp_path / "drawn.png")
+    assert report.is_by_reward(tmp_path / "run" / "log.csv") and (tmp_path / "drawn.png").stat().st_size > 10_000
     model, saved = export.load(tmp_path / "run" / "last.pt")
     assert saved["controls"] == styles.NO_CONTROLS
     moved = [(a - b).abs().max() for a, b in zip(model.parameters(), network().parameters(), strict=True)]
@@ -170,3 +172,11 @@ def test_what_is_missing_is_said(tmp_path):
     command += ["--begin-from", "a.pt", "--judges", "b.pt", "--run", str(tmp_path / "run")]
     said = subprocess.run(command, capture_output=True, text=True)
     assert said.returncode == 2 and "no.npz is not a file" in said.stderr and "Traceback" not in said.stderr
+
+
+def test_half_way_between_two_networks():
+    before, after = ({"shape": vars(TINY), "model": {"x": torch.tensor([v])}, "controls": {"a": 1}} for v in (1.0, 3.0))
+    found = between.between(before, after, 0.25)
+    assert found["model"]["x"].tolist() == [1.5] and found["controls"] == {"a": 1}
+    with pytest.raises(between.Unlike, match="shape"):
+        between.between(before, {**after, "shape": {"width": 1}}, 0.5)

@@ -1,4 +1,4 @@
-"""Draws what a training run's log.csv says.
+"""Draws what a training run's log.csv says, of train.py or posttrain.py.
 
 python -m obbligato_models.transformer.report --run runs/accompanist        (writes models/reports/accompanist.png)
 """
@@ -102,6 +102,56 @@ def draw(log: Path, out: Path) -> None:
     plt.close(figure)
 
 
+REWARD_TITLES = {
+    "match": "match: log odds that it belongs to the melody",
+    "fit": "fit: share of melody time that sounds in it",
+    "clash": "clash: less than nothing for semitones",
+    "people": "people or machine: log odds",
+    "style": "style asked for: log chance",
+}
+"""Columns of posttrain.py's log end with these, after the kind of excerpt."""
+
+
+def is_by_reward(log: Path) -> bool:
+    with log.open(newline="") as file:
+        return file.readline().startswith("round,")
+
+
+def draw_rewards(log: Path, out: Path) -> None:
+    """Of a run by reward: each reward by kind of excerpt, and what the ordinary training says. Raises ValueError where
+    the log has no lines."""
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{log} has no lines of training")
+    columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+    minutes = columns["seconds"] / 60
+    figure, axes = plt.subplots(2, 4, figsize=(17, 7), sharex=True)
+    for axis, (reward, title) in zip(axes.flat, REWARD_TITLES.items(), strict=False):
+        for name in (n for n in columns if n.endswith(f" {reward}")):
+            line = axis.plot(
+                minutes, smooth(columns[name], max(1, len(rows) // 6)), lw=1.6, label=name.rsplit(" ", 1)[0]
+            )
+            axis.plot(minutes, columns[name], ".", ms=3, alpha=0.4, color=line[0].get_color())
+        axis.set_title(title, fontsize=10)
+    others = (("chords", "parts"), ("drift", "clipped"), ("judge right",))
+    for axis, names in zip(axes.flat[len(REWARD_TITLES) :], others, strict=True):
+        for name in names:
+            axis.plot(minutes, columns[name], lw=1.4, label=name)
+        axis.set_title(" and ".join(names), fontsize=10)
+        axis.legend(fontsize=8)
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+    for axis in axes[-1]:
+        axis.set_xlabel("minutes")
+    axes[0, 0].legend(fontsize=8)
+    figure.suptitle(f"{log.parent.name}: {int(columns['round'][-1])} rounds, {minutes[-1]:.0f} minutes")
+    figure.tight_layout()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=80)
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder with log.csv")
@@ -109,7 +159,8 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out or REPORTS / f"{arguments.run.resolve().name}.png"
     try:
-        draw(arguments.run / "log.csv", out)
+        log = arguments.run / "log.csv"
+        (draw_rewards if is_by_reward(log) else draw)(log, out)
     except (OSError, ValueError) as problem:
         raise SystemExit(f"report: {problem}") from None
     print(out)
