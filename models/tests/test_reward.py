@@ -40,7 +40,7 @@ def pieces():
 def judges():
     usual, reward.BATCH = reward.BATCH, 16
     try:
-        return reward.learn(pieces(), 1, steps=70, width=32)
+        return reward.learn(pieces(), 1, steps=160, width=32)
     finally:
         reward.BATCH = usual
 
