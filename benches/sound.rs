@@ -51,10 +51,10 @@ fn shares(blocks: usize, plays: bool) -> Vec<f64> {
 fn strike(eighth: usize, held: &mut Vec<(u8, Key)>) -> Vec<TimedSound> {
     let step = (eighth * 5 % 12) as i32;
     let mut keys = vec![(0, 72 + step), (1, 36 + step / 4), (9, 42), (9, if eighth % 4 == 2 { 38 } else { 36 })];
-    if eighth % 2 == 0 {
+    if eighth.is_multiple_of(2) {
         keys.extend([48, 52, 55, 59].map(|key| (2, key + step / 3)));
     }
-    if eighth % 8 == 0 {
+    if eighth.is_multiple_of(8) {
         keys.extend([55, 60, 64, 67].map(|key| (3, key)));
         keys.extend([(4, 79), (9, 49)]);
     }
