@@ -2,6 +2,7 @@
 
 mod given_chords;
 mod linked_part;
+mod loading;
 
 use crate::arranger::Arranger;
 use crate::channels::{
@@ -9,13 +10,14 @@ use crate::channels::{
     SharedView, SongView, TakeId,
 };
 use crate::generators::PartNote;
-use crate::generators::library::{self, GeneratorChoice, Loaded};
+use crate::generators::library::{GeneratorChoice, Loaded};
 use crate::links::{Band, BandEntry, Role, Seat};
 use crate::music::{Segment, TICKS_PER_QUARTER, Ticks};
 use crate::settings::ChordInput;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use given_chords::GivenChords;
 use linked_part::LinkedPart;
+use loading::Loading;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +31,7 @@ pub struct InferenceWorker {
     view: SharedView,
     arranger: Arranger,
     status: EngineStatus,
+    loading: Loading,
     /// What was asked for last.
     choice: Option<GeneratorChoice>,
     /// How long it is still told that the generator was too slow, in segments.
@@ -76,6 +79,7 @@ impl InferenceWorker {
             view,
             arranger,
             status,
+            loading: Loading::default(),
             choice: loaded.choice,
             slow_for: 0,
             failures: 0,
@@ -113,6 +117,10 @@ impl InferenceWorker {
             batch.push(heard);
         }
         let mut worked = !batch.is_empty();
+        if let Some(loaded) = self.loading.look() {
+            self.play_with(loaded);
+            worked = true;
+        }
         if worked {
             (self.last_heard, self.all_written) = (Instant::now(), false);
         }
@@ -234,7 +242,8 @@ impl InferenceWorker {
     /// What is written ahead takes its time too. To find that there is nothing takes a look at the whole song, so it is
     /// not looked for again until something has come.
     fn write_next(&mut self) -> bool {
-        if self.all_written {
+        // What is written ahead stays: it is worth waiting for a model.
+        if self.all_written || self.loading.is_going_on() {
             return false;
         }
         let (begun, written) = (Instant::now(), self.arranger.written());
@@ -261,15 +270,23 @@ impl InferenceWorker {
         self.publish();
     }
 
-    /// Loads another generator. What is late meanwhile is played by the audio thread, as ever.
+    /// Loads another generator; the one there is plays until then.
     fn use_generator(&mut self, choice: GeneratorChoice) {
         if self.choice.as_ref() == Some(&choice) {
             return;
         }
-        let loaded = library::load(&choice);
+        self.choice = Some(choice.clone());
+        if let Some(loaded) = self.loading.choose(choice) {
+            self.play_with(loaded);
+        }
+    }
+
+    fn play_with(&mut self, loaded: Loaded) {
         self.status = status_of(&loaded);
         self.arranger.set_band(loaded.generator, loaded.drummer);
-        (self.choice, self.failures, self.timing) = (Some(choice), 0, Timing::default());
+        (self.choice, self.failures, self.timing, self.all_written) =
+            (loaded.choice.or(self.choice.take()), 0, Timing::default(), false);
+        self.publish();
     }
 
     /// `after` is what was heard since: whoever is behind does not waste time on what can no longer be played.
@@ -279,6 +296,10 @@ impl InferenceWorker {
             Some(Heard::Cut(_)) => return self.pass_over(cut),
             Some(_) => return,
             None => self.slow_for = self.slow_for.saturating_sub(1),
+        }
+        // A render must not depend on when a model is ready.
+        if cut.offline && let Some(loaded) = self.loading.wait(None) {
+            self.play_with(loaded);
         }
         if self.joins {
             self.hear(&Heard::TakeBegan { take: cut.take, at: quarters(cut.segment.start() - cut.margin) });
@@ -499,8 +520,8 @@ impl InferenceThread {
         Self::spawn_seated(Seat::default(), end, view, commands, load)
     }
 
-    /// Starts the thread; `load` is called there, not here, since loading a model takes its time, and only when the instance
-    /// is a band: to play a part of another it needs none.
+    /// Starts the thread; `load` is called beside it, since loading a model takes its time and the rules play meanwhile, and only
+    /// when the instance is a band: to play a part of another it needs none.
     ///
     /// # Errors
     /// When the system gives no more threads.
@@ -515,12 +536,11 @@ impl InferenceThread {
         let stopped = stop.clone();
         let body = move || {
             let Some(joins) = play_part_first(&seat, &mut end, &view, &stopped) else { return };
-            let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Loaded {
-                problem: Some("The model could not be loaded (an error in the program); the rules play.".into()),
-                ..Loaded::rules()
-            });
+            let mut loading = Loading::default();
+            let loaded = loading.begin(load).or_else(|| loading.wait(Some(Instant::now() + WORTH_WAITING)));
+            let loaded = loaded.unwrap_or_else(until_loaded);
             let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped).seated(seat);
-            worker.joins = joins;
+            (worker.joins, worker.loading) = (joins, loading);
             while !worker.stop.load(Ordering::Relaxed) {
                 if !worker.take_turn() {
                     worker.wait();
@@ -530,6 +550,14 @@ impl InferenceThread {
         let thread = std::thread::Builder::new().name("obbligato inference".into()).spawn(body)?;
         Ok(Self { stop, thread: Some(thread) })
     }
+}
+
+/// So long nobody misses a model that is still being loaded.
+const WORTH_WAITING: Duration = Duration::from_millis(100);
+
+/// Who plays while the first model is being loaded.
+fn until_loaded() -> Loaded {
+    Loaded { problem: Some("The model is being loaded; the rules play until then.".into()), ..Loaded::rules() }
 }
 
 /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.

@@ -21,7 +21,7 @@ use events::{Incoming, IncomingNotes, OutgoingEvents, Refused, host_transport, s
 use nice_plug::context::process::SendEventError;
 use nice_plug::prelude::*;
 use nice_plug_egui::EguiEditor;
-use pace::OfflineDetector;
+use pace::{OfflineDetector, Pace};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -95,7 +95,9 @@ impl Obbligato {
 
     /// Takes in what happened in a block of `frames` samples, and sends what is played.
     fn run(&mut self, frames: usize, settings: Settings, bypass: bool, context: &mut impl ProcessContext<Self>) {
-        let offline = self.pace.begin(frames as f64 / self.sample_rate, Instant::now());
+        let song_runs = context.transport().playing;
+        let pace = self.pace.begin(frames as f64 / self.sample_rate, song_runs, Instant::now());
+        self.processor.hurry(pace == Pace::PresumedRender);
         self.take_events(Passes::of(settings.thru || bypass, context.plugin_api()), context);
         let block = Block {
             frames: frames as u32,
@@ -104,7 +106,7 @@ impl Obbligato {
             settings,
             bypass,
             panic: self.params.panic.value(),
-            offline,
+            offline: pace != Pace::Live,
             input: self.incoming.events(),
         };
         self.answer.clear();
@@ -241,8 +243,13 @@ impl Plugin for Obbligato {
             ProcessMode::Offline | ProcessMode::Buffered => true,
             ProcessMode::Realtime => false,
         };
-        // VST3's mode is that of the activation before.
-        self.pace = OfflineDetector::new(offline, offline && context.plugin_api() == PluginApi::Clap);
+        let certain = match context.plugin_api() {
+            PluginApi::Clap => offline,
+            // Its mode is that of the activation before.
+            PluginApi::Vst3 => false,
+            PluginApi::Standalone => true,
+        };
+        self.pace = OfflineDetector::new(offline, certain);
         true
     }
 

@@ -10,12 +10,24 @@ use std::time::Instant;
 pub struct OfflineDetector {
     offline: bool,
     certain: bool,
+    /// Seconds of music since the first call, while nothing but its song speaks for a render.
+    presumed: Option<f64>,
     last: Option<Call>,
     /// Seconds by which the music is ahead of the clock.
     lead: f64,
     /// Seconds of music in the stretch that is being measured, and how long the host took for them.
     stretch: f64,
     host_time: f64,
+}
+
+/// How the host calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    Live,
+    /// The song runs in the first call after an activation: a render that the host has not told of, or else a plugin that was put into
+    /// a song that plays. Until the clock tells which, a little waiting loses no note of the one and stops the other but once.
+    PresumedRender,
+    Render,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +48,13 @@ impl OfflineDetector {
     /// A single pause counts no more than this: it may be a disk that is slow or a user who thinks.
     const LONGEST_PAUSE: f64 = 0.25;
 
-    /// `offline` is what the host says; if that is `certain` and true, the clock is not asked.
+    /// Seconds of music after which a render would have shown, though the plugin has made it wait.
+    const PRESUMED_FOR: f64 = 1.0;
+
+    /// `offline` is what the host says. If that is `certain`, a render is not presumed, nor is its end looked for by the clock.
     pub fn new(offline: bool, certain: bool) -> Self {
-        Self { offline, certain, last: None, lead: 0.0, stretch: 0.0, host_time: 0.0 }
+        let presumed = (!offline && !certain).then_some(0.0);
+        Self { offline, certain, presumed, last: None, lead: 0.0, stretch: 0.0, host_time: 0.0 }
     }
 
     /// Forgets the last call: time passed since that says nothing.
@@ -46,13 +62,19 @@ impl OfflineDetector {
         self.last = None;
     }
 
-    /// Takes the beginning of a call; returns whether this is an offline render.
-    pub fn begin(&mut self, length: f64, now: Instant) -> bool {
+    /// Takes the beginning of a call for `length` seconds, in which the song runs or stands still.
+    pub fn begin(&mut self, length: f64, song_runs: bool, now: Instant) -> Pace {
         if let Some(last) = self.last {
             if self.offline { self.measure_pace(&last, now) } else { self.measure_lead(&last, now) }
         }
         self.last = Some(Call { began: now, ended: now, length });
-        self.offline
+        let over = |music: &f64| *music > Self::PRESUMED_FOR || !song_runs;
+        self.presumed = self.presumed.filter(|music| !over(music)).map(|music| music + length);
+        match (self.offline, self.presumed) {
+            (true, _) => Pace::Render,
+            (false, Some(_)) => Pace::PresumedRender,
+            (false, None) => Pace::Live,
+        }
     }
 
     /// Takes the end of a call: what the plugin spent waiting must not count as the host's time.
@@ -83,7 +105,7 @@ impl OfflineDetector {
     }
 
     fn decide(&mut self, offline: bool) {
-        *self = Self { offline, lead: 0.0, stretch: 0.0, host_time: 0.0, ..*self };
+        *self = Self { offline, presumed: None, lead: 0.0, stretch: 0.0, host_time: 0.0, ..*self };
     }
 }
 
@@ -105,20 +127,20 @@ mod tests {
         }
 
         /// Calls for `seconds` of music in bursts of `burst` blocks; the plugin takes `inside` seconds a block, and the
-        /// host waits `outside` seconds after each burst. Returns the last answer.
+        /// host waits `outside` seconds after each burst. Returns whether the last call was a render's.
         fn run(&mut self, seconds: f64, burst: usize, inside: f64, outside: f64) -> bool {
-            let mut offline = false;
+            let mut pace = Pace::Live;
             let mut music = 0.0;
             while music < seconds {
                 for _ in 0..burst {
-                    offline = self.detector.begin(BLOCK, self.now);
+                    pace = self.detector.begin(BLOCK, true, self.now);
                     self.now += Duration::from_secs_f64(inside);
                     self.detector.end(self.now);
                     music += BLOCK;
                 }
                 self.now += Duration::from_secs_f64(outside);
             }
-            offline
+            pace == Pace::Render
         }
     }
 
@@ -155,6 +177,26 @@ mod tests {
             assert!(host.run(2.0, 1, 0.0, 0.001));
             host.now += Duration::from_secs(5);
         }
+    }
+
+    #[test]
+    fn a_song_that_runs_from_the_first_call_may_be_a_render() {
+        let now = Instant::now();
+        let mut put_into_a_song = OfflineDetector::new(false, false);
+        let calls = (0..200u32).map(|call| now + Duration::from_secs_f64(BLOCK) * call);
+        let paces: Vec<Pace> = calls.map(|at| put_into_a_song.begin(BLOCK, true, at)).collect();
+        assert_eq!(paces[..90], [Pace::PresumedRender; 90]);
+        assert_eq!(paces[100..], [Pace::Live; 100], "a second later it is known not to be");
+
+        let mut render = OfflineDetector::new(false, false);
+        let paces: Vec<Pace> = (0..200u32).map(|_| render.begin(BLOCK, true, now)).collect();
+        assert!(!paces.contains(&Pace::Live));
+        assert_eq!(paces[60..], [Pace::Render; 140]);
+
+        let mut waits_for_the_user = OfflineDetector::new(false, false);
+        assert_eq!(waits_for_the_user.begin(BLOCK, false, now), Pace::Live);
+        let started = waits_for_the_user.begin(BLOCK, true, now + Duration::from_secs_f64(BLOCK));
+        assert_eq!(started, Pace::Live, "a host that plays calls before the song runs");
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct AccompanimentPlayer {
     hushed: Ticks,
     /// How long a render waits for an answer.
     patience: Duration,
+    /// What is left of it while a render is only presumed.
+    hurry: Option<Duration>,
 }
 
 impl AccompanimentPlayer {
@@ -105,6 +107,8 @@ impl AccompanimentPlayer {
     const PATIENCE: Duration = Duration::from_secs(60);
     /// From then on until an answer comes: who hangs must not hold up a whole song.
     const PATIENCE_LOST: Duration = Duration::from_secs(1);
+    /// In all, where a render is only presumed. Enough for what stands in the song, and for a model that is there.
+    const PATIENCE_IN_A_HURRY: Duration = Duration::from_millis(300);
 
     pub fn new(replies: rtrb::Consumer<Reply>, meters: Arc<Meters>) -> Self {
         Self {
@@ -117,7 +121,13 @@ impl AccompanimentPlayer {
             take: TakeId::default(),
             hushed: Ticks::MIN,
             patience: Self::PATIENCE,
+            hurry: None,
         }
+    }
+
+    /// Whether this may be no render at all: then all its waiting together is short.
+    pub fn hurry(&mut self, hurry: bool) {
+        self.hurry = hurry.then(|| self.hurry.unwrap_or(Self::PATIENCE_IN_A_HURRY));
     }
 
     /// A take begins: forgets what was asked and answered before.
@@ -302,14 +312,17 @@ impl AccompanimentPlayer {
         const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
         let begun = Instant::now();
         self.meters.waiting.store(true, Ordering::Relaxed);
-        while !self.due[index].complete && !self.replies.is_abandoned() && begun.elapsed() < self.patience {
+        let patience = self.hurry.unwrap_or(self.patience);
+        while !self.due[index].complete && !self.replies.is_abandoned() && begun.elapsed() < patience {
             std::thread::sleep(BETWEEN_LOOKS);
             self.receive();
         }
         self.meters.waiting.store(false, Ordering::Relaxed);
         self.receive();
-        if !self.due[index].complete {
-            self.patience = Self::PATIENCE_LOST;
+        match &mut self.hurry {
+            Some(left) => *left = left.saturating_sub(begun.elapsed()),
+            None if !self.due[index].complete => self.patience = Self::PATIENCE_LOST,
+            None => {}
         }
     }
 

@@ -61,6 +61,11 @@ impl RealtimeProcessor {
         self.panicked
     }
 
+    /// Whether the blocks to come may be no render though they are called offline: then all waiting together is short.
+    pub fn hurry(&mut self, hurry: bool) {
+        self.player.hurry(hurry);
+    }
+
     /// Adds the block's events to `output`.
     pub fn process(&mut self, block: &Block<'_>, output: &mut EventBuffer) {
         Meters::count(&self.meters.blocks);

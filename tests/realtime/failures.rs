@@ -1,6 +1,6 @@
 //! Whatever becomes of the worker, the music goes on by rule, the audio thread does not wait, and the user is told.
 
-use crate::bands::{all_parts, no_chords};
+use crate::bands::{all_parts, loose_band, no_chords};
 use crate::host::{Run, SAMPLE_RATE, SAMPLES_PER_QUARTER, TestHost, block, playing, release, strike, worker};
 use crate::laws::song;
 use crossbeam_channel::{Receiver, Sender, select};
@@ -376,6 +376,42 @@ fn where_loading_a_model_fails_badly_the_rules_play() {
     let (sent, problem) = notes(|| panic!("half a file"));
     assert_eq!((sent, none), (expected, None));
     assert_eq!(problem.as_deref(), Some("The model could not be loaded (an error in the program); the rules play."));
+}
+
+#[test]
+fn while_a_model_is_loaded_the_rules_play() {
+    let (open, gate) = crossbeam_channel::bounded::<()>(0);
+    let mut host = TestHost::threaded(move || {
+        gate.recv().expect("the test opens it");
+        Loaded { generator: Box::new(Slow(Arc::default())), ..Loaded::rules() }
+    });
+    // Half a bar takes a twentieth of a second, in which the worker looks a few times.
+    play(&mut host, 0, 64, |_| thread::sleep(Duration::from_millis(1)));
+    let bars = strikes_by_bar(&host, 1..16);
+    assert!(bars.iter().filter(|strikes| **strikes >= 4).count() > 8, "{bars:?}");
+    assert_eq!(host.problem().as_deref(), Some("The model is being loaded; the rules play until then."));
+    open.send(()).expect("it is waited for");
+    let loaded = |host: &TestHost| host.view.get().engine.generator == "Slow";
+    let there = (0..10_000).any(|_| {
+        thread::sleep(Duration::from_millis(1));
+        loaded(&host)
+    });
+    assert!(there, "it plays when it is there");
+    assert_eq!(host.problem(), None);
+    assert_nothing_hangs(&mut host);
+}
+
+#[test]
+fn a_render_waits_for_its_model() {
+    let notes = |pause: u64| {
+        let mut host = TestHost::threaded(move || {
+            thread::sleep(Duration::from_millis(pause));
+            loose_band()
+        });
+        host.play_song(&song(), &all_parts(), Run::offline(SAMPLE_RATE, 512));
+        host.sent.clone()
+    };
+    assert_eq!(notes(300), notes(0));
 }
 
 /// Has an error where nothing is meant to be able to fail.

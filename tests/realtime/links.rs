@@ -234,11 +234,13 @@ fn several_bands_keep_their_parts_apart() {
     stop(&mut [&mut band, &mut other, &mut part, &mut of_other]);
 }
 
-/// All that was sent in a render, of all instances, without the last moment in which a bar after the song begins early.
+/// All that was sent in a render, of all instances, without the last moment in which a bar after the song begins early, and cuts
+/// off what still sounds of the song: whether that bar is there in time is not asked here.
 fn rendered<'a>(hosts: impl IntoIterator<Item = &'a TestHost>, from: u64, song: &Song, run: Run) -> Vec<SentNote> {
     let end = song.bars().last().map_or(0, |bar| bar.end()) * Timing::STEPS_PER_TICK + Timing::EARLIEST.sixteenths();
     let notes = hosts.into_iter().flat_map(|host| host.notes_since(from, song, run));
-    let mut notes: Vec<SentNote> = notes.filter(|note| note.start < end).collect();
+    let of_the_song = notes.filter(|note| note.start < end);
+    let mut notes: Vec<SentNote> = of_the_song.map(|note| SentNote { end: note.end.min(end), ..note }).collect();
     notes.sort();
     notes
 }
