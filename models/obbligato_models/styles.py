@@ -165,6 +165,18 @@ def with_usual(cond: np.ndarray, controls: dict) -> np.ndarray:
     return told
 
 
+EMPHASIS = 1.3
+"""A style is told with so much of the weight that it was learnt with: bars then have more of what sets it apart. Songs of validation
+in other styles than their own were recognised in .88 for .80 of the stretches, and those in their own overlap with people's as
+before (models/README.md)."""
+
+
+def emphasised(cond: np.ndarray) -> np.ndarray:
+    told = cond.copy()
+    told[e.STYLES : e.STYLES + len(NAMES)] *= EMPHASIS
+    return told
+
+
 def usual_in(controls: dict, weights: np.ndarray, part: str, measure: str) -> float | None:
     """The weighted mean over the styles that have it."""
     means = [controls["styles"].get(name, {}).get(part, {}).get(measure) for name in NAMES]

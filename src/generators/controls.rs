@@ -21,6 +21,10 @@ const PHRASE: usize = 36;
 /// Octaves of tempo around 120 that the model knows.
 const TEMPO_RANGE: f32 = 1.5;
 
+/// A style is told with so much of the weight that the model has learnt it with: then bars have more of what sets it apart
+/// (`EMPHASIS` in `models/obbligato_models/styles.py`).
+const EMPHASIS: f32 = 1.3;
+
 /// Around the middle of the density knob, so wide on both sides, the model is told what is usual, and may depart from it.
 const MIDDLE: f32 = 0.02;
 /// Onsets a quarter that are added to a density before its logarithm is taken.
@@ -39,7 +43,7 @@ pub fn condition(
 ) -> Condition {
     let mut condition = [0.0; CONDITIONS];
     let styles = style_weights(settings.style, contract.styles.len());
-    condition[..MOST_STYLES].copy_from_slice(&styles);
+    condition[..MOST_STYLES].copy_from_slice(&styles.map(|weight| EMPHASIS * weight));
     for (index, _) in PARTS.iter().enumerate().filter(|(_, part)| asked[**part]) {
         let at = ATTRIBUTES + ATTRIBUTES_A_PART * index;
         let known = |value: f32| [value, 1.0];
@@ -145,7 +149,7 @@ mod tests {
     fn the_vector_says_what_was_asked() {
         let condition = with(Settings { style: 0.0, density: 0.0, ..Settings::default() });
         let mut expected = [0.0; CONDITIONS];
-        (expected[0], expected[12], expected[13], expected[32], expected[35]) = (1.0, -0.678_071_9, 1.0, 1.0, -1.0);
+        (expected[0], expected[12], expected[13], expected[32], expected[35]) = (EMPHASIS, -0.678_071_9, 1.0, 1.0, -1.0);
         (expected[16], expected[17]) = (0.0, 1.0);
         (expected[36], expected[38], expected[40]) = (1.0, 1.0, 1.0);
         assert_eq!(condition, expected);
@@ -164,9 +168,9 @@ mod tests {
     #[test]
     fn the_style_knob_spans_the_models_own_palette() {
         let weights = |style| with(Settings { style, ..Settings::default() })[..3].to_vec();
-        assert_eq!(weights(0.0), [1.0, 0.0, 0.0]);
-        assert_eq!(weights(Style::LAST_POSITION / 2.0), [0.5, 0.5, 0.0]);
-        assert_eq!(weights(Style::LAST_POSITION), [0.0, 1.0, 0.0]);
+        assert_eq!(weights(0.0), [EMPHASIS, 0.0, 0.0]);
+        assert_eq!(weights(Style::LAST_POSITION / 2.0), [0.5 * EMPHASIS, 0.5 * EMPHASIS, 0.0]);
+        assert_eq!(weights(Style::LAST_POSITION), [0.0, EMPHASIS, 0.0]);
     }
 
     #[test]
@@ -200,7 +204,7 @@ mod tests {
         let sparse = by_ear(0.0);
         assert_eq!((sparse[12], sparse[13]), (0.625_f32.log2(), 1.0));
         assert_eq!(sparse.iter().filter(|value| **value != 0.0).count(), 2);
-        assert_eq!(with(Settings { style: -0.75, ..Settings::default() })[..14], [&[0.25][..], &[0.0; 13]].concat());
+        assert_eq!(with(Settings { style: -0.75, ..Settings::default() })[..14], [&[0.25 * EMPHASIS][..], &[0.0; 13]].concat());
         assert_eq!(with(Settings { style: -0.25, ..Settings::default() })[13], 1.0, "a style is named, almost");
     }
 

@@ -91,9 +91,10 @@ def play_some(checkpoint: Path, requests: list[sample.Request], choice: sample.C
 
 
 def as_the_plugin_asks(request: sample.Request, controls: dict) -> sample.Request:
-    """What is usual in the style is told, and not kept to; a density that is asked for is."""
+    """The style is told with emphasis. What is usual in it is told, and not kept to; a density that is asked for is."""
     paced = any(e.density_known(cond) for cond in request.conds)
-    return replace(request, conds=[styles.with_usual(cond, controls) for cond in request.conds], paced=paced)
+    conds = [styles.emphasised(styles.with_usual(cond, controls)) for cond in request.conds]
+    return replace(request, conds=conds, paced=paced)
 
 
 @cache
