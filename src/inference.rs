@@ -298,7 +298,9 @@ impl InferenceWorker {
             None => self.slow_for = self.slow_for.saturating_sub(1),
         }
         // A render must not depend on when a model is ready.
-        if cut.offline && let Some(loaded) = self.loading.wait(None) {
+        if cut.offline
+            && let Some(loaded) = self.loading.wait(None)
+        {
             self.play_with(loaded);
         }
         if self.joins {

@@ -149,7 +149,8 @@ mod tests {
     fn the_vector_says_what_was_asked() {
         let condition = with(Settings { style: 0.0, density: 0.0, ..Settings::default() });
         let mut expected = [0.0; CONDITIONS];
-        (expected[0], expected[12], expected[13], expected[32], expected[35]) = (EMPHASIS, -0.678_071_9, 1.0, 1.0, -1.0);
+        (expected[0], expected[12], expected[13], expected[32], expected[35]) =
+            (EMPHASIS, -0.678_071_9, 1.0, 1.0, -1.0);
         (expected[16], expected[17]) = (0.0, 1.0);
         (expected[36], expected[38], expected[40]) = (1.0, 1.0, 1.0);
         assert_eq!(condition, expected);
@@ -204,7 +205,10 @@ mod tests {
         let sparse = by_ear(0.0);
         assert_eq!((sparse[12], sparse[13]), (0.625_f32.log2(), 1.0));
         assert_eq!(sparse.iter().filter(|value| **value != 0.0).count(), 2);
-        assert_eq!(with(Settings { style: -0.75, ..Settings::default() })[..14], [&[0.25 * EMPHASIS][..], &[0.0; 13]].concat());
+        assert_eq!(
+            with(Settings { style: -0.75, ..Settings::default() })[..14],
+            [&[0.25 * EMPHASIS][..], &[0.0; 13]].concat()
+        );
         assert_eq!(with(Settings { style: -0.25, ..Settings::default() })[13], 1.0, "a style is named, almost");
     }
 

@@ -9,6 +9,7 @@ mod laws;
 mod ledger;
 mod links;
 mod notes;
+mod preview;
 mod random_hosts;
 mod soak;
 #[cfg(target_os = "linux")]

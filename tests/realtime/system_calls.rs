@@ -5,6 +5,7 @@
 
 use crate::bands::all_parts;
 use crate::host::{TestHost, block, playing, release, strike};
+use crate::preview::Rehearsal;
 use crate::random_hosts::{Act, RandomHost, history};
 use obbligato::generators::library::Loaded;
 use seccompiler::{SeccompAction, SeccompFilter};
@@ -29,6 +30,11 @@ const FORBIDDEN_CALL: i32 = 31;
 #[test]
 fn process_makes_no_system_call() {
     assert_eq!(system_call_in("process"), None);
+}
+
+#[test]
+fn nor_does_the_preview_sound() {
+    assert_eq!(system_call_in("preview"), None);
 }
 
 #[test]
@@ -91,6 +97,11 @@ fn child() {
     });
     match work.as_str() {
         "process" => process_blocks(&forbidden),
+        "preview" => {
+            let mut rehearsal = Rehearsal::new();
+            forbid(&forbidden);
+            (0..2000).for_each(|_| rehearsal.play_block());
+        }
         "nothing" => forbid(&forbidden),
         "yield" => {
             forbid(&forbidden);

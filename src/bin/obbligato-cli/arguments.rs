@@ -218,7 +218,8 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
 
 fn part_density(text: &str) -> Result<(Part, f32), String> {
     let (id, density) = text.split_once('=').ok_or("write a part, `=` and a number, as in bass=0.2")?;
-    Ok((part(id)?, within(Settings::DENSITY)(density)?))
+    let part = part(id).map_err(|ids| format!("{id:?} is no part: they are {ids}"))?;
+    Ok((part, within(Settings::DENSITY)(density)?))
 }
 
 fn style(text: &str) -> Result<f32, String> {
@@ -241,15 +242,13 @@ fn parts(id: &str) -> Result<PerPart<bool>, String> {
     if id.trim().eq_ignore_ascii_case("all") {
         return Ok(PerPart::from_fn(|_| true));
     }
-    let wanted = part(id).map_err(|names| format!("write `all`, or {names}"))?;
+    let wanted = part(id).map_err(|ids| format!("write `all`, or some of {ids} with commas between"))?;
     Ok(PerPart::from_fn(|part| part == wanted))
 }
 
+/// The error is what it could be.
 fn part(id: &str) -> Result<Part, String> {
-    Part::from_id(&id.trim().to_lowercase()).ok_or_else(|| {
-        let ids = Part::ALL.map(Part::id).join(", ");
-        format!("some of {ids} with commas between")
-    })
+    Part::from_id(&id.trim().to_lowercase()).ok_or_else(|| Part::ALL.map(Part::id).join(", "))
 }
 
 #[cfg(test)]
@@ -287,5 +286,7 @@ mod tests {
         for wrong in ["bass", "bass=2", "tuba=0.5", "=0.5", "bass=x"] {
             assert!(part_density(wrong).is_err(), "{wrong}");
         }
+        let told = part_density("tuba=0.5").expect_err("no such part");
+        assert_eq!(told, "\"tuba\" is no part: they are bass, chords, pad, counter, drums");
     }
 }
