@@ -38,7 +38,7 @@ impl Rehearsal {
     }
 
     fn event(&mut self) -> SoundEvent {
-        let (channel, key) = (self.roll(16) as u8, Key::clamped(24 + self.roll(80) as i32));
+        let (channel, key) = (self.roll(16) as u8, Key::folded(24 + self.roll(80) as i32));
         match self.roll(12) {
             0..6 => SoundEvent::On { channel, key, velocity: Velocity::clamped(1 + self.roll(127) as i32) },
             6..9 => SoundEvent::Off { channel, key },
