@@ -97,9 +97,13 @@ impl InferenceWorker {
             shown_as_part: None,
             joins: false,
         };
-        worker.end.meters.ready.store(true, Ordering::Relaxed);
+        worker.show_readiness();
         worker.publish();
         worker
+    }
+
+    fn show_readiness(&self) {
+        self.end.meters.ready.store(!self.loading.is_going_on(), Ordering::Relaxed);
     }
 
     /// The same among other instances.
@@ -171,7 +175,7 @@ impl InferenceWorker {
         if self.entry.as_ref().is_none_or(|entry| entry.band().number() != link.band) {
             self.part.leave();
             self.entry = Some(self.seat.links.enter_band(link.band, self.view.clone(), self.end.meters.clone()));
-            self.end.meters.ready.store(true, Ordering::Relaxed);
+            self.show_readiness();
             if self.shown_as_part.take().is_some() {
                 self.publish();
             }
@@ -286,6 +290,7 @@ impl InferenceWorker {
         self.arranger.set_band(loaded.generator, loaded.drummer);
         (self.choice, self.failures, self.timing, self.all_written) =
             (loaded.choice.or(self.choice.take()), 0, Timing::default(), false);
+        self.show_readiness();
         self.publish();
     }
 
@@ -543,6 +548,7 @@ impl InferenceThread {
             let loaded = loaded.unwrap_or_else(until_loaded);
             let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped).seated(seat);
             (worker.joins, worker.loading) = (joins, loading);
+            worker.show_readiness();
             while !worker.stop.load(Ordering::Relaxed) {
                 if !worker.take_turn() {
                     worker.wait();
