@@ -1,19 +1,25 @@
 //! How fast the models answer on one thread: `cargo bench --bench model`, with `OBBLIGATO_BACKEND` and
 //! `OBBLIGATO_ONNXRUNTIME` to choose the backend, and `OBBLIGATO_MODEL` for another accompanist than the plugin's (its
-//! name, or the path of its file).
+//! name, or the path of its file). With `OBBLIGATO_ORIGINALS`, the folder that `python -m obbligato_models.originals` has filled,
+//! also how long networks of DeepComposer's size take in the same backend.
 
 use obbligato::contract::CONDITIONS;
 use obbligato::generators::library::{self, GeneratorChoice};
 use obbligato::generators::{Ask, PartNote, Request, SegmentAnswer};
 use obbligato::model::{Model, Run, find_model, open_model};
 use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, PlannedChord, Segment, Velocity};
-use obbligato::runtime::{Runtime, RuntimeChoice, Target};
+use obbligato::runtime::{Device, Runtime, RuntimeChoice, Target, Values};
 use obbligato::settings::Settings;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tract_onnx::prelude::Tensor;
 
 /// So many that one in a hundred can be told from the worst.
 const BARS: i32 = 200;
+/// With rests between them, in which caches cool and processors slow down: as music is played.
+const BARS_IN_TIME: i32 = 30;
+const REST: Duration = Duration::from_secs(2);
 
 fn main() {
     let choice = RuntimeChoice::from_environment();
@@ -42,14 +48,42 @@ fn main() {
         }
     }
     let generator = GeneratorChoice { name, runtime: choice };
+    let resting = perform(true, &generator, BARS_IN_TIME, REST);
+    println!("{:18} {}", "bar, every 2 s", Spread::of(resting.times));
     for arrange in [true, false] {
-        let Performance { times, first_notes, drums, notes } = perform(arrange, &generator);
+        let Performance { times, first_notes, drums, notes } = perform(arrange, &generator, BARS, Duration::ZERO);
         println!("{:18} {}", if arrange { "bar, arranging" } else { "segment, jamming" }, Spread::of(times));
         println!("{:18} {}", "  to its first note", Spread::of(first_notes));
         println!("{:18} {}", "  its drums", Spread::of(drums));
         println!("{:18} {notes} in {BARS} bars", "  notes");
     }
     println!("memory in all      {:.0} MB", resident_megabytes() - before);
+    if let Some(folder) = std::env::var_os("OBBLIGATO_ORIGINALS") {
+        time_originals(Path::new(&folder), runtime, device);
+    }
+}
+
+/// DeepComposer's networks in size and shape; the numbers in them are random.
+fn time_originals(folder: &Path, runtime: &Runtime, device: Device) {
+    /// Of the enhancer, for one edit.
+    const PASSES: f64 = 100.0;
+    let time = |file: &str, inputs: &[(&str, &[usize])]| {
+        let model = std::fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let mut session = runtime.session(device, &model, false).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let zeros = |shape: &[usize]| Arc::new(Tensor::zero::<f32>(shape).expect("there is room"));
+        let values: Vec<(&str, Values)> = inputs.iter().map(|(name, shape)| (*name, zeros(shape))).collect();
+        let given: Vec<(&str, &Values)> = values.iter().map(|(name, value)| (*name, value)).collect();
+        let run = |_| {
+            let begun = Instant::now();
+            session.run(&given, &mut |_, _| {}).expect("it computes");
+            milliseconds(begun)
+        };
+        Spread::of((0..22).map(run).skip(2).collect())
+    };
+    let two_bars = time("accompanist.onnx", &[("melody", &[1, 1, 32, 128]), ("noise", &[1, 512, 2, 8])]);
+    println!("original: GAN      {two_bars} for two bars");
+    let pass = time("enhancer.onnx", &[("melody", &[1, 1, 128, 128])]);
+    println!("original: AR-CNN   {pass} a pass; {PASSES} passes for an edit: {:.0} ms", PASSES * pass.median);
 }
 
 /// Times in milliseconds.
@@ -64,15 +98,16 @@ struct Performance {
     notes: usize,
 }
 
-fn perform(arrange: bool, choice: &GeneratorChoice) -> Performance {
-    let melody: Vec<Note> = (0..4 * BARS).map(note).collect();
+fn perform(arrange: bool, choice: &GeneratorChoice, bars: i32, rest: Duration) -> Performance {
+    let melody: Vec<Note> = (0..4 * bars).map(note).collect();
     let mut settings = Settings::default();
     settings.parts[Part::Drums].on = true;
     let mut loaded = library::load(choice);
     let mut drummer = loaded.drummer.expect("the embedded drummer can be played");
     let mut past: Vec<SegmentAnswer> = Vec::new();
     let mut performance = Performance::default();
-    for bar in (0..BARS).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
+    for bar in (0..bars).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
+        std::thread::sleep(rest);
         let asks: Vec<Ask> = if arrange { vec![Ask::Arrange(bar)] } else { bar.segments().map(Ask::Jam).collect() };
         for ask in asks {
             let request = Request {

@@ -237,12 +237,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When the backend cannot be started, or cannot read the model.
-    pub(crate) fn session(
-        &self,
-        device: Device,
-        model: &[u8],
-        watched: bool,
-    ) -> Result<Box<dyn Session>, RuntimeError> {
+    pub fn session(&self, device: Device, model: &[u8], watched: bool) -> Result<Box<dyn Session>, RuntimeError> {
         let platform = self.platform.as_ref().map_err(Clone::clone)?;
         let backend = || match device {
             Device::Cpu => self.backend.to_string(),
