@@ -166,9 +166,9 @@ def with_usual(cond: np.ndarray, controls: dict) -> np.ndarray:
 
 
 EMPHASIS = 1.3
-"""A style is told with so much of the weight that it was learnt with: bars then have more of what sets it apart. Songs of validation
-in other styles than their own were recognised in .88 for .80 of the stretches, and those in their own overlap with people's as
-before (models/README.md)."""
+"""A style is told with so much of the weight that it was learnt with: bars then have more of what sets it apart. Songs
+in other styles than their own were recognised in .88 for .80 of the stretches, and those in their own overlap with
+people's as before (models/README.md)."""
 
 
 def emphasised(cond: np.ndarray) -> np.ndarray:
