@@ -4,8 +4,8 @@ python -m obbligato_models.originals --out runs/originals
 cargo bench --bench originals          # with OBBLIGATO_ORIGINALS=models/runs/originals
 
 The shapes are those of its public samples: a U-Net from a melody of two bars (32 sixteenths by 128 keys) and noise to
-four parts, 8.3 million parameters; and a U-Net from eight bars to the odds of every cell, 31.5 million, of which an edit
-takes a hundred passes. What they compute is of no use, and how long they take does not depend on that. The files are
+four parts, 8.3 million parameters; and a U-Net from eight bars to the odds of every cell, 31.5 million, an edit
+of which takes a hundred passes. What they compute is of no use, and how long they take does not depend on that. The files are
 not shipped.
 """
 
