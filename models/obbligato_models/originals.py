@@ -4,9 +4,9 @@ python -m obbligato_models.originals --out runs/originals
 cargo bench --bench originals          # with OBBLIGATO_ORIGINALS=models/runs/originals
 
 The shapes are those of its public samples: a U-Net from a melody of two bars (32 sixteenths by 128 keys) and noise to
-four parts, 8.3 million parameters; and a U-Net from eight bars to the odds of every cell, 31.5 million, an edit
-of which takes a hundred passes. What they compute is of no use, and how long they take does not depend on that. The files are
-not shipped.
+four parts, 8.3 million parameters; and one from eight bars to the odds of every cell, 31.5 million, that is asked a
+hundred times for an edit. What they compute is of no use, and how long they take does not depend on that. The files
+are not shipped.
 """
 
 from __future__ import annotations
