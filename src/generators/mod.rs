@@ -6,6 +6,7 @@ pub mod controls;
 pub mod drums;
 pub mod dynamics;
 pub mod encoding;
+pub mod enhancer;
 pub mod gan;
 pub mod grammar;
 pub mod groove;
