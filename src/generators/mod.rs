@@ -1,4 +1,5 @@
-//! What writes an accompaniment. One file per engine; all answer the same [`Request`].
+//! What writes music. One file per engine: those of the band all answer the same [`Request`]; [`enhancer`] and
+//! [`extender`] work on the melody itself.
 
 pub mod band;
 pub mod context;
@@ -7,6 +8,7 @@ pub mod drums;
 pub mod dynamics;
 pub mod encoding;
 pub mod enhancer;
+pub mod extender;
 pub mod gan;
 pub mod grammar;
 pub mod groove;
