@@ -1,9 +1,12 @@
 //! What a model file says about itself, and whether this build can play it.
 //!
 //! Pure: the metadata come as text, so that the check is the same for every inference backend. `docs/encoding.md` names
-//! the fields; what follows is the accompanist's, and [`drums`] has the drummer's.
+//! the fields; what follows is the accompanist's, [`drums`] has the drummer's, [`extender`] that of what carries melodies on,
+//! and [`rolls`] those of the networks that see music as a picture.
 
 pub mod drums;
+pub mod extender;
+pub mod rolls;
 
 use crate::music::{TICKS_PER_QUARTER, Ticks};
 use serde::Deserialize;
@@ -94,6 +97,19 @@ pub struct Controls {
     pub counter: Quantiles,
     /// Means by style name, then part id.
     pub styles: BTreeMap<String, BTreeMap<String, Means>>,
+}
+
+/// The accompanist is told a style with so much of the weight that it has learnt it with: then bars have more of what sets it
+/// apart (`EMPHASIS` in `models/obbligato_models/styles.py`).
+pub const EMPHASIS: f32 = 1.3;
+
+/// What a model's knobs read: its styles, and what the training music measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Palette<'a> {
+    pub styles: &'a [String],
+    /// With so much of the weight that it was learnt with a style is told.
+    pub emphasis: f32,
+    pub controls: &'a Controls,
 }
 
 /// Values at the training quantiles 0, .1, … 1.
@@ -209,6 +225,13 @@ fn size(key: &'static str, found: String, range: RangeInclusive<usize>) -> Resul
             let wanted = format!("a number from {} to {}", range.start(), range.end());
             Err(ContractError::Unreadable { key, found, wanted })
         }
+    }
+}
+
+impl Contract {
+    /// What its knobs read.
+    pub fn palette(&self) -> Palette<'_> {
+        Palette { styles: &self.styles, emphasis: EMPHASIS, controls: &self.controls }
     }
 }
 

@@ -9,11 +9,16 @@ mod graph;
 mod installed;
 mod measured;
 mod pool;
+mod rolls;
 
 pub use audition::{Audition, Trial, fastest};
 pub use file::FileError;
-pub use installed::{InstalledModel, ModelSource, drummer, find_model, installed_models, open_model};
+pub use installed::{
+    About, InstalledModel, Kind, ModelSource, drummer, enhancers, extenders, find_enhancer, find_extender, find_model,
+    hold_model, installed_models, open_model, open_roll_model,
+};
 pub use measured::{fastest_known, recall, remember};
+pub use rolls::RollModel;
 
 use crate::contract::{AT_ONCE, Contract, Controls, Engine};
 use crate::runtime::{Device, Dialect, Placement, Runtime, RuntimeError, Session, Target, Values};
@@ -30,6 +35,20 @@ use tract_onnx::prelude::{Datum, Tensor};
 static EMBEDDED: &[u8] = include_bytes!("../models/weights/accompanist.onnx");
 static EMBEDDED_DRUMMER: &[u8] = include_bytes!("../models/weights/drums.onnx");
 
+/// Models that a build can do without; `build.rs` looks which are there.
+#[cfg(has_gan)]
+static EMBEDDED_GAN: Option<&[u8]> = Some(include_bytes!("../models/weights/gan.onnx"));
+#[cfg(not(has_gan))]
+static EMBEDDED_GAN: Option<&[u8]> = None;
+#[cfg(has_enhancer)]
+static EMBEDDED_ENHANCER: Option<&[u8]> = Some(include_bytes!("../models/weights/enhancer.onnx"));
+#[cfg(not(has_enhancer))]
+static EMBEDDED_ENHANCER: Option<&[u8]> = None;
+#[cfg(has_extender)]
+static EMBEDDED_EXTENDER: Option<&[u8]> = Some(include_bytes!("../models/weights/extender.onnx"));
+#[cfg(not(has_extender))]
+static EMBEDDED_EXTENDER: Option<&[u8]> = None;
+
 /// Added to attention scores where a token must not look.
 const HIDDEN: f32 = -1e9;
 
@@ -37,6 +56,8 @@ const HIDDEN: f32 = -1e9;
 pub enum ModelError {
     #[error("there is no model `{name}`; there are {installed}")]
     Unknown { name: String, installed: String },
+    #[error("there is no {kind} here; put its file (.onnx) into {folder}, or name one")]
+    NoneOfItsKind { kind: &'static str, folder: String },
     #[error("model `{}` cannot be read: {reason}", .path.display())]
     Unreadable { path: PathBuf, reason: String },
     #[error("model `{name}` {error}")]

@@ -1,14 +1,17 @@
 //! The command line as people meet it: the real binary, real files, exit codes and words.
 #![cfg(feature = "cli")]
 
+mod small_models;
+
 use obbligato::arranger::Arranger;
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::midi_file::{self, MidiFile, PlayedNote, TrackChoice};
-use obbligato::music::{Note, Part};
+use obbligato::music::{Key, Note, Part, Song, Velocity};
 use obbligato::settings::{Follow, Settings};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 struct Run {
     code: i32,
@@ -18,11 +21,11 @@ struct Run {
 
 /// Runs the command line in `folder`.
 fn run(folder: &Path, words: &[&str]) -> Run {
-    let output = Command::new(env!("CARGO_BIN_EXE_obbligato-cli"))
-        .args(words)
-        .current_dir(folder)
-        .output()
-        .expect("the binary was built with the tests");
+    run_of(Command::new(env!("CARGO_BIN_EXE_obbligato-cli")).args(words).current_dir(folder))
+}
+
+fn run_of(command: &mut Command) -> Run {
+    let output = command.output().expect("the binary was built with the tests");
     Run {
         code: output.status.code().expect("it was not killed"),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -78,7 +81,16 @@ fn help_names_every_flag_and_gives_examples() {
     let folder = folder("help");
     let help = run(&folder, &["--help"]);
     assert_eq!(help.code, 0);
-    assert!(help.out.contains("accompany") && help.out.contains("models"), "{}", help.out);
+    for command in ["accompany", "enhance", "extend", "models", "devices"] {
+        assert!(help.out.contains(command), "{command} is missing in\n{}", help.out);
+    }
+    for (command, flags) in [
+        ("enhance", ["--add", "--remove", "--iterations", "--temperature", "--style", "--seed", "--model"]),
+        ("extend", ["--bars", "--listen", "--sampling", "--temperature", "--from", "--chords", "--model"]),
+    ] {
+        let help = run(&folder, &[command, "--help"]);
+        assert!(flags.iter().all(|flag| help.out.contains(flag)), "{}", help.out);
+    }
     let help = run(&folder, &["accompany", "--help"]);
     assert_eq!(help.code, 0);
     for word in [
@@ -370,4 +382,276 @@ fn the_list_of_models_has_the_rules() {
     assert_eq!(run.code, 0);
     assert!(run.out.lines().any(|line| line.starts_with("rules")), "{}", run.out);
     assert!(run.out.lines().any(|line| line.contains("drums for all of these; built in")), "{}", run.out);
+}
+
+/// A folder of the test's own with a melody in it, and small models of each kind as `gan.onnx`, `enhancer.onnx` and
+/// `extender.onnx`.
+fn folder_with_models(test: &str) -> PathBuf {
+    let folder = folder(test);
+    for (name, bytes) in [
+        ("gan.onnx", small_models::gan()),
+        ("enhancer.onnx", small_models::enhancer()),
+        ("extender.onnx", small_models::extender()),
+    ] {
+        fs::write(folder.join(name), bytes).expect("it can be written");
+    }
+    folder
+}
+
+/// The notes of a file's line by start and key.
+fn notes_of(file: &MidiFile, line: usize) -> Vec<(i32, u8)> {
+    let notes = file.lines[line].notes.iter().map(PlayedNote::on_grid);
+    notes.map(|note| (note.start, note.key.number())).collect()
+}
+
+/// A chromatic scale, a quarter a note, each louder than the one before.
+fn chromatic() -> Song {
+    let note = |step: i32| Note {
+        start: 12 * step,
+        key: Key::folded(60 + step),
+        duration: 12,
+        velocity: Velocity::clamped(40 + 3 * step),
+    };
+    Song { melody: (0..12).map(note).collect(), ..Song::default() }
+}
+
+#[test]
+fn a_gan_plays_with_the_melody() {
+    let folder = folder_with_models("gan");
+    let words = ["accompany", "in.mid", "-o", "out.mid", "--generator", "gan.onnx", "--parts", "bass,chords,counter"];
+    let run_of = |flags: &[&str]| run(&folder, &[&words, flags].concat());
+    for (flags, name) in [(&[][..], "Small GAN"), (&["--follow", "jam", "--count-in", "0"], "Small GAN")] {
+        let run = run_of(flags);
+        assert_eq!((run.code, run.err.as_str()), (0, ""));
+        assert!(run.out.contains(name), "{}", run.out);
+    }
+    assert_eq!(run_of(&[]).code, 0);
+    let (melody, band) = (read(folder.join("in.mid")), read(folder.join("out.mid")));
+    assert_eq!(line_names(&band), ["Melody", "Bass", "Chords", "Counter"]);
+    for (line, octaves) in [(1, -2), (2, -1), (3, 1)] {
+        let wanted = notes_of(&melody, 0).into_iter().map(|(start, key)| (start, key as i8 + 12 * octaves));
+        let wanted: Vec<(i32, u8)> = wanted.map(|(start, key)| (start, key as u8)).collect();
+        assert_eq!(notes_of(&band, line), wanted, "{}", band.lines[line].name);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn models_of_the_users_folder_are_found_by_name() {
+    let folder = folder_with_models("users_folder");
+    let models = folder.join("data/obbligato/models");
+    fs::create_dir_all(&models).expect("it can be made");
+    for name in ["gan.onnx", "enhancer.onnx", "extender.onnx"] {
+        fs::rename(folder.join(name), models.join(name)).expect("it can be moved");
+    }
+    let run = |words: &[&str]| run_with_data(&folder, words);
+    let listed = run(&["models"]);
+    for (name, what) in [
+        ("Small GAN", "2 styles; trained on nothing"),
+        ("Small enhancer", "enhances melodies; "),
+        ("Small extender", "carries melodies on; "),
+    ] {
+        let found = listed.out.lines().any(|line| line.starts_with(name) && line.contains(what));
+        assert!(found, "{name} is missing in\n{}", listed.out);
+    }
+    for words in [
+        &["accompany", "in.mid", "-o", "out.mid", "--generator", "small gan"][..],
+        &["enhance", "in.mid", "-o", "out.mid", "--model", "enhancer"],
+        &["extend", "in.mid", "-o", "out.mid", "--model", "Small extender"],
+    ] {
+        let run = run(words);
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{words:?}");
+        assert!(run.out.contains("Small"), "{}", run.out);
+    }
+    let refused = run(&["enhance", "in.mid", "-o", "out.mid", "--model", "small gan"]);
+    assert_eq!(refused.code, 2);
+    let names = "there is no model `small gan`; there are";
+    assert!(refused.err.contains(names) && refused.err.contains("Small enhancer"), "{}", refused.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_model_of_its_kind_a_command_says_where_to_put_one() {
+    let folder = folder("no_models");
+    for (command, kind) in [("enhance", "enhancer"), ("extend", "extender")] {
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/weights").join(kind).with_extension("onnx");
+        let run = run_with_data(&folder, &[command, "in.mid", "-o", "out.mid"]);
+        if built_in.exists() {
+            assert_eq!((run.code, run.err.as_str()), (0, ""));
+        } else {
+            assert_eq!(run.code, 2);
+            assert!(run.err.contains(&format!("there is no {kind} here; put its file (.onnx) into")), "{}", run.err);
+        }
+    }
+}
+
+/// Runs the command line in `folder`, whose `data` has all that a user has.
+#[cfg(target_os = "linux")]
+fn run_with_data(folder: &Path, words: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_obbligato-cli"));
+    let command = command.args(words).current_dir(folder).env("XDG_DATA_HOME", folder.join("data"));
+    run_of(command)
+}
+
+#[test]
+fn a_melody_is_enhanced_within_its_limits() {
+    let folder = folder_with_models("enhance");
+    let written = midi_file::write(&chromatic(), &[], &[], "Scale");
+    fs::write(folder.join("in.mid"), written).expect("it can be written");
+    let before = read(folder.join("in.mid"));
+    let enhance = |flags: &[&str]| {
+        let words = ["enhance", "in.mid", "-o", "out.mid", "--model", "enhancer.onnx"];
+        let run = run(&folder, &[&words, flags].concat());
+        assert_eq!((run.code, run.err.as_str()), (0, ""));
+        (read(folder.join("out.mid")), run.out)
+    };
+    let (after, out) = enhance(&["--add", "100", "--remove", "100"]);
+    assert!(out.contains("Small enhancer: 5 notes added, 5 of 12 removed"), "{out}");
+    assert_eq!(after.title, before.title);
+    for (old, new) in before.lines[0].notes.iter().zip(&after.lines[0].notes) {
+        let key = old.key.number();
+        let black = [1, 3, 6, 8, 10].contains(&(key % 12));
+        assert_eq!(new.key.number(), if black { key - 1 } else { key });
+        assert_eq!((new.start_quarters, new.velocity), (old.start_quarters, old.velocity));
+    }
+    let moved = |after: &MidiFile| {
+        let keys = notes_of(&before, 0).into_iter().zip(notes_of(after, 0));
+        keys.filter(|(old, new)| old != new).count()
+    };
+    for (flags, expected) in [
+        (["--add", "0", "--remove", "100"], 0),
+        (["--add", "100", "--remove", "0"], 0),
+        (["--add", "2", "--remove", "100"], 2),
+        (["--add", "100", "--remove", "25"], 3),
+    ] {
+        assert_eq!(moved(&enhance(&flags).0), expected, "{flags:?}");
+    }
+    assert_eq!(moved(&enhance(&["--add", "100", "--remove", "100", "--iterations", "0"]).0), 0);
+}
+
+#[test]
+fn what_is_enhanced_keeps_its_touch() {
+    let folder = folder_with_models("touch");
+    let off_grid =
+        file_of([1, 1, 96], &[5, 0x90, 60, 77, 90, 0x80, 60, 0, 3, 0x90, 61, 51, 90, 0x80, 61, 0, 0, 0xff, 0x2f, 0]);
+    fs::write(folder.join("in.mid"), off_grid).expect("it can be written");
+    let words = ["enhance", "in.mid", "-o", "out.mid", "--model", "enhancer.onnx", "--remove", "100"];
+    assert_eq!(run(&folder, &words).code, 0);
+    let (before, after) = (read(folder.join("in.mid")), read(folder.join("out.mid")));
+    let [old, new] = [&before, &after].map(|file| file.lines[0].notes.clone());
+    assert!((old[0].start_quarters - new[0].start_quarters).abs() < 0.002, "{new:?}");
+    assert_eq!((new[0].velocity, new[1].velocity, new[1].key.number()), (old[0].velocity, old[1].velocity, 60));
+}
+
+#[test]
+fn a_melody_is_carried_on() {
+    let folder = folder_with_models("extend");
+    let extend = |flags: &[&str]| {
+        let words = ["extend", "in.mid", "-o", "out.mid", "--model", "extender.onnx", "--temperature", "0"];
+        let run = run(&folder, &[&words, flags].concat());
+        assert_eq!((run.code, run.err.as_str()), (0, ""));
+        (notes_of(&read(folder.join("out.mid")), 0), run.out)
+    };
+    let before = notes_of(&read(folder.join("in.mid")), 0);
+    let going_on = |bar: i32| (0..4_u8).map(move |beat| (48 * bar + 12 * i32::from(beat), 60 + beat));
+    let (after, out) = extend(&["--bars", "2"]);
+    assert!(out.contains("8 notes from bar 17 on"), "{out}");
+    let expected: Vec<(i32, u8)> = before.iter().copied().chain((16..18).flat_map(going_on)).collect();
+    assert_eq!(after, expected);
+    let (after, _) = extend(&["--bars", "1", "--from", "3", "--listen", "1", "--sampling", "top-k"]);
+    let kept = before.iter().copied().filter(|(start, _)| *start < 96);
+    assert_eq!(after, kept.chain(going_on(2)).collect::<Vec<_>>());
+    extend(&["--bars", "2", "--chords", "| C | Am F |"]);
+    assert_eq!(chord_names(&read(folder.join("out.mid"))), ["768 C", "816 Am", "840 F"]);
+    let run = run(&folder, &["extend", "in.mid", "-o", "o.mid", "--model", "extender.onnx", "--from", "40"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("--from 40: the melody has 16 bars"), "{}", run.err);
+}
+
+#[test]
+fn commands_hand_melodies_on_to_each_other() {
+    let folder = folder_with_models("chain");
+    let piped = |words: &[&str], input: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_obbligato-cli"));
+        let command = command.args(words).current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the binary was built with the tests");
+        child.stdin.take().expect("it is piped").write_all(input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{words:?}");
+        output.stdout
+    };
+    let melody = fs::read(folder.join("in.mid")).expect("it was copied");
+    let seed = ["--seed", "3"];
+    let enhance = ["enhance", "-", "-o", "-", "--model", "enhancer.onnx", "--remove", "100"];
+    let extend = ["extend", "-", "-o", "-", "--model", "extender.onnx", "--bars", "4"];
+    let accompany = ["accompany", "-", "-o", "-", "--generator", "rules"];
+    let enhanced = piped(&[&enhance[..], &seed].concat(), &melody);
+    let extended = piped(&[&extend[..], &seed].concat(), &enhanced);
+    let accompanied = piped(&accompany, &extended);
+    let band = midi_file::read(&accompanied).expect("nothing but the file goes out");
+    assert_eq!(line_names(&band), ["Melody", "Bass", "Chords"]);
+    assert_eq!(band.song(&band.lines[0]).bars().count(), 20);
+    fs::write(folder.join("extended.mid"), &extended).expect("it can be written");
+    let words = ["accompany", "extended.mid", "-o", "out.mid", "--generator", "rules"];
+    assert_eq!(run(&folder, &words).code, 0);
+    assert!(fs::read(folder.join("out.mid")).expect("it was written") == accompanied, "as by files");
+}
+
+#[test]
+fn melodies_that_are_hardly_any_are_worked_on_too() {
+    let folder = folder_with_models("hardly");
+    let note = |start, key| Note { start, key: Key::folded(key), duration: 12, velocity: Velocity::default() };
+    for (name, melody) in [
+        ("one", vec![note(0, 61)]),
+        ("late", vec![note(24 * 3600, 61)]),
+        ("all", (0..128).map(|key| note(48, key)).collect()),
+    ] {
+        let song = Song { melody, ..Song::default() };
+        fs::write(folder.join("in.mid"), midi_file::write(&song, &[], &[], name)).expect("it can be written");
+        for (command, model) in [("enhance", "enhancer.onnx"), ("extend", "extender.onnx")] {
+            let run = run(&folder, &[command, "in.mid", "-o", "out.mid", "--model", model]);
+            assert_eq!((run.code, run.err.as_str()), (0, ""), "{command} {name}");
+        }
+    }
+    fs::write(folder.join("in.mid"), file_of([1, 1, 96], &[0, 0xff, 0x2f, 0])).expect("it can be written");
+    for command in ["enhance", "extend"] {
+        let run = run(&folder, &[command, "in.mid", "-o", "out.mid"]);
+        assert_eq!(run.code, 2);
+        assert!(run.err.contains("in.mid") && run.err.contains("no notes"), "{}", run.err);
+    }
+}
+
+#[test]
+fn wrong_flags_and_models_of_another_kind_are_refused_in_words() {
+    let folder = folder_with_models("wrong");
+    let refused = |words: &[&str], expected: &str| {
+        let run = run(&folder, words);
+        assert_eq!(run.code, 2, "{words:?}: {}", run.err);
+        assert!(run.err.contains(expected), "{words:?}: {}", run.err);
+        assert!(!folder.join("out.mid").exists(), "{words:?}");
+    };
+    for (command, flag, value, words) in [
+        ("enhance", "--add", "-1", "-1"),
+        ("enhance", "--remove", "101", "0 to 100"),
+        ("enhance", "--iterations", "101", "0..=100"),
+        ("enhance", "--temperature", "3", "0 to 2"),
+        ("enhance", "--style", "polka", "Chorale"),
+        ("extend", "--bars", "0", "1..=1000"),
+        ("extend", "--listen", "-1", "-1"),
+        ("extend", "--sampling", "dice", "top-k"),
+        ("extend", "--temperature", "NaN", "0 to 2"),
+        ("extend", "--chords", "| Xyz |", "Xyz"),
+    ] {
+        refused(&[command, "in.mid", "-o", "out.mid", flag, value], words);
+    }
+    for (command, flag, model, words) in [
+        ("enhance", "--model", "gan.onnx", "`obbligato.engine` = `gan`, this build reads `arcnn`"),
+        ("extend", "--model", "enhancer.onnx", "`obbligato.engine` = `arcnn`, this build reads `extender`"),
+        ("accompany", "--generator", "extender.onnx", "`obbligato.engine` = `extender`, this build reads"),
+        ("enhance", "--model", "nobody", "nobody"),
+        ("extend", "--model", "nobody.onnx", "nobody.onnx"),
+    ] {
+        refused(&[command, "in.mid", "-o", "out.mid", flag, model], words);
+    }
+    refused(&["enhance", "in.mid", "-o", "in.mid", "--model", "enhancer.onnx"], "the melody itself");
 }

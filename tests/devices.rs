@@ -144,10 +144,10 @@ struct Host {
 }
 
 impl Host {
-    fn with(generator: impl Generator + 'static) -> Self {
+    fn with(generator: Box<dyn Generator>) -> Self {
         let (end, inference) = channels::connect();
         let (view, commands) = (SharedView::default(), crossbeam_channel::unbounded().1);
-        let load = || Loaded { generator: Box::new(generator), ..Loaded::rules() };
+        let load = || Loaded { generator, ..Loaded::rules() };
         let thread = InferenceThread::spawn(inference, view.clone(), commands, load).expect("the system has threads");
         let mut host = Self { end, view, _thread: thread };
         host.send(Heard::TakeBegan { take: TakeId(1), at: 0.0 });

@@ -136,7 +136,7 @@ impl Shown<'_> {
     fn condition_asked(&self) -> Condition {
         let request = self.request;
         condition(
-            self.contract,
+            self.contract.palette(),
             request.settings,
             &request.playing(),
             request.quarters_per_minute,
@@ -184,7 +184,13 @@ impl Shown<'_> {
     }
 
     fn condition_of(&self, answer: &SegmentAnswer, asked: &PerPart<bool>) -> Condition {
-        condition(self.contract, &answer.settings, asked, answer.quarters_per_minute, answer.segment.bar.index)
+        condition(
+            self.contract.palette(),
+            &answer.settings,
+            asked,
+            answer.quarters_per_minute,
+            answer.segment.bar.index,
+        )
     }
 
     /// The margin at which hearing stopped for the segment that begins here.

@@ -1,7 +1,7 @@
 //! The knobs as a model reads them: the condition vector of `docs/encoding.md`. Pure.
 
 use super::encoding::PARTS;
-use crate::contract::{CONDITIONS, Contract, MOST_STYLES, Means};
+use crate::contract::{CONDITIONS, MOST_STYLES, Means, Palette};
 use crate::music::{BarIndex, PerPart, Style, TICKS_PER_QUARTER};
 use crate::settings::Settings;
 use std::f32::consts::TAU;
@@ -21,10 +21,6 @@ const PHRASE: usize = 36;
 /// Octaves of tempo around 120 that the model knows.
 const TEMPO_RANGE: f32 = 1.5;
 
-/// A style is told with so much of the weight that the model has learnt it with: then bars have more of what sets it apart
-/// (`EMPHASIS` in `models/obbligato_models/styles.py`).
-const EMPHASIS: f32 = 1.3;
-
 /// Around the middle of the density knob, so wide on both sides, the model is told what is usual, and may depart from it.
 const MIDDLE: f32 = 0.02;
 /// Onsets a quarter that are added to a density before its logarithm is taken.
@@ -35,20 +31,20 @@ const LEAST_DENSITY: f32 = 0.125;
 ///
 /// Phrases are counted from the first bar of the song, as they were in training.
 pub fn condition(
-    contract: &Contract,
+    palette: Palette<'_>,
     settings: &Settings,
     asked: &PerPart<bool>,
     quarters_per_minute: f32,
     bar: BarIndex,
 ) -> Condition {
-    let mut condition = [0.0; CONDITIONS];
-    let styles = style_weights(settings.style, contract.styles.len());
-    condition[..MOST_STYLES].copy_from_slice(&styles.map(|weight| EMPHASIS * weight));
+    let styles = style_weights(settings.style, palette.styles.len());
+    let mut condition = plain_condition(palette.styles.len(), settings.style, quarters_per_minute, bar);
+    condition[..MOST_STYLES].copy_from_slice(&styles.map(|weight| palette.emphasis * weight));
     for (index, _) in PARTS.iter().enumerate().filter(|(_, part)| asked[**part]) {
         let at = ATTRIBUTES + ATTRIBUTES_A_PART * index;
         let known = |value: f32| [value, 1.0];
-        let usual = |measure: fn(&Means) -> Option<f32>| usual(contract, index, &styles, measure);
-        if let Some(density) = log_density(contract, settings, index) {
+        let usual = |measure: fn(&Means) -> Option<f32>| usual(palette, index, &styles, measure);
+        if let Some(density) = log_density(palette, settings, index) {
             condition[at..at + 2].copy_from_slice(&known(density));
         }
         if let Some(length) = usual(|means| means.length) {
@@ -59,6 +55,13 @@ pub fn condition(
         }
         condition[ASKED + index] = 1.0;
     }
+    condition
+}
+
+/// Style, tempo and place in the phrase, for models that are asked for no parts. `styles`: how many the model has.
+pub fn plain_condition(styles: usize, style: f32, quarters_per_minute: f32, bar: BarIndex) -> Condition {
+    let mut condition = [0.0; CONDITIONS];
+    condition[..MOST_STYLES].copy_from_slice(&style_weights(style, styles));
     let octaves = (quarters_per_minute / 120.0).log2();
     condition[TEMPO] = if octaves.is_finite() { octaves.clamp(-TEMPO_RANGE, TEMPO_RANGE) } else { 0.0 };
     condition[PHRASE] = 1.0;
@@ -87,8 +90,8 @@ fn style_weights(position: f32, count: usize) -> [f32; MOST_STYLES] {
 
 /// Onsets a quarter that the settings ask of a part (its place in [`PARTS`]), to be kept to; `None` in the middle of the
 /// density knob.
-pub fn asked_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
-    let asked = || Some((log_density(contract, settings, part)?.exp2() - LEAST_DENSITY).max(0.0));
+pub fn asked_density(palette: Palette<'_>, settings: &Settings, part: usize) -> Option<f32> {
+    let asked = || Some((log_density(palette, settings, part)?.exp2() - LEAST_DENSITY).max(0.0));
     is_turned(settings.density_of(PARTS[part])).then(asked)?
 }
 
@@ -99,11 +102,11 @@ fn is_turned(knob: f32) -> bool {
 
 /// As the model reads it: at the density knob's middle what is usual for the styles, at its ends the training's extremes,
 /// in between by octaves. By ear nothing is usual, and the middle says nothing.
-fn log_density(contract: &Contract, settings: &Settings, part: usize) -> Option<f32> {
+fn log_density(palette: Palette<'_>, settings: &Settings, part: usize) -> Option<f32> {
     let knob = settings.density_of(PARTS[part]);
-    let styles = style_weights(settings.style, contract.styles.len());
-    let quantiles = contract.controls.quantiles(part);
-    let usual = usual(contract, part, &styles, |means| means.density);
+    let styles = style_weights(settings.style, palette.styles.len());
+    let quantiles = palette.controls.quantiles(part);
+    let usual = usual(palette, part, &styles, |means| means.density);
     if usual.is_none() && !is_turned(knob) {
         return None;
     }
@@ -119,13 +122,13 @@ fn log_density(contract: &Contract, settings: &Settings, part: usize) -> Option<
 
 /// The mean of the asked styles; `None` where none of them has the part, and where they are hardly asked for.
 fn usual(
-    contract: &Contract,
+    palette: Palette<'_>,
     part: usize,
     styles: &[f32; MOST_STYLES],
     measure: impl Fn(&Means) -> Option<f32>,
 ) -> Option<f32> {
-    let mean = |name: &String| contract.controls.means(name, part).and_then(&measure);
-    let known = contract.styles.iter().zip(styles).filter_map(|(name, weight)| Some((mean(name)?, *weight)));
+    let mean = |name: &String| palette.controls.means(name, part).and_then(&measure);
+    let known = palette.styles.iter().zip(styles).filter_map(|(name, weight)| Some((mean(name)?, *weight)));
     let (sum, total) = known.fold((0.0, 0.0), |(sum, total), (mean, weight)| (sum + mean * weight, total + weight));
     let named: f32 = styles.iter().sum();
     (total > 0.0 && named >= 0.5).then_some(sum / total)
@@ -134,6 +137,7 @@ fn usual(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::EMPHASIS;
     use crate::contract::tests::contract;
     use crate::music::Part;
 
@@ -142,7 +146,7 @@ mod tests {
     }
 
     fn with(settings: Settings) -> Condition {
-        condition(&contract(), &settings, &bass_only(), 60.0, BarIndex(8))
+        condition(contract().palette(), &settings, &bass_only(), 60.0, BarIndex(8))
     }
 
     #[test]
@@ -159,7 +163,7 @@ mod tests {
     #[test]
     fn bars_are_counted_by_fours_and_eights() {
         let phrase = |bar| {
-            let condition = condition(&contract(), &Settings::default(), &bass_only(), 60.0, BarIndex(bar));
+            let condition = condition(contract().palette(), &Settings::default(), &bass_only(), 60.0, BarIndex(bar));
             condition[36..].iter().map(|value| (value * 100.0).round()).collect::<Vec<_>>()
         };
         assert_eq!(phrase(10), [100.0, 0.0, -100.0, 100.0, 0.0]);
@@ -178,7 +182,7 @@ mod tests {
     fn in_its_middle_the_density_knob_asks_for_nothing() {
         let asked = |density| {
             let settings = Settings { style: 0.0, density, ..Settings::default() };
-            asked_density(&contract(), &settings, 0).map(|onsets| (onsets * 100.0).round() / 100.0)
+            asked_density(contract().palette(), &settings, 0).map(|onsets| (onsets * 100.0).round() / 100.0)
         };
         assert_eq!([0.0, 0.5, 1.0].map(asked), [Some(0.5), None, Some(9.5)]);
         assert_eq!(
@@ -193,7 +197,7 @@ mod tests {
         let asked = |of_bass| {
             let mut settings = Settings { style: 0.0, ..Settings::default() };
             settings.parts[Part::Bass].density = of_bass;
-            [0, 2].map(|part| asked_density(&contract(), &settings, part).is_some())
+            [0, 2].map(|part| asked_density(contract().palette(), &settings, part).is_some())
         };
         assert_eq!([0.0, 0.5, 1.0].map(asked), [[true, false], [false, false], [true, false]]);
     }
@@ -228,7 +232,7 @@ mod tests {
     #[test]
     fn tempo_stays_in_what_the_model_knows() {
         let tempo = |quarters_per_minute| {
-            condition(&contract(), &Settings::default(), &bass_only(), quarters_per_minute, BarIndex(0))[35]
+            condition(contract().palette(), &Settings::default(), &bass_only(), quarters_per_minute, BarIndex(0))[35]
         };
         assert_eq!([0.0, -5.0, 1e9, 120.0, f32::NAN].map(tempo), [0.0, 0.0, 1.5, 0.0, 0.0]);
         assert_eq!(tempo(1.0), -1.5);

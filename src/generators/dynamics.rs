@@ -28,11 +28,13 @@ pub struct Dynamics {
 impl Dynamics {
     /// Follows the melody notes struck in the two bars before `until`; mezzo-forte where there are none.
     pub fn following(melody: &[Note], until: Ticks) -> Self {
-        let recent = melody.iter().filter(|note| (until - RECENT..until).contains(&note.start));
-        let (sum, count) =
-            recent.fold((0.0, 0.0), |(sum, count), note| (sum + f32::from(note.velocity.get()), count + 1.0));
-        let level = if count > 0.0 { sum / count } else { f32::from(Velocity::default().get()) };
-        Self { level: BESIDE * level.clamp(SOFTEST, LOUDEST) }
+        Self { level: BESIDE * recent_level(melody, until).clamp(SOFTEST, LOUDEST) }
+    }
+
+    /// As loud as the melody was played at its end.
+    pub fn of_melody(melody: &[Note]) -> Self {
+        let end = melody.last().map_or(0, |last| last.start + 1);
+        Self { level: recent_level(melody, end) }
     }
 
     /// The velocity of a note, drawn from the logits of its class. A class that is no number counts as the mean.
@@ -47,6 +49,14 @@ impl Dynamics {
     pub fn usual(&self) -> Velocity {
         Velocity::clamped(self.level.round() as i32)
     }
+}
+
+/// Mean velocity of what was struck in the two bars before `until`.
+fn recent_level(melody: &[Note], until: Ticks) -> f32 {
+    let recent = melody.iter().filter(|note| (until - RECENT..until).contains(&note.start));
+    let (sum, count) =
+        recent.fold((0.0, 0.0), |(sum, count), note| (sum + f32::from(note.velocity.get()), count + 1.0));
+    if count > 0.0 { sum / count } else { f32::from(Velocity::default().get()) }
 }
 
 #[cfg(test)]

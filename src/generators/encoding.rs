@@ -133,6 +133,16 @@ pub fn bass_of(chord: Chord) -> Option<PitchClass> {
     if chord.quality == Quality::Sus2 { Some(chord.bass()) } else { chord.slash }
 }
 
+/// The chord as the model knows it: one of ten qualities, without a slash.
+pub(super) fn as_known(chord: Option<Chord>) -> Option<Chord> {
+    chord_of(chord_token(chord))
+}
+
+/// All that the model knows, in the order of their tokens.
+pub(super) fn known_chords() -> impl Iterator<Item = Chord> {
+    (CHORD..NO_CHORD).filter_map(chord_of)
+}
+
 fn chord_of(token: Token) -> Option<Chord> {
     const QUALITIES: [Quality; 10] = [
         Quality::Major,
@@ -188,7 +198,8 @@ impl Written {
     }
 }
 
-fn folded(key: Key) -> u8 {
+/// Keys that have no token are folded in by octaves.
+pub(super) fn folded(key: Key) -> u8 {
     let mut key = key.number();
     while key < LOWEST_KEY {
         key += 12;
@@ -353,7 +364,7 @@ pub mod tests {
         Note { start: start + line, key: Key::folded(*key), duration: *duration, velocity: Velocity::default() }
     }
 
-    fn chord(name: &str) -> Option<Chord> {
+    pub fn chord(name: &str) -> Option<Chord> {
         (name != "N.C.").then(|| name.replace(' ', "").parse().expect("the fixture's chords are readable"))
     }
 

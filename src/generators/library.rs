@@ -106,11 +106,41 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
     Loaded { problem, ..Loaded::rules() }
 }
 
+/// What enhances melodies: by name or by its file, else the first there is. Also a sentence where it computes elsewhere than
+/// it was asked to.
+///
+/// # Errors
+/// When there is none, or it cannot be played.
+#[cfg(feature = "inference")]
+pub fn load_enhancer(
+    choice: &GeneratorChoice,
+) -> Result<super::onnx::Seated<super::enhancer::Enhancer>, crate::model::ModelError> {
+    super::onnx::load_enhancer(&crate::model::find_enhancer(choice.name.as_deref())?, seat_of(choice))
+}
+
+/// What carries melodies on: by name or by its file, else the first there is. Also a sentence where it computes elsewhere
+/// than it was asked to.
+///
+/// # Errors
+/// When there is none, or it cannot be played.
+#[cfg(feature = "inference")]
+pub fn load_extender(
+    choice: &GeneratorChoice,
+) -> Result<super::onnx::Seated<super::extender::Extender>, crate::model::ModelError> {
+    super::onnx::load_extender(&crate::model::find_extender(choice.name.as_deref())?, seat_of(choice))
+}
+
+#[cfg(feature = "inference")]
+fn seat_of(choice: &GeneratorChoice) -> super::onnx::Seat {
+    let runtime = crate::runtime::Runtime::get(&choice.runtime);
+    super::onnx::Seat { runtime, choice: choice.runtime.device, precision: choice.runtime.precision }
+}
+
 #[cfg(feature = "inference")]
 fn load_model(choice: &GeneratorChoice) -> Loaded {
-    use super::onnx::{Seat, load, load_drummer};
-    let runtime = crate::runtime::Runtime::get(&choice.runtime);
-    let seat = Seat { runtime, choice: choice.runtime.device, precision: choice.runtime.precision };
+    use super::onnx::{load, load_drummer};
+    let seat = seat_of(choice);
+    let runtime = seat.runtime;
     let mut loaded = Loaded {
         backend: runtime.backend().to_string(),
         problem: runtime.problem_for(&choice.runtime),
@@ -121,7 +151,7 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
         Ok((generator, elsewhere)) => {
             loaded.device = generator.device().unwrap_or_default();
             loaded.problem = loaded.problem.or(elsewhere);
-            loaded.generator = Box::new(generator);
+            loaded.generator = generator;
         }
         Err(error) => return Loaded { problem: Some(format!("{error}; the rules play")), ..Loaded::rules() },
     }

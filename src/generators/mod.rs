@@ -1,4 +1,5 @@
-//! What writes an accompaniment. One file per engine; all answer the same [`Request`].
+//! What writes music. One file per engine: those of the band all answer the same [`Request`]; [`enhancer`] and
+//! [`extender`] work on the melody itself.
 
 pub mod band;
 pub mod context;
@@ -6,6 +7,9 @@ pub mod controls;
 pub mod drums;
 pub mod dynamics;
 pub mod encoding;
+pub mod enhancer;
+pub mod extender;
+pub mod gan;
 pub mod grammar;
 pub mod groove;
 pub mod library;
@@ -13,6 +17,7 @@ pub mod library;
 pub mod onnx;
 pub mod pace;
 pub mod reader;
+pub mod rolls;
 pub mod rules;
 pub mod sampling;
 pub mod transformer;
@@ -132,6 +137,14 @@ impl Request<'_> {
     /// The parts that play in the asked segments: those to be written and those that stand.
     pub fn playing(&self) -> PerPart<bool> {
         PerPart::from_fn(|part| self.parts[part] || self.standing.iter().any(|note| note.part == part))
+    }
+
+    /// Before a note is heard or a chord given, a band that jams listens: any chord would be a guess at the key.
+    fn is_waiting(&self) -> bool {
+        let heard = self.melody.iter().any(|note| note.start < self.ask.start());
+        let planned = self.chords.iter().any(Option::is_some);
+        let playing = self.past.iter().any(|answer| answer.chord.chord.is_some());
+        matches!(self.ask, Ask::Jam(_)) && !heard && !planned && !playing
     }
 }
 

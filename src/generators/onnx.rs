@@ -1,14 +1,23 @@
 //! Loads model files as generators, and keeps them playing when a device fails.
 
+use super::Generator;
 use super::drums::DrumTransformer;
 use super::encoding::Token;
+use super::enhancer::Enhancer;
+use super::extender::Extender;
+use super::gan::Gan;
 use super::reader::Network;
+use super::rolls::RollNetwork;
 use super::transformer::Transformer;
 use crate::contract::drums::DrumControls;
+use crate::contract::extender::ExtenderControls;
+use crate::contract::rolls::{self, RollEngine};
 use crate::contract::{Controls, Engine};
 use crate::model::{
-    Audition, Memory, Model, ModelError, ModelSource, Run, fastest, fastest_known, open_model, remember,
+    Audition, Memory, Model, ModelError, ModelSource, RollModel, Run, fastest, fastest_known, open_model,
+    open_roll_model, remember,
 };
+use crate::music::Ticks;
 use crate::runtime::{Device, DeviceChoice, Precision, Runtime, Target};
 use std::sync::Arc;
 
@@ -23,17 +32,41 @@ pub struct Seat {
 /// A generator that plays, and a sentence where it plays elsewhere than it was asked to.
 pub type Seated<G> = (G, Option<String>);
 
-/// The generator of a model. Where a device does not start, the processor plays.
+/// The generator of a model, of whichever engine. Where a device does not start, the processor plays.
 ///
 /// # Errors
 /// When it cannot be played.
-pub fn load(source: &ModelSource, seat: Seat) -> Result<Seated<Transformer>, ModelError> {
+pub fn load(source: &ModelSource, seat: Seat) -> Result<Seated<Box<dyn Generator>>, ModelError> {
     let mut problem = None;
+    if source.engine()?.as_deref() == Some(rolls::Gan::ID) {
+        let network = OnnxRolls::<rolls::Gan>::seated(source, seat, &mut problem)?;
+        return Ok((Box::new(Gan::new(network.model.contract().clone(), Box::new(network))), problem));
+    }
     let mut network = OnnxNetwork::<Controls>::seated(source, seat, &mut problem)?;
     if seat.choice == DeviceChoice::Auto && fastest_known(source, seat.runtime).is_none() {
         network.audition = AuditionState::Wanted;
     }
-    Ok((Transformer::new(network.model.contract().clone(), Box::new(network)), problem))
+    Ok((Box::new(Transformer::new(network.model.contract().clone(), Box::new(network))), problem))
+}
+
+/// What enhances melodies.
+///
+/// # Errors
+/// When it cannot be played.
+pub fn load_enhancer(source: &ModelSource, seat: Seat) -> Result<Seated<Enhancer>, ModelError> {
+    let mut problem = None;
+    let network = OnnxRolls::<rolls::Enhancer>::seated(source, seat, &mut problem)?;
+    Ok((Enhancer::new(network.model.contract().clone(), Box::new(network)), problem))
+}
+
+/// What carries melodies on.
+///
+/// # Errors
+/// When it cannot be played.
+pub fn load_extender(source: &ModelSource, seat: Seat) -> Result<Seated<Extender>, ModelError> {
+    let mut problem = None;
+    let network = OnnxNetwork::<ExtenderControls>::seated(source, seat, &mut problem)?;
+    Ok((Extender::new(network.model.contract().clone(), Box::new(network)), problem))
 }
 
 /// The drummer inside the plugin: so small that no device is worth it unless it was asked for.
@@ -66,19 +99,7 @@ enum AuditionState<E> {
 
 impl<E: Engine> OnnxNetwork<E> {
     fn seated(source: &ModelSource, seat: Seat, problem: &mut Option<String>) -> Result<Self, ModelError> {
-        let known = || fastest_known(source, seat.runtime).map_or(DeviceChoice::Auto, DeviceChoice::One);
-        let wanted = if seat.choice == DeviceChoice::Auto { known() } else { seat.choice };
-        let (device, elsewhere) = seat.runtime.choose(wanted);
-        *problem = elsewhere;
-        let opened = Self::on(source, seat, device);
-        let (model, memory) = match opened {
-            Err(error) if device != Device::Cpu => {
-                seat.runtime.lose(device, &error.to_string());
-                *problem = Some(format!("{device} does not start ({error}); playing on the CPU"));
-                Self::on(source, seat, Device::Cpu)?
-            }
-            opened => opened?,
-        };
+        let (model, memory) = seated(source, seat, problem, |device| Self::on(source, seat, device))?;
         Ok(Self { source: source.clone(), seat, model, memory, audition: AuditionState::Over })
     }
 
@@ -91,18 +112,10 @@ impl<E: Engine> OnnxNetwork<E> {
     /// What a failed run leaves to say. What was read is forgotten: the caller begins anew, on the processor if the device
     /// was another.
     fn recover(&mut self, error: &ModelError) -> String {
-        let device = self.model.device();
-        if device == Device::Cpu {
-            return error.to_string();
-        }
-        self.seat.runtime.lose(device, &error.to_string());
-        match Self::on(&self.source, self.seat, Device::Cpu) {
-            Ok(playing) => {
-                (self.model, self.memory) = playing;
-                format!("{device} failed ({error}); from the next bar on the CPU plays")
-            }
-            Err(and) => format!("{device} failed ({error}), and so did the CPU ({and})"),
-        }
+        let (playing, words) =
+            recovered(error, self.model.device(), self.seat, |device| Self::on(&self.source, self.seat, device));
+        playing.into_iter().for_each(|playing| (self.model, self.memory) = playing);
+        words
     }
 
     /// Takes the place that an audition has found.
@@ -114,6 +127,80 @@ impl<E: Engine> OnnxNetwork<E> {
             }
             Ok(_) | Err(_) => false,
         }
+    }
+}
+
+/// Opens a model on the device that was chosen, or that is known to be the fastest; where that does not start, on the
+/// processor, and says so.
+fn seated<M>(
+    source: &ModelSource,
+    seat: Seat,
+    problem: &mut Option<String>,
+    open: impl Fn(Device) -> Result<M, ModelError>,
+) -> Result<M, ModelError> {
+    let known = || fastest_known(source, seat.runtime).map_or(DeviceChoice::Auto, DeviceChoice::One);
+    let wanted = if seat.choice == DeviceChoice::Auto { known() } else { seat.choice };
+    let (device, elsewhere) = seat.runtime.choose(wanted);
+    *problem = elsewhere;
+    match open(device) {
+        Err(error) if device != Device::Cpu => {
+            seat.runtime.lose(device, &error.to_string());
+            *problem = Some(format!("{device} does not start ({error}); playing on the CPU"));
+            open(Device::Cpu)
+        }
+        opened => opened,
+    }
+}
+
+/// The model on the processor, after it failed on another device, and what there is to say.
+fn recovered<M>(
+    error: &ModelError,
+    device: Device,
+    seat: Seat,
+    open: impl Fn(Device) -> Result<M, ModelError>,
+) -> (Option<M>, String) {
+    if device == Device::Cpu {
+        return (None, error.to_string());
+    }
+    seat.runtime.lose(device, &error.to_string());
+    match open(Device::Cpu) {
+        Ok(model) => (Some(model), format!("{device} failed ({error}); from the next bar on the CPU plays")),
+        Err(and) => (None, format!("{device} failed ({error}), and so did the CPU ({and})")),
+    }
+}
+
+/// A shared network over rolls, and what it said last.
+struct OnnxRolls<E> {
+    source: ModelSource,
+    seat: Seat,
+    model: Arc<RollModel<E>>,
+    said: Vec<f32>,
+}
+
+impl<E: RollEngine> OnnxRolls<E> {
+    fn seated(source: &ModelSource, seat: Seat, problem: &mut Option<String>) -> Result<Self, ModelError> {
+        let model = seated(source, seat, problem, |device| Self::on(source, seat, device))?;
+        Ok(Self { source: source.clone(), seat, model, said: Vec::new() })
+    }
+
+    fn on(source: &ModelSource, seat: Seat, device: Device) -> Result<Arc<RollModel<E>>, ModelError> {
+        open_roll_model(source, seat.runtime, Target { device, precision: seat.precision })
+    }
+}
+
+impl<E: RollEngine> RollNetwork for OnnxRolls<E> {
+    fn cells(&mut self, ticks: Ticks, inputs: &[(&'static str, Vec<f32>)]) -> Result<&[f32], String> {
+        if let Err(error) = self.model.cells(ticks, inputs, &mut self.said) {
+            let open = |device| Self::on(&self.source, self.seat, device);
+            let (playing, words) = recovered(&error, self.model.device(), self.seat, open);
+            playing.into_iter().for_each(|playing| self.model = playing);
+            return Err(words);
+        }
+        Ok(&self.said)
+    }
+
+    fn device(&self) -> Option<String> {
+        Some(self.model.device().to_string())
     }
 }
 

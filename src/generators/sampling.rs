@@ -16,6 +16,28 @@ impl Dice {
     pub fn roll(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
     }
+
+    /// 0 < share < 1.
+    fn inner_share(&mut self) -> f64 {
+        (f64::from(self.0.next_u32()) + 0.5) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    /// A number of the logistic distribution: a cell whose logit plus this is above 0 is set as often as the logit says.
+    pub fn logistic(&mut self) -> f64 {
+        let share = self.inner_share();
+        (share / (1.0 - share)).ln()
+    }
+
+    /// A number of the Gumbel distribution: of logits with one each, the highest is chosen as often as they say.
+    pub fn gumbel(&mut self) -> f64 {
+        -(-self.inner_share().ln()).ln()
+    }
+
+    /// A number of the standard normal distribution (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * self.inner_share().ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.inner_share()).cos()
+    }
 }
 
 /// How adventurous a choice is.
@@ -92,6 +114,27 @@ mod tests {
         ] {
             let shares = shares(boldness);
             assert!(shares.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.015), "{boldness:?}: {shares:?}");
+        }
+    }
+
+    #[test]
+    fn random_numbers_have_the_shape_that_their_names_say() {
+        const COUNT: usize = 20_000;
+        let mut dice = Dice::new(3);
+        let mut below = |draw: fn(&mut Dice) -> f64, limit: f64| {
+            (0..COUNT).filter(|_| draw(&mut dice) < limit).count() as f64 / COUNT as f64
+        };
+        for (draw, limit, expected) in [
+            (Dice::logistic as fn(&mut Dice) -> f64, 0.0, 0.5),
+            (Dice::logistic, 2.0, 0.881),
+            (Dice::gumbel, 0.0, 0.368),
+            (Dice::gumbel, 2.0, 0.873),
+            (Dice::normal, 0.0, 0.5),
+            (Dice::normal, -1.0, 0.159),
+            (Dice::normal, 2.0, 0.977),
+        ] {
+            let share = below(draw, limit);
+            assert!((share - expected).abs() < 0.01, "below {limit}: {share}");
         }
     }
 

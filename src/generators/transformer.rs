@@ -74,7 +74,7 @@ impl Generator for Transformer {
         if !self.plays(request.ask.bar().meter) {
             return Err(GeneratorError(format!("it does not know the metre {}", request.ask.bar().meter)));
         }
-        if is_waiting(request) {
+        if request.is_waiting() {
             return Ok(vec![PlannedChord { chord: None, source: PlanSource::Proposed }]);
         }
         let mut pen = Pen::new(&self.contract, &mut self.reader, request);
@@ -84,14 +84,6 @@ impl Generator for Transformer {
         let segments: Vec<Segment> = request.ask.segments().collect();
         pen.write_segments(&segments, request.chords, write)
     }
-}
-
-/// Before a note is heard or a chord given, a band that jams listens: any chord would be a guess at the key.
-fn is_waiting(request: &Request<'_>) -> bool {
-    let heard = request.melody.iter().any(|note| note.start < request.ask.start());
-    let planned = request.chords.iter().any(Option::is_some);
-    let playing = request.past.iter().any(|answer| answer.chord.chord.is_some());
-    matches!(request.ask, Ask::Jam(_)) && !heard && !planned && !playing
 }
 
 /// One answer while it is written.
@@ -221,7 +213,7 @@ impl<'a> Pen<'a> {
             window: contract.window,
             context: Context::of(request, contract),
             condition: condition(
-                contract,
+                contract.palette(),
                 request.settings,
                 &request.playing(),
                 request.quarters_per_minute,
@@ -422,7 +414,9 @@ fn playing(contract: &Contract, request: &Request<'_>) -> Vec<(Part, Pace)> {
     let playing = request.playing();
     let parts = PARTS.into_iter().enumerate().filter(|(_, part)| playing[*part]);
     parts
-        .map(|(index, part)| (part, Pace::of(part, request, |settings| asked_density(contract, settings, index))))
+        .map(|(index, part)| {
+            (part, Pace::of(part, request, |settings| asked_density(contract.palette(), settings, index)))
+        })
         .collect()
 }
 
@@ -449,7 +443,7 @@ fn silence_after(at: Ticks, stretches: &[Stretch]) -> Ticks {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::contract::tests::contract;
     use crate::settings::Settings;
@@ -460,7 +454,7 @@ mod tests {
     /// and the coming melody stand after the tokens.
     ///
     /// What was read piece by piece is remembered with another rounding than what was read one by one.
-    struct Hashing {
+    pub struct Hashing {
         remembered: Vec<u64>,
         logits: Vec<f32>,
         /// Tokens read so far, padding not counted.
@@ -469,7 +463,7 @@ mod tests {
     }
 
     impl Hashing {
-        fn new(shape: fn(Token, f32) -> f32) -> Self {
+        pub fn new(shape: fn(Token, f32) -> f32) -> Self {
             Self { remembered: Vec::new(), logits: Vec::new(), work: Arc::default(), shape }
         }
 
@@ -815,7 +809,8 @@ mod tests {
         };
         // The network has never heard of densities.
         for knob in [0.0, 0.2, 0.4] {
-            let asked = asked_density(&contract(), &Settings { style: 0.0, density: knob, ..Settings::default() }, 0);
+            let asked =
+                asked_density(contract().palette(), &Settings { style: 0.0, density: knob, ..Settings::default() }, 0);
             let (asked, got) = (asked.expect("it is off the middle"), density(knob));
             assert!((got / asked).log2().abs() < 0.25, "asked for {asked} onsets a quarter, got {got}");
         }

@@ -20,6 +20,8 @@ pub struct ModelFile<E = Controls> {
 pub enum FileError {
     #[error("is empty")]
     Empty,
+    #[error("is not in this build")]
+    NotBuiltIn,
     #[error("is not an ONNX file, or is damaged ({0}): copy or export it again")]
     NotOnnx(String),
     #[error("is damaged: its tensor `{0}` is incomplete")]
@@ -33,33 +35,58 @@ pub enum FileError {
 }
 
 /// A tensor that goes into or comes out of the graph.
-struct Port {
-    name: &'static str,
-    data: DataType,
-    shape: Vec<Size>,
+pub(super) struct Port {
+    pub name: &'static str,
+    pub data: DataType,
+    pub shape: Vec<Size>,
 }
 
 #[derive(Clone, Copy)]
-enum Size {
+pub(super) enum Size {
     Fixed(usize),
-    /// So many and the tokens that are read at once.
+    /// So many and the length that is open: tokens that are read at once, ticks of a roll.
     AndTokens(usize),
+}
+
+/// Reads a file of any engine.
+pub(super) fn decode(bytes: &[u8]) -> Result<ModelProto, FileError> {
+    if bytes.is_empty() {
+        return Err(FileError::Empty);
+    }
+    ModelProto::decode(bytes).map_err(|error| FileError::NotOnnx(error.to_string()))
+}
+
+/// What a file says about itself under a key such as `obbligato.name`.
+pub(super) fn metadata(proto: &ModelProto, key: &str) -> Option<String> {
+    proto.metadata_props.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
+}
+
+/// That the graph is whole and has these inputs and outputs.
+pub(super) fn check(proto: &ModelProto, inputs: &[Port], outputs: &[Port]) -> Result<(), FileError> {
+    let graph = proto.graph.as_ref().ok_or_else(|| FileError::NotOnnx("it has no graph".into()))?;
+    graph.initializer.iter().try_for_each(check_complete)?;
+    check_ports("input", &graph.input, inputs)?;
+    check_ports("output", &graph.output, outputs)
+}
+
+/// The same file with the open length fixed.
+pub(super) fn encoded_with_length(proto: &mut ModelProto, inputs: &[Port], outputs: &[Port], length: usize) -> Vec<u8> {
+    if let Some(GraphProto { input, output, value_info, .. }) = &mut proto.graph {
+        fix(input, inputs, length);
+        fix(output, outputs, length);
+        // What was inferred for inner values may name the length that is fixed now.
+        value_info.clear();
+    }
+    proto.encode_to_vec()
 }
 
 impl<E: Engine> ModelFile<E> {
     /// # Errors
     /// When the file is damaged, was not made for Obbligato, or for another engine or version of it.
     pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
-        if bytes.is_empty() {
-            return Err(FileError::Empty);
-        }
-        let proto = ModelProto::decode(bytes).map_err(|error| FileError::NotOnnx(error.to_string()))?;
-        let graph = proto.graph.as_ref().ok_or_else(|| FileError::NotOnnx("it has no graph".into()))?;
-        let entry = |key: &str| proto.metadata_props.iter().find(|entry| entry.key == key);
-        let contract = Contract::read(|key| entry(key).map(|entry| entry.value.clone()))?;
-        graph.initializer.iter().try_for_each(check_complete)?;
-        check_ports("input", &graph.input, &inputs(&contract))?;
-        check_ports("output", &graph.output, &outputs(&contract))?;
+        let proto = decode(bytes)?;
+        let contract = Contract::read(|key| metadata(&proto, key))?;
+        check(&proto, &inputs(&contract), &outputs(&contract))?;
         Ok(Self { proto, contract })
     }
 
@@ -72,13 +99,7 @@ impl<E: Engine> ModelFile<E> {
     pub fn with_length(&mut self, tokens: usize) -> Vec<u8> {
         debug_assert!(tokens == 1 || tokens == AT_ONCE);
         let (inputs, outputs) = (inputs(&self.contract), outputs(&self.contract));
-        if let Some(GraphProto { input, output, value_info, .. }) = &mut self.proto.graph {
-            fix(input, &inputs, tokens);
-            fix(output, &outputs, tokens);
-            // What was inferred for inner values may name the length that is fixed now.
-            value_info.clear();
-        }
-        self.proto.encode_to_vec()
+        encoded_with_length(&mut self.proto, &inputs, &outputs, tokens)
     }
 }
 

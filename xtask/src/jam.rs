@@ -48,6 +48,9 @@ pub struct JamOptions {
 /// What the user would set in the plugin's window; the plugin's own defaults where nothing is given.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct BandOptions {
+    /// Who writes the music, as in the window's list: a model's name, or `rules` [default: the built-in model]
+    #[arg(long, value_name = "NAME")]
+    pub generator: Option<String>,
     /// A style by name, a blend as the plugin writes it, or a position in the palette
     #[arg(long)]
     pub style: Option<String>,
@@ -141,7 +144,7 @@ impl Melody {
 }
 
 impl BandOptions {
-    /// Brings the options into the plugin as a host does: its parameters, and by its state the seed and the chords.
+    /// Brings the options into the plugin as a host does: its parameters, and by its state generator, seed and chords.
     ///
     /// # Errors
     /// When the plugin cannot read a value.
@@ -165,6 +168,9 @@ impl BandOptions {
             switch_parts(plugin, wanted)?;
         }
         let mut state = plugin.save_state()?;
+        if let Some(generator) = &self.generator {
+            state.set_field("generator", &json!(generator));
+        }
         if let Some(seed) = self.seed {
             state.set_field("seed", &json!(seed));
         }

@@ -9,12 +9,13 @@ use obbligato::contract::drums::DrumControls;
 use obbligato::generators::library::{self, GeneratorChoice, RULES};
 use obbligato::generators::{PartNote, SegmentAnswer};
 use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice};
-use obbligato::model::{Model, ModelError, ModelSource, find_model, open_model};
+use obbligato::model::{Model, ModelError, ModelSource, find_model, hold_model, open_model};
 use obbligato::music::{ChordPlan, Part, Song, Ticks};
 use obbligato::runtime::{Place, Runtime, Target};
 use obbligato::settings::Settings;
+use std::any::Any;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,10 +40,10 @@ pub fn run(flags: &Accompany) -> Result<(), Failure> {
     let report = order.accompany(&flags.input, &output, !flags.quiet)?;
     report.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", flags.input.display()));
     if !flags.quiet {
-        say(&format!("{} → {}\n{report}", flags.input.display(), output.display()));
+        say_beside(&output, &format!("{} → {}\n{report}", flags.input.display(), output.display()));
     }
     if flags.show_chords {
-        say(&report.chords.to_string());
+        say_beside(&output, &report.chords.to_string());
     }
     Ok(())
 }
@@ -58,7 +59,7 @@ pub struct Order {
 
 /// Held so that they are loaded once, however many files there are.
 struct Models {
-    _accompanist: Arc<Model>,
+    _accompanist: Arc<dyn Any + Send + Sync>,
     /// `None` where it cannot be played: then the rules drum.
     _drummer: Option<Arc<Model<DrumControls>>>,
 }
@@ -67,7 +68,7 @@ impl Order {
     fn new(flags: &Accompany) -> Result<Self, Failure> {
         let plan = flags.chords.as_deref().map(chord_plan).transpose()?.unwrap_or_default();
         let generator = flags.generator().map_err(|error| Failure::Input(format!("--runtime: {error}")))?;
-        check_runtime(flags, &generator)?;
+        check_runtime(flags.runtime.as_ref(), &generator)?;
         let models = match models(&generator) {
             Err(error) if generator.name.is_some() => return Err(Failure::Input(format!("--generator: {error}"))),
             // The rules play in place of the built-in model.
@@ -97,7 +98,7 @@ impl Order {
         report.count(&song, &parts, &answers);
         let chords = chord_names(&answers);
         let bytes = midi_file::write_played(&song, &line.notes, &parts, &chords, &title(&file, input));
-        fs::write(output, bytes).map_err(|error| Failure::other(output, error))?;
+        write_midi(output, &bytes)?;
         Ok(report)
     }
 
@@ -132,8 +133,8 @@ impl Order {
 }
 
 /// A library that was asked for has to be the one that computes.
-fn check_runtime(flags: &Accompany, choice: &GeneratorChoice) -> Result<(), Failure> {
-    if flags.runtime.is_none() {
+pub fn check_runtime(asked: Option<&PathBuf>, choice: &GeneratorChoice) -> Result<(), Failure> {
+    if asked.is_none() {
         return Ok(());
     }
     let attempts = Runtime::get(&choice.runtime).attempts();
@@ -151,13 +152,13 @@ fn models(choice: &GeneratorChoice) -> Result<Option<Models>, ModelError> {
     let source = find_model(name)?;
     let (device, _) = runtime.choose(choice.runtime.device);
     let target = Target { device, precision: choice.runtime.precision };
-    let accompanist = open_model(&source, runtime, target)?;
+    let accompanist = hold_model(&source, runtime, target)?;
     let drummer = open_model(&ModelSource::EmbeddedDrummer, runtime, target).ok();
     Ok(Some(Models { _accompanist: accompanist, _drummer: drummer }))
 }
 
 /// Chords from a text as people write it, from a text file, or from a MIDI file.
-fn chord_plan(text: &str) -> Result<ChordPlan, Failure> {
+pub fn chord_plan(text: &str) -> Result<ChordPlan, Failure> {
     let path = PathBuf::from(text);
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
     let named = |endings: &[&str]| endings.iter().any(|ending| extension.as_deref() == Some(ending.as_ref()));
@@ -172,13 +173,34 @@ fn chord_plan(text: &str) -> Result<ChordPlan, Failure> {
     ChordPlan::parse(text).map_err(|error| Failure::Input(format!("--chords: {error}")))
 }
 
-fn read_midi(path: &Path) -> Result<MidiFile, Failure> {
+/// Stands for what comes in by stdin, or goes out by stdout.
+const STREAM: &str = "-";
+
+pub fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == STREAM
+}
+
+/// A line for the person at the shell, where it does not get into a file that goes out by stdout.
+pub fn say_beside(output: &Path, line: &str) {
+    if is_stream(output) { eprintln!("{line}") } else { say(line) }
+}
+
+pub fn read_midi(path: &Path) -> Result<MidiFile, Failure> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| Failure::input(path, error))?;
+    let reader: Box<dyn Read> = if is_stream(path) {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(|error| Failure::input(path, error))?)
+    };
     // One byte more than is taken, so that the reader sees that it is too much.
     let most = LARGEST_FILE as u64 + 1;
-    file.take(most).read_to_end(&mut bytes).map_err(|error| Failure::input(path, error))?;
+    reader.take(most).read_to_end(&mut bytes).map_err(|error| Failure::input(path, error))?;
     midi_file::read(&bytes).map_err(|error| Failure::input(path, error))
+}
+
+pub fn write_midi(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = if is_stream(path) { io::stdout().write_all(bytes) } else { fs::write(path, bytes) };
+    written.map_err(|error| Failure::other(path, error))
 }
 
 pub fn is_same_file(input: &Path, output: &Path) -> bool {
@@ -196,7 +218,8 @@ fn chord_names(answers: &[SegmentAnswer]) -> Vec<(Ticks, String)> {
     names
 }
 
-fn title(file: &MidiFile, input: &Path) -> String {
-    let of_path = || input.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    file.title.clone().unwrap_or_else(of_path)
+pub fn title(file: &MidiFile, input: &Path) -> String {
+    let of_path =
+        || if is_stream(input) { "Melody".into() } else { input.file_stem().unwrap_or_default().to_string_lossy() };
+    file.title.clone().unwrap_or_else(|| of_path().into_owned())
 }

@@ -1,7 +1,9 @@
 //! The flags, and the settings and choices that they stand for.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use obbligato::generators::extender::Sampling;
 use obbligato::generators::library::GeneratorChoice;
+use obbligato::generators::{enhancer, extender};
 use obbligato::midi_file::TrackChoice;
 use obbligato::music::{Part, PerPart, Style, style_from_text, style_stops, style_text};
 use obbligato::runtime::{Device, DeviceChoice, RuntimeChoice};
@@ -21,6 +23,10 @@ pub struct Arguments {
 pub enum Command {
     /// Write an accompaniment to a melody, or to each melody in a folder
     Accompany(Box<Accompany>),
+    /// Add notes to a melody and take notes away
+    Enhance(Box<Enhance>),
+    /// Carry a melody on
+    Extend(Box<Extend>),
     /// List what can play: the rules, the built-in model and your own
     Models,
     /// List the devices that can compute models here, and where they really run
@@ -50,17 +56,19 @@ Examples:
       obbligato-cli accompany song.mid -o out.mid --parts all --chords chords.mid --track lead
   All melodies of a folder, four at a time
       obbligato-cli accompany melodies/ -o accompanied/ --jobs 4
+  A band for a melody that comes from another program
+      obbligato-cli enhance song.mid -o - | obbligato-cli accompany - -o out.mid
 
 Exit codes: 0 done; 2 a file or flag is wrong (in a folder: some file failed); 1 anything else.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Accompany {
-    /// A MIDI file (format 0 or 1), or a folder of them
+    /// A MIDI file (format 0 or 1), a folder of them, or `-` for a file that comes in by stdin
     #[arg(value_name = "IN.mid|FOLDER")]
     pub input: PathBuf,
 
-    /// The file to write, or the folder to write to; what is there is replaced
+    /// The file to write, the folder to write to, or `-` for stdout; what is there is replaced
     #[arg(short, long, value_name = "OUT.mid|FOLDER")]
     pub output: PathBuf,
 
@@ -138,6 +146,164 @@ pub struct Accompany {
     pub quiet: bool,
 }
 
+/// What all commands have that work on the melody itself.
+#[derive(Args)]
+pub struct OfMelody {
+    /// A MIDI file (format 0 or 1), or `-` for one that comes in by stdin
+    #[arg(value_name = "IN.mid")]
+    pub input: PathBuf,
+
+    /// The file to write, or `-` for stdout; what is there is replaced
+    #[arg(short, long, value_name = "OUT.mid")]
+    pub output: PathBuf,
+
+    /// The model to do it: a name that `obbligato-cli models` shows, or a file [default: the first of its kind]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    #[arg(long, value_name = "STYLE", value_parser = style, allow_negative_numbers = true)]
+    #[arg(help = style_help())]
+    style: Option<f32>,
+
+    /// Another seed, another outcome
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..), allow_negative_numbers = true)]
+    #[arg(default_value_t = Settings::default().seed)]
+    pub seed: u32,
+
+    /// The melody's track by name or number [default: by name, else the highest]
+    #[arg(long, value_name = "N|NAME")]
+    track: Option<TrackChoice>,
+
+    /// Where models are computed: `auto`, or an id that `obbligato-cli devices` shows
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    device: Option<DeviceChoice>,
+
+    /// An ONNX Runtime library to compute with [default: one that is found, else the built-in tract]
+    #[arg(long, value_name = "PATH")]
+    pub runtime: Option<PathBuf>,
+
+    /// Say nothing but warnings and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 done; 2 the file or a flag is wrong; 1 anything else.")]
+pub struct Enhance {
+    #[command(flatten)]
+    pub melody: OfMelody,
+
+    /// Notes at most that come in
+    #[arg(long, value_name = "N", default_value_t = enhancer::Wish::default().add as u32, allow_negative_numbers = true)]
+    add: u32,
+
+    /// Per cent of the notes, at most, that go
+    #[arg(long, value_name = "0..100", value_parser = within(0.0..=100.0), allow_negative_numbers = true)]
+    #[arg(default_value_t = enhancer::Wish::default().remove)]
+    remove: f32,
+
+    /// Passes in which it is done: more are more careful
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), allow_negative_numbers = true)]
+    #[arg(default_value_t = enhancer::Wish::default().iterations)]
+    iterations: u32,
+
+    /// Creative risk: at 0 only what is likelier than not
+    #[arg(long, value_name = "0..2", value_parser = within(0.0..=2.0), allow_negative_numbers = true)]
+    #[arg(default_value_t = enhancer::Wish::default().temperature)]
+    temperature: f32,
+}
+
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 done; 2 the file or a flag is wrong; 1 anything else.")]
+pub struct Extend {
+    #[command(flatten)]
+    pub melody: OfMelody,
+
+    /// Bars to write
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), allow_negative_numbers = true)]
+    #[arg(default_value_t = extender::Wish::default().bars as u32)]
+    bars: u32,
+
+    /// Go on where this bar begins, counted from 1; what the file has from there on is replaced [default: after the last]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), allow_negative_numbers = true)]
+    pub from: Option<u32>,
+
+    /// Bars to listen back to
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000), allow_negative_numbers = true)]
+    #[arg(default_value_t = extender::Wish::default().listen as u32)]
+    listen: u32,
+
+    /// Among which notes the next is drawn
+    #[arg(long, value_enum, default_value_t = SamplingFlag::Nucleus)]
+    sampling: SamplingFlag,
+
+    /// Creative risk: 1 is as the model was trained, at 0 always the likeliest is taken
+    #[arg(long, value_name = "0..2", value_parser = within(0.0..=2.0), allow_negative_numbers = true)]
+    #[arg(default_value_t = extender::Wish::default().temperature)]
+    temperature: f32,
+
+    /// Chords of the melody and of what comes: bars between `|`, or a text file of them, or a MIDI file with chords
+    #[arg(long, value_name = "CHORDS|FILE")]
+    pub chords: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SamplingFlag {
+    /// The likeliest that hold most of the chance together
+    Nucleus,
+    /// A dozen of the likeliest
+    TopK,
+    /// All that may come
+    Random,
+}
+
+impl OfMelody {
+    pub fn track(&self) -> TrackChoice {
+        self.track.clone().unwrap_or_default()
+    }
+
+    fn style(&self) -> f32 {
+        self.style.unwrap_or(Settings::default().style)
+    }
+
+    /// # Errors
+    /// When the runtime's path cannot be made absolute.
+    pub fn choice(&self) -> std::io::Result<GeneratorChoice> {
+        choice(self.model.as_ref(), self.runtime.as_ref(), self.device)
+    }
+}
+
+impl Enhance {
+    pub fn wish(&self) -> enhancer::Wish {
+        let Self { melody, add, remove, iterations, temperature } = self;
+        enhancer::Wish {
+            add: *add as usize,
+            remove: *remove,
+            iterations: *iterations,
+            temperature: *temperature,
+            style: melody.style(),
+            seed: melody.seed.into(),
+        }
+    }
+}
+
+impl Extend {
+    pub fn wish(&self) -> extender::Wish {
+        extender::Wish {
+            bars: self.bars as usize,
+            listen: self.listen as usize,
+            sampling: match self.sampling {
+                SamplingFlag::Nucleus => Sampling::Nucleus,
+                SamplingFlag::TopK => Sampling::TopK,
+                SamplingFlag::Random => Sampling::Random,
+            },
+            temperature: self.temperature,
+            style: self.melody.style(),
+            seed: self.melody.seed.into(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum FollowFlag {
     /// As the plugin plays when it hears the melody for the first time
@@ -189,13 +355,21 @@ impl Accompany {
     /// # Errors
     /// When the runtime's path cannot be made absolute.
     pub fn generator(&self) -> std::io::Result<GeneratorChoice> {
-        let mut runtime = RuntimeChoice::from_environment();
-        if let Some(path) = &self.runtime {
-            runtime.library = Some(std::path::absolute(path)?);
-        }
-        runtime.device = self.device.unwrap_or(runtime.device);
-        Ok(GeneratorChoice { name: self.generator.clone(), runtime })
+        choice(self.generator.as_ref(), self.runtime.as_ref(), self.device)
     }
+}
+
+fn choice(
+    name: Option<&String>,
+    library: Option<&PathBuf>,
+    device: Option<DeviceChoice>,
+) -> std::io::Result<GeneratorChoice> {
+    let mut runtime = RuntimeChoice::from_environment();
+    if let Some(path) = library {
+        runtime.library = Some(std::path::absolute(path)?);
+    }
+    runtime.device = device.unwrap_or(runtime.device);
+    Ok(GeneratorChoice { name: name.cloned(), runtime })
 }
 
 /// Reads a number and names the range if it lies outside.

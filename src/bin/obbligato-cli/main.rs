@@ -7,6 +7,7 @@ mod arguments;
 mod devices;
 mod failure;
 mod folder;
+mod melody;
 mod models;
 mod report;
 
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Accompany(flags) => accompany::run(&flags),
+        Command::Enhance(flags) => melody::enhance(&flags),
+        Command::Extend(flags) => melody::extend(&flags),
         Command::Devices { measure, generator, quiet } => devices::run(measure, generator.as_deref(), quiet),
         Command::Models => {
             models::run();
