@@ -47,8 +47,18 @@ struct Due {
     decide_at: f64,
     /// All of the answer is there.
     complete: bool,
+    /// A render has waited for it, with success or without.
+    waited: bool,
     /// `None` until settled.
     played: Option<Played>,
+}
+
+impl Due {
+    /// Whether something is still to be decided. Live, an answer that has begun in time is played; a render wants all of it.
+    fn is_open(&self, offline: bool) -> bool {
+        let still_wanted = matches!(self.played, None | Some(Played::Answer));
+        if offline { still_wanted && !self.waited && !self.complete } else { self.played.is_none() }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -166,12 +176,12 @@ impl AccompanimentPlayer {
         let decide_at = start.max(at + GRACE);
         // Notes that are played a little early are struck before their segment begins, if they are there by then.
         let from = from.max(start + Timing::EARLIEST.ticks() / f64::from(TICKS_PER_QUARTER));
-        self.due.push(Due { segment, from, decide_at, complete: false, played: None });
+        self.due.push(Due { segment, from, decide_at, complete: false, waited: false, played: None });
     }
 
     /// Where the next decision falls, in quarter notes; infinite if there is none.
     pub fn next_decision(&self, offline: bool) -> f64 {
-        let open = self.due.iter().filter(|due| due.played.is_none());
+        let open = self.due.iter().filter(|due| due.is_open(offline));
         open.map(|due| if offline { due.from } else { due.decide_at }).fold(f64::INFINITY, f64::min)
     }
 
@@ -181,10 +191,11 @@ impl AccompanimentPlayer {
         for index in 0..self.due.len() {
             let due = self.due[index];
             let at = if offline { due.from } else { due.decide_at };
-            if due.played.is_some() || span.sample(at) > sample {
+            if !due.is_open(offline) || span.sample(at) > sample {
                 continue;
             }
             if offline {
+                self.due[index].waited = true;
                 self.wait_for_answer(index);
             }
             if self.due[index].played.is_none() {
@@ -402,7 +413,7 @@ fn quarters(ticks: Ticks) -> f64 {
 mod tests {
     use super::*;
     use crate::channels;
-    use crate::music::{Bar, Meter};
+    use crate::music::{Bar, Key, Meter, Note, Velocity};
 
     #[test]
     fn a_render_waits_long_for_a_generator_that_hangs_but_not_for_each_of_its_answers() {
@@ -441,5 +452,33 @@ mod tests {
         let (elapsed, patience) = waited(segments[2]);
         assert!(elapsed < AccompanimentPlayer::PATIENCE_LOST, "{elapsed:?}");
         assert_eq!(patience, AccompanimentPlayer::PATIENCE);
+    }
+
+    #[test]
+    fn a_render_waits_for_the_end_of_an_answer_that_has_begun() {
+        let (realtime, mut inference) = channels::connect();
+        let mut player = AccompanimentPlayer::new(realtime.replies, realtime.meters);
+        player.begin(TakeId(1));
+        let segment = Bar::of_constant_meter(0, Meter::COMMON).segments().next().expect("it has some");
+        player.expect(segment, 0.0, 0.0);
+        let note = |start, key| {
+            let (key, velocity) = (Key::folded(key), Velocity::default());
+            PartNote::on_grid(Part::Bass, Note { start, key, duration: 6, velocity })
+        };
+        let send = |message| Reply { take: TakeId(1), segment_start: 0, kind: ReplyKind::Answer, message };
+        let first = [ReplyMessage::Begin, ReplyMessage::Note(note(0, 40))];
+        let rest = [ReplyMessage::Note(note(6, 43)), ReplyMessage::End];
+        first.into_iter().for_each(|message| inference.replies.push(send(message)).expect("there is room"));
+        player.receive();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                rest.into_iter().for_each(|message| inference.replies.push(send(message)).expect("there is room"));
+            });
+            let span =
+                Span { start: 0.0, tick: 0, quarters_per_sample: 1e-4, quarters_per_minute: 120.0, bar: segment.bar };
+            player.decide(&span, 0, true);
+            assert_eq!(player.pending.len(), 2, "the whole answer is there before its first note sounds");
+        });
     }
 }
