@@ -148,8 +148,9 @@ def controls(runs: Sequence) -> dict:
     return result
 
 
-USUAL = ("density", "length", "polyphony")
-"""What is told of a style beside its name: with these it is recognised more often (models/README.md)."""
+USUAL = ("length", "polyphony")
+"""What is told of a style beside its name: with these it is recognised more often. Not its density: songs of one style
+differ in it, and told the mean they all had about that (models/README.md)."""
 
 
 def with_usual(cond: np.ndarray, controls: dict) -> np.ndarray:
@@ -159,8 +160,6 @@ def with_usual(cond: np.ndarray, controls: dict) -> np.ndarray:
     told = cond.copy()
     for part in np.flatnonzero(cond[e.ASKED : e.ASKED + len(e.PARTS)]):
         usual = {m: usual_in(controls, weights, e.PARTS[part], m) for m in USUAL}
-        if cond[e.ATTRIBUTES + 6 * part + 1]:
-            usual["density"] = None
         e.tell(told, int(part), e.Attributes(**usual))
     return told
 
