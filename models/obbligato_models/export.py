@@ -10,6 +10,7 @@ import io
 import json
 import subprocess
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from . import encoding as e
 from . import styles
@@ -60,31 +62,39 @@ def stepper(model: Transformer) -> Stepper:
     return step
 
 
-def to_onnx(step: Stepper) -> onnx.ModelProto:
-    shape = step.model.shape
-    tokens = 3
-    inputs = step_inputs(shape, [0] * tokens, np.zeros((tokens, e.COND), np.float32), 0, *empty_cache(shape))
-    names = list(inputs)
+Axes = Mapping[str, dict[int, str]]
+"""Of inputs and outputs: the axes whose length is a name."""
+STEP_AXES: Axes = {"ids": {1: "T"}, "cond": {1: "T"}, "pos": {1: "T"}, "mask": {2: "T", 3: "P_T"}}
+CACHE_AXES: Axes = {"new_k": {3: "T"}, "new_v": {3: "T"}}
+
+
+def traced(network: nn.Module, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], axes: Axes) -> onnx.ModelProto:
+    """As PyTorch exports it, with large weights in half precision."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            step,
+            network,
             tuple(torch.from_numpy(v) for v in inputs.values()),
             file,
             dynamo=False,
             opset_version=17,
             do_constant_folding=False,
-            input_names=names,
-            output_names=OUTPUTS,
-            dynamic_axes={
-                **{"ids": {1: "T"}, "cond": {1: "T"}, "pos": {1: "T"}, "mask": {2: "T", 3: "P_T"}},
-                **{name: {1: "T"} for name in ("logits", "loudness", "coming")},
-                **{"new_k": {3: "T"}, "new_v": {3: "T"}},
-            },
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: dict(named) for name, named in axes.items()},
         )
     graph = onnx.load_from_string(file.getvalue())
     halve_weights(graph.graph)
+    return graph
+
+
+def to_onnx(step: Stepper) -> onnx.ModelProto:
+    shape = step.model.shape
+    tokens = 3
+    inputs = step_inputs(shape, [0] * tokens, np.zeros((tokens, e.COND), np.float32), 0, *empty_cache(shape))
+    said = {name: {1: "T"} for name in ("logits", "loudness", "coming")}
+    graph = traced(step, inputs, OUTPUTS, {**STEP_AXES, **said, **CACHE_AXES})
     state_output_shapes(graph.graph, shape)
     onnx.checker.check_model(graph)
     return graph

@@ -5,9 +5,7 @@ outputs. T, the ticks of a roll, is symbolic in the file; the loader fixes it to
 from __future__ import annotations
 
 import copy
-import io
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,22 +38,7 @@ def rounded(network: nn.Module) -> nn.Module:
 
 def to_onnx(network: nn.Module, inputs: Inputs, output: str, time: Mapping[str, int]) -> onnx.ModelProto:
     """`time`: which axis of an input or of the output is T."""
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            tuple(torch.from_numpy(v) for v in inputs.values()),
-            file,
-            dynamo=False,
-            opset_version=17,
-            do_constant_folding=False,
-            input_names=list(inputs),
-            output_names=[output],
-            dynamic_axes={name: {axis: "T"} for name, axis in time.items()},
-        )
-    graph = onnx.load_from_string(file.getvalue())
-    shared.halve_weights(graph.graph)
+    graph = shared.traced(network, inputs, [output], {name: {axis: "T"} for name, axis in time.items()})
     size: list[int | str] = list(run(network, inputs).shape)
     size[time[output]] = "T"
     graph.graph.output[0].CopyFrom(helper.make_tensor_value_info(output, TensorProto.FLOAT, size))

@@ -6,9 +6,7 @@ python -m obbligato_models.drums.export --checkpoint runs/drums/last.pt --scores
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,25 +38,8 @@ def to_onnx(step: Stepper) -> onnx.ModelProto:
     inputs = shared.step_inputs(
         shape, [0] * tokens, np.zeros((tokens, e.COND), np.float32), 0, *shared.empty_cache(shape)
     )
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            step,
-            tuple(torch.from_numpy(v) for v in inputs.values()),
-            file,
-            dynamo=False,
-            opset_version=17,
-            do_constant_folding=False,
-            input_names=list(inputs),
-            output_names=["logits", "new_k", "new_v"],
-            dynamic_axes={
-                **{"ids": {1: "T"}, "cond": {1: "T"}, "pos": {1: "T"}, "mask": {2: "T", 3: "P_T"}},
-                **{"logits": {1: "T"}, "new_k": {3: "T"}, "new_v": {3: "T"}},
-            },
-        )
-    graph = onnx.load_from_string(file.getvalue())
-    shared.halve_weights(graph.graph)
+    axes = {**shared.STEP_AXES, "logits": {1: "T"}, **shared.CACHE_AXES}
+    graph = shared.traced(step, inputs, ["logits", "new_k", "new_v"], axes)
     cache = [shape.layers, 1, shape.heads, "T", shape.head_size]
     sizes = {"logits": [1, "T", e.VOCABULARY], "new_k": cache, "new_v": cache}
     for output in graph.graph.output:
