@@ -42,7 +42,7 @@ pub struct Settings {
     pub temperature: f32,
     /// Place in the palette of [`Style`]. [`Settings::STYLE`].
     pub style: f32,
-    /// How many notes; 0.5 is what is usual for the style. [`Settings::DENSITY`].
+    /// How many notes; 0.5 leaves it to the band. [`Settings::DENSITY`].
     pub density: f32,
     pub follow: Follow,
     /// Bars that are listened to before the generator plays, where nothing else gives a plan. [`Settings::COUNT_IN`].

@@ -26,7 +26,7 @@ impl ObbligatoEditor {
                     blend(ui, params.style.unmodulated_plain_value());
                 });
             });
-            titled(ui, "Density", "How many notes: 50 % is usual for the style", |ui| {
+            titled(ui, "Density", "How many notes: 50 % leaves it to the band", |ui| {
                 controls.knob(ui, &params.density, SMALL, true);
             });
         });

@@ -89,7 +89,7 @@ pub struct Accompany {
     #[arg(default_value_t = Settings::default().temperature)]
     temperature: f32,
 
-    /// How many notes: 0.5 is usual for the style
+    /// How many notes: 0.5 leaves it to the band
     #[arg(long, value_name = "0..1", value_parser = within(Settings::DENSITY), allow_negative_numbers = true)]
     #[arg(default_value_t = Settings::default().density)]
     density: f32,
