@@ -570,9 +570,9 @@ fn until_loaded() -> Loaded {
 
 /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(3);
-/// A take asks for its first answer where it begins, and has patience for a 32nd: 31 ms at 240 quarters a minute, of which
-/// most is left to the model.
-const AT_REST: Duration = Duration::from_millis(10);
+/// A take asks for its first answer where it begins, and has patience for a 32nd: 31 ms at 240 quarters a minute, so that the
+/// rules are in time. Each waking costs tens of microseconds on a virtual machine: at 10 ms this was most of an idle instance.
+const AT_REST: Duration = Duration::from_millis(20);
 
 /// Plays a part of another band until this instance is made a band itself; `None` when it is to stop, else whether there was
 /// anything to play. Commands stay where they are, and with them what was loaded.
