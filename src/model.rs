@@ -8,6 +8,7 @@ mod file;
 mod graph;
 mod installed;
 mod measured;
+mod memory;
 mod pool;
 mod rolls;
 
@@ -18,18 +19,19 @@ pub use installed::{
     hold_model, installed_models, open_model, open_roll_model,
 };
 pub use measured::{fastest_known, recall, remember};
+pub use memory::Memory;
 pub use rolls::RollModel;
 
 use crate::contract::{AT_ONCE, Contract, Controls, Engine};
-use crate::runtime::{Device, Dialect, Placement, Runtime, RuntimeError, Session, Target, Values};
+use crate::runtime::{Device, Dialect, Placement, Runtime, RuntimeError, Session, Target};
 use file::ModelFile;
+use memory::Listener;
 use pool::Pool;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use tract_onnx::prelude::{Datum, Tensor};
 
 /// The models inside the plugin.
 static EMBEDDED: &[u8] = include_bytes!("../models/weights/accompanist.onnx");
@@ -49,9 +51,6 @@ static EMBEDDED_EXTENDER: Option<&[u8]> = Some(include_bytes!("../models/weights
 #[cfg(not(has_extender))]
 static EMBEDDED_EXTENDER: Option<&[u8]> = None;
 
-/// Added to attention scores where a token must not look.
-const HIDDEN: f32 = -1e9;
-
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ModelError {
     #[error("there is no model `{name}`; there are {installed}")]
@@ -70,6 +69,15 @@ pub enum ModelError {
     Elsewhere { name: String, device: Device, placement: Placement },
 }
 
+/// Where a network finds what it has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caches {
+    /// It is told, says what is new, and the new is written there for it.
+    Told,
+    /// It writes there itself.
+    InPlace,
+}
+
 /// How many tokens a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
@@ -84,6 +92,7 @@ pub struct Model<E = Controls> {
     source: SessionSource,
     one: Pool<Box<dyn Session>>,
     piece: Pool<Box<dyn Session>>,
+    caches: Caches,
     /// Where its steps were seen to run; not asked of the processor.
     placement: Option<Placement>,
     /// How many there are of each.
@@ -112,34 +121,6 @@ fn most_sessions(device: Device) -> usize {
     }
 }
 
-/// What one listener has read: keys and values by layer and place in the window, and a run's inputs.
-pub struct Memory {
-    /// By layer: keys first, then values.
-    caches: Vec<(String, Values)>,
-    inputs: [(&'static str, Values); 4],
-    /// What the last run adds to the caches.
-    new: [Vec<f32>; NEW.len()],
-    /// What the last token read was followed by.
-    outputs: Vec<f32>,
-    _listener: Listener,
-}
-
-/// One that reads with a model.
-struct Listener(Arc<AtomicUsize>);
-
-impl Listener {
-    fn of(listeners: &Arc<AtomicUsize>) -> Self {
-        listeners.fetch_add(1, Ordering::Relaxed);
-        Self(listeners.clone())
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl<E: Engine> Model<E> {
     /// `name` is the file's, for errors. Takes longer on a device that compiles what it runs.
     ///
@@ -159,9 +140,10 @@ impl<E: Engine> Model<E> {
     }
 
     fn open(source: SessionSource) -> Result<Self, ModelError> {
-        let (contract, [one, piece]) = source.sessions::<E>(source.target.device != Device::Cpu)?;
+        let (contract, caches, [one, piece]) = source.sessions::<E>(source.target.device != Device::Cpu)?;
         Ok(Self {
             contract,
+            caches,
             source,
             one: Pool::of(one),
             piece: Pool::of(piece),
@@ -177,7 +159,7 @@ impl<E: Engine> Model<E> {
         const LEAST_SHARE: f32 = 0.5;
         let mut memory = self.memory()?;
         for run in [Run::Piece, Run::One] {
-            memory.prepare(0, &[0], &vec![0.0; E::CONDITIONS], run.length(), self.contract.window);
+            memory.prepare(0, &[0], &vec![0.0; E::CONDITIONS], run.length());
             let done = self.run(&mut self.sessions_for(run).lend(), &mut memory, 0, 1, run.length());
             done.map_err(|reason| self.failed(&reason))?;
         }
@@ -213,7 +195,7 @@ impl<E: Engine> Model<E> {
             return;
         }
         match self.source.sessions::<E>(false) {
-            Ok((_, [one, piece])) => {
+            Ok((_, _, [one, piece])) => {
                 self.one.add(one);
                 self.piece.add(piece);
             }
@@ -233,16 +215,10 @@ impl<E: Engine> Model<E> {
     /// # Errors
     /// When there is no room for it.
     pub fn memory(&self) -> Result<Memory, ModelError> {
-        let Contract { window, layers, heads, head_size, .. } = self.contract;
-        let named = graph::CACHES.iter().flat_map(|cache| (0..layers).map(|layer| graph::layer_of(cache, layer)));
-        // Places that are hidden still enter the sums, with weight 0: they must hold numbers.
-        let zeros = || Tensor::zero::<f32>(&[1, heads, window, head_size]).map(Arc::new);
-        let caches = named.map(|name| Ok((name, zeros().map_err(|error| self.failed(&error))?)));
-        let caches = caches.collect::<Result<_, ModelError>>()?;
         let listener = Listener::of(&self.listeners);
+        let memory = Memory::empty(&self.contract, self.caches, listener).map_err(|reason| self.failed(&reason))?;
         self.make_room();
-        let inputs = ["ids", "cond", "pos", "mask"].map(|name| (name, Values::default()));
-        Ok(Memory { caches, inputs, new: Default::default(), outputs: Vec::new(), _listener: listener })
+        Ok(memory)
     }
 
     /// Reads tokens that follow the first `past` of what is remembered, and forgets what was there from that place on.
@@ -281,7 +257,7 @@ impl<E: Engine> Model<E> {
         if !fits || past + tokens.len() > self.contract.window {
             return Err(self.failed(&format!("{} tokens after {past} do not fit its window", tokens.len())));
         }
-        memory.prepare(past, tokens, conditions, length, self.contract.window);
+        memory.prepare(past, tokens, conditions, length);
         let done = self.run(&mut self.sessions_for(run).lend(), memory, past, tokens.len(), length);
         done.map_err(|error| self.failed(&error))?;
         Ok(&memory.outputs)
@@ -302,47 +278,25 @@ impl<E: Engine> Model<E> {
         tokens: usize,
         length: usize,
     ) -> Result<(), String> {
-        let Contract { window, layers, head_size, .. } = self.contract;
-        let new_size = self.contract.cache_size() / window * length;
-        let Memory { caches, inputs, outputs, new, .. } = memory;
+        let mut outputs = std::mem::take(&mut memory.outputs);
         outputs.clear();
         outputs.resize(E::OUTPUTS.iter().map(|(_, size)| size).sum(), f32::NAN);
-        new.iter_mut().for_each(Vec::clear);
         let mut wrong = None;
         let mut take = |name: &str, numbers: &[f32]| {
             let mut at = 0;
-            let wanted = E::OUTPUTS.iter().find_map(|(output, size)| {
+            for (output, size) in E::OUTPUTS {
+                if *output == name && numbers.len() == length * size {
+                    let last = (tokens - 1) * size;
+                    outputs[at..at + size].copy_from_slice(&numbers[last..last + size]);
+                } else if *output == name {
+                    wrong = Some(format!("`{name}` has {} numbers instead of {}", numbers.len(), length * size));
+                }
                 at += size;
-                (*output == name).then(|| (length * size, at - size..at))
-            });
-            let expected = wanted.as_ref().map_or(new_size, |(size, _)| *size);
-            if numbers.len() != expected {
-                wrong = Some(format!("`{name}` has {} numbers instead of {expected}", numbers.len()));
-            } else if let Some((_, place)) = wanted {
-                let last = (tokens - 1) * place.len();
-                outputs[place.clone()].copy_from_slice(&numbers[last..last + place.len()]);
-            } else if let Some(which) = NEW.iter().position(|new| *new == name) {
-                new[which].extend_from_slice(numbers);
             }
         };
-        let by_name = inputs.iter().map(|(name, values)| (*name, values));
-        let given: Vec<(&str, &Values)> =
-            by_name.chain(caches.iter().map(|(name, values)| (name.as_str(), values))).collect();
-        session.run(&given, &mut take)?;
-        if let Some(wrong) = wrong {
-            return Err(wrong);
-        }
-        for (caches, new) in caches.chunks_exact_mut(layers).zip(new) {
-            for ((_, cache), new) in caches.iter_mut().zip(new.chunks_exact(new_size / layers)) {
-                change(cache, |places: &mut [f32]| {
-                    let heads = places.chunks_exact_mut(window * head_size).zip(new.chunks_exact(length * head_size));
-                    heads.for_each(|(place, new)| {
-                        place[past * head_size..][..tokens * head_size].copy_from_slice(&new[..tokens * head_size]);
-                    });
-                })?;
-            }
-        }
-        Ok(())
+        let done = memory.run(session, past, tokens, length, &mut take);
+        memory.outputs = outputs;
+        done.and(wrong.map_or(Ok(()), Err))
     }
 
     fn failed(&self, reason: &impl ToString) -> ModelError {
@@ -350,30 +304,21 @@ impl<E: Engine> Model<E> {
     }
 }
 
-/// What a run adds to the caches, in their order.
-const NEW: [&str; 2] = ["new_k", "new_v"];
-
-/// Nobody shares them between runs, so nothing is copied.
-fn change<T: Datum>(values: &mut Values, write: impl FnOnce(&mut [T])) -> Result<(), String> {
-    let mut plain = Arc::make_mut(values).try_as_plain_ram_mut().map_err(|error| error.to_string())?;
-    plain.as_slice_mut::<T>().map(write).map_err(|error| error.to_string())
-}
-
 /// For runs of one token and of a piece.
 type Sessions = [Box<dyn Session>; 2];
 
 impl SessionSource {
     /// For runs of one token, which may be watched, and of a piece.
-    fn sessions<E: Engine>(&self, watched: bool) -> Result<(Contract<E>, Sessions), ModelError> {
+    fn sessions<E: Engine>(&self, watched: bool) -> Result<(Contract<E>, Caches, Sessions), ModelError> {
         let file = ModelFile::<E>::read(&self.bytes).map_err(|error| ModelError::file(&self.name, error));
         let mut file = file?;
-        file.lighten(self.dialect);
+        let caches = file.lighten(self.dialect);
         let mut session = |tokens, watched| {
             let session = self.runtime.session(self.target.device, &file.with_length(tokens), watched);
             session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })
         };
         let sessions = [session(1, watched)?, session(AT_ONCE, false)?];
-        Ok((file.contract, sessions))
+        Ok((file.contract, caches, sessions))
     }
 }
 
@@ -384,51 +329,6 @@ impl Run {
             Self::Piece => AT_ONCE,
         }
     }
-}
-
-impl Memory {
-    /// What the last token read was followed by.
-    pub fn outputs(&self) -> &[f32] {
-        &self.outputs
-    }
-
-    /// Fills in the inputs of a run; places after the tokens are filled up and hidden. `conditions` are those of each token.
-    fn prepare(&mut self, past: usize, tokens: &[u16], conditions: &[f32], length: usize, window: usize) {
-        let [ids, cond, pos, mask] = &mut self.inputs;
-        let width = conditions.len() / tokens.len();
-        fill(&mut ids.1, &[1, length], |ids: &mut [i64]| {
-            ids.fill(FILLER);
-            ids.iter_mut().zip(tokens).for_each(|(id, token)| *id = i64::from(*token));
-        });
-        fill(&mut cond.1, &[1, length, width], |places: &mut [f32]| {
-            let (known, filled_up) = places.split_at_mut(conditions.len());
-            known.copy_from_slice(conditions);
-            filled_up.fill(0.0);
-        });
-        fill(&mut pos.1, &[1, length], |places: &mut [i64]| {
-            places.iter_mut().zip(past..).for_each(|(place, position)| *place = position as i64);
-        });
-        fill(&mut mask.1, &[1, 1, length, window + length], |mask: &mut [f32]| {
-            mask.fill(HIDDEN);
-            for (index, row) in mask.chunks_exact_mut(window + length).enumerate() {
-                row[..past].fill(0.0);
-                row[window..=window + index].fill(0.0);
-            }
-        });
-    }
-}
-
-/// Stands after the last token of a piece.
-const FILLER: i64 = 0;
-
-/// Writes a tensor, in the room of the one that was there if that has the same shape.
-fn fill<T: Datum + Copy + Default>(values: &mut Values, shape: &[usize], write: impl FnOnce(&mut [T])) {
-    const FITS: &str = "its numbers are as many and of the kind that was asked for";
-    if values.shape() != shape || values.datum_type() != T::datum_type() {
-        let blank = vec![T::default(); shape.iter().product()];
-        *values = Arc::new(Tensor::from_shape(shape, &blank).expect(FITS));
-    }
-    change(values, write).expect(FITS);
 }
 
 impl ModelError {

@@ -1,6 +1,6 @@
 //! The ONNX file of a model: checked before any backend sees it, and given a fixed length. Pure.
 
-use super::graph;
+use super::{Caches, graph};
 use crate::contract::{AT_ONCE, Contract, ContractError, Controls, Engine};
 use crate::runtime::Dialect;
 use prost::Message;
@@ -91,8 +91,8 @@ impl<E: Engine> ModelFile<E> {
     }
 
     /// Gives the same network less to do.
-    pub fn lighten(&mut self, dialect: Dialect) {
-        graph::lighten(&mut self.proto, &self.contract, dialect);
+    pub fn lighten(&mut self, dialect: Dialect) -> Caches {
+        graph::lighten(&mut self.proto, &self.contract, dialect)
     }
 
     /// The same file for runs of exactly so many tokens: 1 or [`AT_ONCE`]. Backends plan fixed shapes best.
@@ -105,8 +105,12 @@ impl<E: Engine> ModelFile<E> {
 
 /// What is said of an input or output of single-precision numbers.
 pub fn floats(shape: &[usize]) -> ValueInfoProto {
+    numbers(DataType::Float, shape)
+}
+
+pub fn numbers(data: DataType, shape: &[usize]) -> ValueInfoProto {
     let shape = shape.iter().map(|size| Size::Fixed(*size)).collect();
-    let port = Port { name: "", data: DataType::Float, shape };
+    let port = Port { name: "", data, shape };
     ValueInfoProto { r#type: Some(port.with_length(0)), ..ValueInfoProto::default() }
 }
 

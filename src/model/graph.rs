@@ -3,9 +3,13 @@
 //! Files come as PyTorch exports them. What is found there in the shape that is looked for is rewritten, and the rest is left
 //! as it is, so that no file depends on it. `docs/performance.md` says what each step is worth.
 
+mod attention;
 mod eight_bits;
 mod norms;
 
+pub use attention::{LAST, TOTAL, kept, places};
+
+use super::Caches;
 use crate::contract::Contract;
 use crate::runtime::Dialect;
 use std::collections::{HashMap, HashSet};
@@ -24,24 +28,24 @@ pub fn layer_of(cache: &str, layer: usize) -> String {
 }
 
 /// Rewrites all there is to rewrite. The caches are inputs by layer ever after.
-pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Dialect) {
-    let Some(graph) = &mut model.graph else { return };
+pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Dialect) -> Caches {
+    let Some(graph) = &mut model.graph else { return Caches::Told };
     for cache in CACHES {
         split_cache(graph, cache, contract);
     }
-    attend_apart(graph, contract.window);
-    match dialect {
-        Dialect::Standard => {}
-        Dialect::OnnxRuntime => norms::rewrite(graph, contract),
-        Dialect::EightBits => {
-            norms::rewrite(graph, contract);
-            eight_bits::rewrite(graph);
-        }
-    }
-    remove_unused(graph);
     if dialect != Dialect::Standard {
+        norms::rewrite(graph, contract);
         model.opset_import.push(OperatorSetIdProto { domain: ONNX_RUNTIME.into(), version: 1 });
     }
+    let in_place = matches!(dialect, Dialect::InPlace | Dialect::EightBits) && attention::rewrite(graph, contract);
+    if !in_place {
+        attend_apart(graph, contract.window);
+    }
+    if dialect == Dialect::EightBits {
+        eight_bits::rewrite(graph);
+    }
+    remove_unused(graph);
+    if in_place { Caches::InPlace } else { Caches::Told }
 }
 
 /// The domain of ONNX Runtime's own operators.
@@ -336,6 +340,16 @@ mod tests {
             assert_eq!(count(&graph, "Pow"), 0);
             assert_eq!(count(&graph, "SimplifiedLayerNormalization"), 4 * layers + 2);
             assert_eq!(count(&graph, "DynamicQuantizeMatMul"), 0);
+        }
+        for (graph, layers) in all(Dialect::InPlace) {
+            assert_eq!((count(&graph, "GroupQueryAttention"), count(&graph, "Softmax")), (layers, 0));
+            assert_eq!((count(&graph, "Cos"), count(&graph, "Concat"), count(&graph, "Transpose") > 0), (0, 0, true));
+            let inputs: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
+            assert_eq!(inputs.len(), 4 + 2 * layers);
+            assert!(["ids", "cond", LAST, TOTAL].iter().all(|name| inputs.contains(name)));
+            let outputs: HashSet<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+            let changed = CACHES.iter().flat_map(|cache| (0..layers).map(|layer| kept(&layer_of(cache, layer))));
+            assert!(changed.clone().all(|cache| outputs.contains(cache.as_str())) && !outputs.contains("new_k"));
         }
         let [(accompanist, layers), (drummer, of_drums)] = all(Dialect::EightBits);
         assert_eq!(count(&accompanist, "DynamicQuantizeMatMul"), 7 * layers);

@@ -2,14 +2,16 @@
 
 use super::device::{Device, FoundDevice, Platform, Precision};
 use super::one_line;
-use super::session::{Dialect, Placement, Session, Values};
+use super::session::{CacheInPlace, Dialect, Kept, Placement, Session, Values};
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::SessionInputValue;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
-use ort::value::TensorRef;
+use ort::value::{Outlet, PrimitiveTensorElementType, TensorRef};
 use prost::Message;
 use serde::Deserialize;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -17,7 +19,8 @@ use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
-use tract_onnx::prelude::DatumType;
+use tract_onnx::prelude::{Datum, DatumType};
+use tract_onnx::tract_core::tract_data::prelude::PlainView;
 
 pub struct OnnxRuntime {
     environment: Environment,
@@ -64,14 +67,17 @@ impl Platform for OnnxRuntime {
                 None => Ok(builder),
             })
             .and_then(|mut builder| builder.commit_from_memory(model));
-        let session = session.map_err(|error| one_line(&error.to_string()))?;
-        Ok(Box::new(OnnxSession { session, device, watched }))
+        let said = |error: ort::Error| one_line(&error.to_string());
+        let in_memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput);
+        let (session, in_memory) = (session.map_err(said)?, in_memory.map_err(said)?);
+        Ok(Box::new(OnnxSession { session, device, watched, in_memory }))
     }
 
     fn dialect(&self, device: Device, precision: Precision) -> Dialect {
         match (device, precision) {
             (Device::Cpu, Precision::Fast) => Dialect::EightBits,
-            (Device::Cpu, Precision::Full) | (Device::Cuda | Device::WebGpu, _) => Dialect::OnnxRuntime,
+            (Device::Cpu, Precision::Full) => Dialect::InPlace,
+            (Device::Cuda | Device::WebGpu, _) => Dialect::OnnxRuntime,
             // Who compiles graphs knows plain ones best.
             (Device::TensorRt | Device::DirectMl | Device::CoreMl, _) => Dialect::Standard,
         }
@@ -134,6 +140,8 @@ struct OnnxSession {
     session: ort::session::Session,
     device: Device,
     watched: bool,
+    /// Where what it says is to be read.
+    in_memory: MemoryInfo<'static>,
 }
 
 impl Session for OnnxSession {
@@ -145,6 +153,43 @@ impl Session for OnnxSession {
         for (name, value) in &outputs {
             let (_, numbers) = value.try_extract_tensor::<f32>().map_err(said)?;
             take(name, numbers);
+        }
+        Ok(())
+    }
+
+    fn run_in_place(
+        &mut self,
+        inputs: &[(&str, &Values)],
+        cache: &mut CacheInPlace,
+        take: &mut dyn FnMut(&str, &[f32]),
+    ) -> Result<(), String> {
+        let said = |error: ort::Error| one_line(&error.to_string());
+        let mut binding = self.session.create_binding().map_err(said)?;
+        for (name, values) in inputs {
+            binding.bind_input(*name, &*view(values)?).map_err(said)?;
+        }
+        for Kept { names: [read, written], values } in cache.kept() {
+            binding.bind_input(read, values).map_err(said)?;
+            // The same tensor once more, and no copy.
+            let same = values.view().try_upgrade().map_err(|_| "a tensor of ours is not ours".to_owned())?;
+            binding.bind_output(written, same).map_err(said)?;
+        }
+        let memory = &self.in_memory;
+        for name in self
+            .session
+            .outputs()
+            .iter()
+            .map(Outlet::name)
+            .filter(|name| cache.kept().iter().all(|kept| kept.names[1] != *name))
+        {
+            binding.bind_output_to_device(name, memory).map_err(said)?;
+        }
+        let outputs = self.session.run_binding(&binding).map_err(said)?;
+        for (name, value) in &outputs {
+            if cache.kept().iter().all(|kept| kept.names[1] != name) {
+                let (_, numbers) = value.try_extract_tensor::<f32>().map_err(said)?;
+                take(name, numbers);
+            }
         }
         Ok(())
     }
@@ -167,16 +212,19 @@ fn view(values: &Values) -> Result<SessionInputValue<'_>, String> {
     let plain = values.try_as_plain_ram().map_err(|error| error.to_string())?;
     let shape = values.shape();
     let made = match values.datum_type() {
-        DatumType::I64 => {
-            let numbers = plain.as_slice::<i64>().map_err(|error| error.to_string())?;
-            TensorRef::from_array_view((shape, numbers)).map(SessionInputValue::from)
-        }
-        _ => {
-            let numbers = plain.as_slice::<f32>().map_err(|error| error.to_string())?;
-            TensorRef::from_array_view((shape, numbers)).map(SessionInputValue::from)
-        }
+        DatumType::I64 => given::<i64>(shape, &plain),
+        DatumType::I32 => given::<i32>(shape, &plain),
+        _ => given::<f32>(shape, &plain),
     };
     made.map_err(|error| one_line(&error.to_string()))
+}
+
+fn given<'a, T: Datum + PrimitiveTensorElementType + fmt::Debug>(
+    shape: &'a [usize],
+    plain: &PlainView<'a>,
+) -> ort::Result<SessionInputValue<'a>> {
+    let numbers = plain.as_slice::<T>().map_err(|error| ort::Error::new(error.to_string()))?;
+    TensorRef::from_array_view((shape, numbers)).map(SessionInputValue::from)
 }
 
 /// An event of ONNX Runtime's profile.

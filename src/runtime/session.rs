@@ -16,8 +16,46 @@ pub trait Session: Send {
     /// In words, when the device fails.
     fn run(&mut self, inputs: &[(&str, &Values)], take: &mut dyn FnMut(&str, &[f32])) -> Result<(), String>;
 
+    /// The same for a network that reads and changes a cache where it lies.
+    ///
+    /// # Errors
+    /// As above, and where a backend cannot.
+    fn run_in_place(
+        &mut self,
+        _inputs: &[(&str, &Values)],
+        _cache: &mut CacheInPlace,
+        _take: &mut dyn FnMut(&str, &[f32]),
+    ) -> Result<(), String> {
+        Err("it changes nothing in place".into())
+    }
+
     /// Where the steps of the runs so far were computed. Known once, and only of a session that was opened to be watched.
     fn placement(&mut self) -> Option<Placement>;
+}
+
+/// Tensors that a network reads and changes where they lie. They outlive sessions, and any session of a model takes them.
+pub struct CacheInPlace(Vec<Kept>);
+
+pub(super) struct Kept {
+    /// As an input, and as an output.
+    pub(super) names: [String; 2],
+    pub(super) values: ort::value::Tensor<f32>,
+}
+
+impl CacheInPlace {
+    /// All zero. `names` are those of inputs and of the outputs that they become.
+    ///
+    /// # Errors
+    /// In words, when there is no room.
+    pub fn zeros(names: impl IntoIterator<Item = [String; 2]>, shape: &[usize]) -> Result<Self, String> {
+        let zeros = || ort::value::Tensor::from_array((shape, vec![0.0_f32; shape.iter().product()]));
+        let kept = |names| Ok(Kept { names, values: zeros().map_err(|error| super::one_line(&error.to_string()))? });
+        names.into_iter().map(kept).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn kept(&self) -> &[Kept] {
+        &self.0
+    }
 }
 
 /// Whose operators a graph may use.
@@ -27,7 +65,9 @@ pub enum Dialect {
     Standard,
     /// With what ONNX Runtime knows beyond it, in single precision.
     OnnxRuntime,
-    /// The same with large matrices in eight bits: for processors.
+    /// The same with caches that are [changed in place](Session::run_in_place): for processors.
+    InPlace,
+    /// That with large matrices in eight bits.
     EightBits,
 }
 
