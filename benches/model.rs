@@ -103,7 +103,7 @@ fn perform(arrange: bool, choice: &GeneratorChoice, bars: i32, rest: Duration) -
     let mut settings = Settings::default();
     settings.parts[Part::Drums].on = true;
     let mut loaded = library::load(choice);
-    let mut drummer = loaded.drummer.expect("the embedded drummer can be played");
+
     let mut past: Vec<SegmentAnswer> = Vec::new();
     let mut performance = Performance::default();
     for bar in (0..bars).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
@@ -122,6 +122,11 @@ fn perform(arrange: bool, choice: &GeneratorChoice, bars: i32, rest: Duration) -
                 margin: 2,
                 seed: u64::from(ask.start() as u32),
             };
+            // As the plugin does between answers, from what it has heard until then.
+            let heard = melody.partition_point(|note| note.start < ask.start());
+            let ahead = Request { melody: &melody[..heard], ..request };
+            while loaded.generator.read_ahead(&ahead) {}
+            while loaded.drummer.as_mut().is_some_and(|drummer| drummer.read_ahead(&ahead)) {}
             let begun = Instant::now();
             let mut notes = Vec::new();
             let mut first = None;
@@ -142,6 +147,7 @@ fn perform(arrange: bool, choice: &GeneratorChoice, bars: i32, rest: Duration) -
             };
             let written = answers(&notes);
             let begun = Instant::now();
+            let drummer = loaded.drummer.as_mut().expect("the embedded drummer can be played");
             drummer.play(&request, &written, &mut |note| notes.push(note)).expect("the drummer plays");
             performance.drums.push(milliseconds(begun));
             performance.notes += notes.len();

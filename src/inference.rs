@@ -48,6 +48,8 @@ pub struct InferenceWorker {
     last_heard: Instant,
     /// There was nothing to write ahead, and nothing has come since that could change it.
     all_written: bool,
+    /// Likewise with what can be read ahead.
+    all_read: bool,
     stop: Arc<AtomicBool>,
     seat: Seat,
     /// While this instance is a band.
@@ -89,6 +91,7 @@ impl InferenceWorker {
             reserved: None,
             last_heard: Instant::now(),
             all_written: false,
+            all_read: false,
             stop,
             part: LinkedPart::new(Seat::default().links),
             seat: Seat::default(),
@@ -126,7 +129,7 @@ impl InferenceWorker {
             worked = true;
         }
         if worked {
-            (self.last_heard, self.all_written) = (Instant::now(), false);
+            (self.last_heard, self.all_written, self.all_read) = (Instant::now(), false, false);
         }
         while let Ok(command) = self.commands.try_recv() {
             self.obey(command);
@@ -153,13 +156,14 @@ impl InferenceWorker {
         if wrote || batch.iter().any(|heard| matches!(heard, Heard::TakeEnded { .. })) {
             self.publish();
         }
-        if !worked && !wrote && self.is_at_rest() {
+        let read = !worked && !wrote && self.read_ahead();
+        if !worked && !wrote && !read && self.is_at_rest() {
             self.arranger.at_rest();
         }
         if self.arranger.device().is_some_and(|device| device != self.status.device) {
             self.publish();
         }
-        worked || wrote
+        worked || wrote || read
     }
 
     /// Does as the user has linked this instance. Returns whether it plays a part of another.
@@ -260,8 +264,17 @@ impl InferenceWorker {
         arranged
     }
 
+    /// What has to be read before the next answer is read when there is time; until something has come, once.
+    fn read_ahead(&mut self) -> bool {
+        if self.all_read || self.is_at_rest() {
+            return false;
+        }
+        self.all_read = !self.arranger.read_ahead();
+        !self.all_read
+    }
+
     fn obey(&mut self, command: EditorCommand) {
-        self.all_written = false;
+        (self.all_written, self.all_read) = (false, false);
         match command {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
             EditorCommand::Ledger(command) => self.arranger.command(command),
@@ -288,8 +301,8 @@ impl InferenceWorker {
     fn play_with(&mut self, loaded: Loaded) {
         self.status = status_of(&loaded);
         self.arranger.set_band(loaded.generator, loaded.drummer);
-        (self.choice, self.failures, self.timing, self.all_written) =
-            (loaded.choice.or(self.choice.take()), 0, Timing::default(), false);
+        (self.choice, self.failures, self.timing) = (loaded.choice.or(self.choice.take()), 0, Timing::default());
+        (self.all_written, self.all_read) = (false, false);
         self.show_readiness();
         self.publish();
     }

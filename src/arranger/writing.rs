@@ -204,6 +204,18 @@ impl Arranger {
         })
     }
 
+    /// Live, what will have to be read for the next segment is read while there is time, a short piece at a call. Returns
+    /// whether there was one: call it while idle.
+    pub fn read_ahead(&mut self) -> bool {
+        let Some(cut) = self.last_cut.filter(|cut| !cut.offline) else { return false };
+        let cut = Cut { segment: cut.segment.next(), ..cut };
+        if self.standing(&cut).is_some() {
+            return false;
+        }
+        let question = self.question_in_jam(&cut);
+        self.band.read_ahead(&question.request())
+    }
+
     /// Writes a bar for its melody: under the settings at which it was heard, unless it is now played under others.
     fn arrange(&mut self, bar: Bar, cut: &Cut) {
         let Some(entry) = self.ledger().bar(&bar) else { return };

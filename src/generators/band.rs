@@ -40,6 +40,32 @@ impl Band {
         let _ = catch_unwind(AssertUnwindSafe(|| self.generator.at_rest()));
     }
 
+    /// As [`Generator::read_ahead`], for all who are going to answer.
+    pub fn read_ahead(&mut self, request: &Request<'_>) -> bool {
+        let by_model = self.by_model(request);
+        // An error there is seen, and told, when the answer is wanted.
+        let generator = || {
+            self.asks_generator(request, &by_model)
+                && self.generator.read_ahead(&Request { parts: by_model, ..*request })
+        };
+        if catch_unwind(AssertUnwindSafe(generator)).unwrap_or(false) {
+            return true;
+        }
+        let drummer = self.drummer.as_mut().filter(|_| request.parts[Part::Drums]);
+        drummer.is_some_and(|drummer| catch_unwind(AssertUnwindSafe(|| drummer.read_ahead(request))).unwrap_or(false))
+    }
+
+    /// The parts that the generator is to write, drums apart.
+    fn by_model(&self, request: &Request<'_>) -> PerPart<bool> {
+        let own = self.generator.parts();
+        PerPart::from_fn(|part| request.parts[part] && own[part])
+    }
+
+    fn asks_generator(&self, request: &Request<'_>, by_model: &PerPart<bool>) -> bool {
+        let needed = by_model.0.contains(&true) || request.chords.iter().any(Option::is_none);
+        needed && self.generator.plays(request.ask.bar().meter)
+    }
+
     /// Writes all parts that are asked for, handing out notes as they are decided; the answers by segment, with the notes
     /// that stand.
     pub fn answer(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
@@ -74,11 +100,9 @@ impl Band {
     /// Asks the generator for what it can write and the rules for the rest; the chords that were settled on.
     fn write_parts(&mut self, request: &Request<'_>, write: &mut dyn FnMut(PartNote)) -> Vec<PlannedChord> {
         let mut begun = PerPart::from_fn(|_| false);
-        let own = self.generator.parts();
-        let by_model = PerPart::from_fn(|part| request.parts[part] && own[part]);
+        let by_model = self.by_model(request);
         let mut chords = None;
-        let needed = by_model.0.contains(&true) || request.chords.iter().any(Option::is_none);
-        if needed && self.generator.plays(request.ask.bar().meter) {
+        if self.asks_generator(request, &by_model) {
             let mut write = |note: PartNote| {
                 begun[note.part] = true;
                 write(note);

@@ -171,6 +171,12 @@ pub trait Generator: Send {
     /// There is time for a short piece of other work.
     fn at_rest(&mut self) {}
 
+    /// There is time for a short piece of what has to be done before a request like this one can be answered, which is yet
+    /// to come: its melody goes on. Returns whether there was something to do. Answers are the same without.
+    fn read_ahead(&mut self, _request: &Request<'_>) -> bool {
+        false
+    }
+
     /// Writes the answer, handing out each note as soon as it is decided. Onsets lie in the asked segments.
     /// Returns the chord of each asked segment.
     ///
@@ -191,6 +197,11 @@ pub trait Drummer: Send {
     /// Whether it plays to these answers of the asked segments, which are complete but for the drums; if not, the rules do:
     /// in metres it was not made for, and while the band still waits for something to play with.
     fn plays(&self, request: &Request<'_>, written: &[SegmentAnswer]) -> bool;
+
+    /// As [`Generator::read_ahead`].
+    fn read_ahead(&mut self, _request: &Request<'_>) -> bool {
+        false
+    }
 
     /// Writes the drums of the asked segments, handing out each stroke as soon as it is decided.
     ///

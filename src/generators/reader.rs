@@ -73,6 +73,22 @@ impl<const W: usize> Reader<W> {
         self.read.truncate(self.firm);
     }
 
+    /// Between answers: reads one more piece of a context that will begin what is asked next, if there is a whole one that is
+    /// not remembered. Returns whether there was. An answer is the same without.
+    pub fn read_ahead(&mut self, context: &Context<W>) -> bool {
+        self.begin();
+        let next = self.read.common_start(context) / AT_ONCE;
+        if (next + 1) * AT_ONCE > context.len() {
+            return false;
+        }
+        let read = self.read_piece(context, next);
+        if read.is_err() {
+            // What does not go away will be seen, and told, when an answer is wanted.
+            self.forget();
+        }
+        read.is_ok()
+    }
+
     /// What is said after the last token of a context that is not empty. Within an answer it only grows.
     ///
     /// # Errors
@@ -87,18 +103,20 @@ impl<const W: usize> Reader<W> {
     }
 
     fn read_pieces(&mut self, context: &Context<W>) -> Result<(), String> {
-        // The last piece is read in any case: its outputs are wanted.
+        // The last piece is read in any case: what is said after it is wanted.
         let last = (context.len() - 1) / AT_ONCE;
         let first = (self.read.common_start(context) / AT_ONCE).min(last);
-        for piece in first..=last {
-            let (from, to) = (piece * AT_ONCE, context.len().min((piece + 1) * AT_ONCE));
-            self.read.truncate(from);
-            let outputs = self.network.read_piece(from, &context.tokens[from..to], &context.conditions[from..to])?;
-            self.outputs.clear();
-            self.outputs.extend_from_slice(outputs);
-            self.read.extend_from(context, to);
-            self.firm = to;
-        }
+        (first..=last).try_for_each(|piece| self.read_piece(context, piece))
+    }
+
+    fn read_piece(&mut self, context: &Context<W>, piece: usize) -> Result<(), String> {
+        let (from, to) = (piece * AT_ONCE, context.len().min((piece + 1) * AT_ONCE));
+        self.read.truncate(from);
+        let outputs = self.network.read_piece(from, &context.tokens[from..to], &context.conditions[from..to])?;
+        self.outputs.clear();
+        self.outputs.extend_from_slice(outputs);
+        self.read.extend_from(context, to);
+        self.firm = to;
         Ok(())
     }
 

@@ -66,6 +66,11 @@ impl Generator for Transformer {
         self.reader.at_rest();
     }
 
+    fn read_ahead(&mut self, request: &Request<'_>) -> bool {
+        let writes = self.plays(request.ask.bar().meter) && !request.is_waiting();
+        writes && self.reader.read_ahead(&Context::of(request, &self.contract))
+    }
+
     fn answer(
         &mut self,
         request: &Request<'_>,
@@ -590,21 +595,56 @@ pub(super) mod tests {
 
     /// Plays a song with one transformer, and each answer also with one that has read nothing.
     fn play(arrange: bool, bars: i32, shape: fn(Token, f32) -> f32) -> (Vec<SegmentAnswer>, usize) {
+        let (answers, work) = play_with(arrange, bars, shape, false);
+        (answers, work.iter().sum())
+    }
+
+    /// The same, with the tokens that each answer reads; before it, what can be is read ahead.
+    fn play_with(
+        arrange: bool,
+        bars: i32,
+        shape: fn(Token, f32) -> f32,
+        ahead: bool,
+    ) -> (Vec<SegmentAnswer>, Vec<usize>) {
         let (melody, settings) = (song(bars), Settings::default());
         let network = Hashing::new(shape);
         let work = network.work.clone();
         let mut seasoned = Transformer::new(contract(), Box::new(network));
-        let mut past = Vec::new();
+        let (mut past, mut read) = (Vec::new(), Vec::new());
         for bar in (0..bars).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
             let asks: Vec<Ask> = if arrange { vec![Ask::Arrange(bar)] } else { bar.segments().map(Ask::Jam).collect() };
             for ask in asks {
+                let heard = melody.partition_point(|note| note.start < ask.start());
+                let known = request(ask, &melody[..heard], &past, &[None, None], &settings);
+                while ahead && seasoned.read_ahead(&known) {}
                 let request = request(ask, &melody, &past, &[None, None], &settings);
+                let before = work.load(Ordering::Relaxed);
                 let answer = answers(&mut seasoned, &request);
+                read.push(work.load(Ordering::Relaxed) - before);
                 assert_eq!(answers(&mut transformer(shape), &request), answer);
                 past.extend(answer);
             }
         }
-        (past, work.load(Ordering::Relaxed))
+        (past, read)
+    }
+
+    #[test]
+    fn what_was_read_ahead_is_not_read_when_it_is_wanted() {
+        for arrange in [false, true] {
+            let (answers, plain) = play_with(arrange, 40, musical, false);
+            let (same, read) = play_with(arrange, 40, musical, true);
+            assert!(answers == same, "an answer is the same");
+            // The last piece is read in any case, and perhaps the one in which the melody went on; then what is written.
+            let written = answers.iter().map(|answer| 2 * answer.notes.len() + 3).max().unwrap_or_default();
+            let most = 2 * 32 + if arrange { 2 } else { 1 } * written + 2;
+            assert!(
+                read.iter().all(|read| *read <= most),
+                "{} of {most}",
+                read.iter().max().expect("there are answers")
+            );
+            let worst = plain.iter().max().expect("there are answers");
+            assert!(worst > &(3 * most / 2), "{worst}: without, dropped bars cost the whole window");
+        }
     }
 
     #[test]

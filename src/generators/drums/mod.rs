@@ -46,6 +46,13 @@ impl Drummer for DrumTransformer {
         metre(request.ask.bar().meter).is_some() && !waiting
     }
 
+    fn read_ahead(&mut self, request: &Request<'_>) -> bool {
+        let segment = request.ask.segments().next().filter(|_| self.plays(request, &[]));
+        segment.is_some_and(|segment| {
+            self.reader.read_ahead(&context_before(&segment, request.past, request, &self.contract))
+        })
+    }
+
     fn play(
         &mut self,
         request: &Request<'_>,
