@@ -109,7 +109,7 @@ pub enum ReplyMessage {
 }
 
 /// Counters and meters, written by the audio and inference threads and read by the editor. Latest wins.
-/// What goes to the audio thread: [`Meters::panics`], [`Meters::wanted_margin`] and [`Meters::played_elsewhere`].
+/// What goes to the audio thread: [`Meters::panics`], [`Meters::wanted_seconds`] and [`Meters::played_elsewhere`].
 #[derive(Debug, Default)]
 pub struct Meters {
     /// The generator is loaded; before that nothing can come late.
@@ -144,8 +144,8 @@ pub struct Meters {
     pub worst_milliseconds_per_bar: AtomicF32,
     /// Bars answered since loading.
     pub bars: AtomicU32,
-    /// The margin in ticks that the measured inference time asks for.
-    pub wanted_margin: AtomicU32,
+    /// How long before a segment it has to be asked for, by the measured inference time.
+    pub wanted_seconds: AtomicF32,
     /// How often the editor's panic button was pressed. It does not go by way of the inference thread, which may be
     /// what hangs.
     pub panics: AtomicU32,

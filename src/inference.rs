@@ -6,8 +6,8 @@ mod loading;
 
 use crate::arranger::Arranger;
 use crate::channels::{
-    Cut, EditorCommand, EngineStatus, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage, SHORTEST_MARGIN,
-    SharedView, SongView, TakeId,
+    Cut, EditorCommand, EngineStatus, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage, SharedView,
+    SongView, TakeId,
 };
 use crate::generators::PartNote;
 use crate::generators::library::{GeneratorChoice, Loaded};
@@ -74,6 +74,7 @@ impl InferenceWorker {
         stop: Arc<AtomicBool>,
     ) -> Self {
         let status = status_of(&loaded);
+        let timing = Timing::of_a_band(loaded.half_bar, &end.meters);
         let arranger = Arranger::new(loaded.generator, loaded.drummer);
         let mut worker = Self {
             end,
@@ -85,7 +86,7 @@ impl InferenceWorker {
             choice: loaded.choice,
             slow_for: 0,
             failures: 0,
-            timing: Timing::default(),
+            timing,
             last_cut: None,
             restored: 0,
             reserved: None,
@@ -301,7 +302,8 @@ impl InferenceWorker {
     fn play_with(&mut self, loaded: Loaded) {
         self.status = status_of(&loaded);
         self.arranger.set_band(loaded.generator, loaded.drummer);
-        (self.choice, self.failures, self.timing) = (loaded.choice.or(self.choice.take()), 0, Timing::default());
+        (self.choice, self.failures, self.timing) =
+            (loaded.choice.or(self.choice.take()), 0, Timing::of_a_band(loaded.half_bar, &self.end.meters));
         (self.all_written, self.all_read) = (false, false);
         self.show_readiness();
         self.publish();
@@ -341,7 +343,7 @@ impl InferenceWorker {
         let written = self.arranger.written().wrapping_sub(written);
         if written > 0 {
             self.timing.note(begun.elapsed(), written, cut, &self.end.meters);
-            self.timing.ask_for_time(begun.elapsed(), cut, &self.end.meters);
+            self.timing.ask_for_time(begun.elapsed(), &self.end.meters);
         }
         if !cut.offline {
             self.send_reserve(cut.segment.next(), cut);
@@ -475,7 +477,7 @@ struct Timing {
     answers: Vec<f32>,
     smoothed: f32,
     /// The slowest recent answer in seconds; forgotten slowly.
-    slowest_seconds: f64,
+    slowest_seconds: f32,
 }
 
 impl Timing {
@@ -495,18 +497,19 @@ impl Timing {
         meters.worst_milliseconds_per_bar.store(self.worst(), Ordering::Relaxed);
     }
 
-    /// Has the audio thread cut so early that the slowest recent answer would have been in time, and a half more.
-    fn ask_for_time(&mut self, elapsed: Duration, cut: &Cut, meters: &Meters) {
-        const FORGETTING: f64 = 0.97;
-        self.slowest_seconds = (self.slowest_seconds * FORGETTING).max(elapsed.as_secs_f64());
-        meters.wanted_margin.store(self.wanted_margin(cut).unsigned_abs(), Ordering::Relaxed);
+    /// A band that was heard to take so long for half a bar.
+    fn of_a_band(half_bar: Option<Duration>, meters: &Meters) -> Self {
+        let mut timing = Self::default();
+        timing.ask_for_time(half_bar.unwrap_or_default(), meters);
+        timing
     }
 
-    fn wanted_margin(&self, cut: &Cut) -> Ticks {
-        const SAFETY: f64 = 1.5;
-        let ticks_per_second = f64::from(cut.quarters_per_minute) / 60.0 * f64::from(TICKS_PER_QUARTER);
-        let lead = (self.slowest_seconds * SAFETY * ticks_per_second).min(1e6);
-        ((lead + 0.5).ceil() as Ticks).max(SHORTEST_MARGIN)
+    /// Has the audio thread cut so early that the slowest recent answer would have been in time, and a half more.
+    fn ask_for_time(&mut self, elapsed: Duration, meters: &Meters) {
+        const FORGETTING: f32 = 0.97;
+        const SAFETY: f32 = 1.5;
+        self.slowest_seconds = (self.slowest_seconds * FORGETTING).max(elapsed.as_secs_f32());
+        meters.wanted_seconds.store(SAFETY * self.slowest_seconds, Ordering::Relaxed);
     }
 
     fn median(&self) -> f32 {

@@ -1,8 +1,11 @@
 //! Finds a generator by name and loads it.
 
+#[cfg(feature = "inference")]
+use super::rehearsal::rehearse;
 use super::rules::RuleGenerator;
 use super::{Drummer, Generator};
 use crate::music::{Part, PerPart};
+use std::time::Duration;
 
 /// Which generator is wanted, and how it is to be run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Loaded {
     pub device: String,
     /// What did not work out, for the user; the generator is then the next best.
     pub problem: Option<String>,
+    /// How long it took for half a bar when it was tried; unknown of the rules, which take no time.
+    pub half_bar: Option<Duration>,
     /// What was asked for, where it was asked by name.
     pub choice: Option<GeneratorChoice>,
 }
@@ -78,6 +83,7 @@ impl Loaded {
             backend: String::new(),
             device: String::new(),
             problem: None,
+            half_bar: None,
             choice: None,
         }
     }
@@ -162,5 +168,6 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
         }
         Err(error) => loaded.problem = Some(format!("{error}; the rules drum")),
     }
+    loaded.half_bar = rehearse(&mut *loaded.generator, loaded.drummer.as_mut());
     loaded
 }

@@ -17,6 +17,7 @@ pub mod library;
 pub mod onnx;
 pub mod pace;
 pub mod reader;
+pub mod rehearsal;
 pub mod rolls;
 pub mod rules;
 pub mod sampling;

@@ -94,10 +94,10 @@ impl MelodyCapture {
     }
 
     /// Where the next cut falls, in quarter notes. Infinite while stopped.
-    pub fn next_cut(&self, offline: bool) -> f64 {
+    pub fn next_cut(&self, span: &Span, offline: bool) -> f64 {
         self.next.map_or(f64::INFINITY, |segment| {
             // The margin counts whole ticks that are surely known; rounding takes the other half tick.
-            let lead = f64::from(self.margin(&segment, offline)) - 0.5;
+            let lead = f64::from(self.margin(&segment, span, offline)) - 0.5;
             (f64::from(segment.start()) - lead) / f64::from(TICKS_PER_QUARTER)
         })
     }
@@ -109,7 +109,7 @@ impl MelodyCapture {
         self.send(Heard::Cut(Cut {
             take: self.take,
             segment,
-            margin: self.margin(&segment, offline),
+            margin: self.margin(&segment, span, offline),
             settings: *settings,
             quarters_per_minute: span.quarters_per_minute as f32,
             offline,
@@ -120,13 +120,15 @@ impl MelodyCapture {
     }
 
     /// As late as the measured inference time allows; offline always the least, so that a render is reproducible.
-    fn margin(&self, segment: &Segment, offline: bool) -> Ticks {
+    fn margin(&self, segment: &Segment, span: &Span, offline: bool) -> Ticks {
         if offline {
             return SHORTEST_MARGIN;
         }
         let longest = (segment.end() - segment.start()) / 2;
-        let wanted = self.meters.wanted_margin.load(Ordering::Relaxed).min(longest.unsigned_abs());
-        (wanted as Ticks).max(SHORTEST_MARGIN)
+        let seconds = f64::from(self.meters.wanted_seconds.load(Ordering::Relaxed));
+        let ticks = seconds * span.quarters_per_minute / 60.0 * f64::from(TICKS_PER_QUARTER);
+        // Rounding takes half a tick. A cast from a float saturates.
+        ((ticks + 0.5).ceil() as Ticks).min(longest).max(SHORTEST_MARGIN)
     }
 
     /// What was heard in part is ended, and the take told anew from here on, as soon as there is room again.

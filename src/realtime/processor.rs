@@ -168,14 +168,14 @@ impl RealtimeProcessor {
 
     /// The sample at which the next answer is asked for or due.
     fn next_stop(&self, span: &Span, block: &Block<'_>) -> u32 {
-        let cut = self.capture.next_cut(block.offline);
+        let cut = self.capture.next_cut(span, block.offline);
         span.sample(cut.min(self.player.next_decision(block.offline)))
     }
 
     /// Asks for every segment whose time has come.
     fn ask_at(&mut self, sample: u32, span: &Span, block: &Block<'_>) {
         let at = span.position(sample);
-        while span.sample(self.capture.next_cut(block.offline)) <= sample {
+        while span.sample(self.capture.next_cut(span, block.offline)) <= sample {
             let Some(segment) = self.capture.cut(at, span, &block.settings, block.offline) else {
                 return;
             };

@@ -267,10 +267,10 @@ impl Generator for Slow {
 
 #[test]
 fn the_worker_is_asked_as_early_as_its_slowest_recent_answer_needs() {
-    const TICKS_PER_MILLISECOND: f64 = 120.0 / 60.0 * 12.0 / 1000.0;
     let (mut realtime, end) = channels::connect();
     let milliseconds = Arc::new(AtomicU64::new(0));
-    let slow = Loaded { generator: Box::new(Slow(milliseconds.clone())), ..Loaded::rules() };
+    let half_bar = Some(Duration::from_millis(50));
+    let slow = Loaded { generator: Box::new(Slow(milliseconds.clone())), half_bar, ..Loaded::rules() };
     let mut worker = worker(end, SharedView::default(), crossbeam_channel::unbounded().1, slow);
     let mut segment = Bar::of_constant_meter(0, Meter::COMMON).segment_at(0);
     realtime.heard.push(Heard::TakeBegan { take: TakeId(1), at: 0.0 }).expect("there is room");
@@ -290,18 +290,18 @@ fn the_worker_is_asked_as_early_as_its_slowest_recent_answer_needs() {
             segment = segment.next();
         }
         let elapsed = begun.elapsed().as_secs_f64() * 1000.0;
-        (f64::from(realtime.meters.wanted_margin.load(Ordering::Relaxed)), elapsed)
+        (f64::from(realtime.meters.wanted_seconds.load(Ordering::Relaxed)), elapsed)
     };
-    // At 120 a tick is 42 ms.
+    let (before, _) = wanted_after(0, 0);
+    assert!((before - 0.075).abs() < 1e-6, "as long as it took when it was tried, and a half more");
     let (wanted, elapsed) = wanted_after(100, 1);
-    let longest = (1.5 * elapsed * TICKS_PER_MILLISECOND + 0.5).ceil();
-    assert!((3.0..=longest).contains(&wanted), "{wanted} ticks for an answer of {elapsed} ms");
+    assert!((0.149..=0.0015 * elapsed).contains(&wanted), "{wanted} s for an answer of {elapsed} ms");
     let (later, _) = wanted_after(0, 3);
-    assert!(later >= 3.0, "it may come again: {later} ticks");
+    assert!(later >= 0.13, "it may come again: {later} s");
     let (wanted, elapsed) = wanted_after(200, 1);
-    assert!(wanted >= 5.0, "{wanted} ticks for an answer of {elapsed} ms");
+    assert!(wanted >= 0.299, "{wanted} s for an answer of {elapsed} ms");
     let (at_last, _) = wanted_after(0, 200);
-    assert!(at_last <= 3.0, "and is forgotten slowly: {at_last} ticks");
+    assert!(at_last <= 0.1, "and is forgotten slowly: {at_last} s");
 }
 
 #[test]

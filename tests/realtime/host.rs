@@ -153,7 +153,7 @@ impl TestHost {
     pub fn block_without_worker(&mut self, block: &Block<'_>) {
         if matches!(self.band, Band::Inline(_) | Band::Gone) {
             // How fast this machine is just now must not shape a run that is to be repeated.
-            self.meters.wanted_margin.store(0, Ordering::Relaxed);
+            self.meters.wanted_seconds.store(0.0, Ordering::Relaxed);
         }
         self.output.clear();
         let (processor, output) = (&mut self.processor, &mut self.output);

@@ -272,10 +272,10 @@ fn block_size_changes_nothing_while_the_tempo_ramps_and_knobs_are_turned_inside_
     }
 }
 
-/// Where segments begin and how many ticks before it hearing stopped, while the worker wants so many.
-fn margins(wanted: u32) -> Vec<(Ticks, Ticks)> {
+/// Where segments begin and how many ticks before it hearing stopped, while the worker wants so many seconds.
+fn margins(wanted: f32) -> Vec<(Ticks, Ticks)> {
     let mut host = TestHost::bare();
-    host.meters.wanted_margin.store(wanted, std::sync::atomic::Ordering::Relaxed);
+    host.meters.wanted_seconds.store(wanted, std::sync::atomic::Ordering::Relaxed);
     let settings = all_parts();
     let mut told = Vec::new();
     for tick in 0..96 {
@@ -305,9 +305,10 @@ fn margins(wanted: u32) -> Vec<(Ticks, Ticks)> {
 #[test]
 fn capture_is_cut_as_late_as_the_answers_allow() {
     // Half of a segment at most, and a 32nd at least.
-    for (wanted, expected) in [(0, 2), (2, 2), (3, 3), (7, 7), (12, 12), (500, 12)] {
+    // At 120 a tick is 42 ms; rounding takes half of one.
+    for (wanted, expected) in [(0.0, 2), (0.06, 2), (0.1, 3), (0.27, 7), (0.47, 12), (0.5, 12), (20.0, 12)] {
         let at = |margin| [(24, margin), (48, margin), (72, margin), (96, margin)].to_vec();
-        assert_eq!(margins(wanted), at(expected), "{wanted} ticks wanted");
+        assert_eq!(margins(wanted), at(expected), "{wanted} s wanted");
     }
 }
 
@@ -315,7 +316,10 @@ fn capture_is_cut_as_late_as_the_answers_allow() {
 fn a_render_is_always_cut_alike() {
     let mut host = TestHost::threaded(|| Loaded { generator: Box::new(Dawdler(100)), ..Loaded::rules() });
     host.play_song(&song(), &all_parts(), Run::offline(SAMPLE_RATE, 512));
-    assert!(host.count(|meters| &meters.wanted_margin) > 2, "answers that live would be asked for earlier");
+    assert!(
+        host.meters.wanted_seconds.load(std::sync::atomic::Ordering::Relaxed) > 0.1,
+        "answers that live would be asked for earlier"
+    );
     let view = host.view.get();
     let margins: Vec<Ticks> = view.ledger.bars().flat_map(|entry| &entry.answers).map(|answer| answer.margin).collect();
     assert!(margins.len() > 8 && margins.iter().all(|margin| *margin == 2), "{margins:?}");
