@@ -42,17 +42,17 @@ impl Band {
 
     /// As [`Generator::read_ahead`], for all who are going to answer.
     pub fn read_ahead(&mut self, request: &Request<'_>) -> bool {
-        let by_model = self.by_model(request);
-        // An error there is seen, and told, when the answer is wanted.
-        let generator = || {
-            self.asks_generator(request, &by_model)
-                && self.generator.read_ahead(&Request { parts: by_model, ..*request })
+        let mut read = || {
+            let parts = self.by_model(request);
+            let asked = Request { parts, ..*request };
+            if self.asks_generator(request, &parts) && self.generator.read_ahead(&asked) {
+                return true;
+            }
+            let drummer = self.drummer.as_mut().filter(|_| request.parts[Part::Drums]);
+            drummer.is_some_and(|drummer| drummer.read_ahead(request))
         };
-        if catch_unwind(AssertUnwindSafe(generator)).unwrap_or(false) {
-            return true;
-        }
-        let drummer = self.drummer.as_mut().filter(|_| request.parts[Part::Drums]);
-        drummer.is_some_and(|drummer| catch_unwind(AssertUnwindSafe(|| drummer.read_ahead(request))).unwrap_or(false))
+        // An error there is seen, and told, when the answer is wanted.
+        catch_unwind(AssertUnwindSafe(&mut read)).unwrap_or(false)
     }
 
     /// The parts that the generator is to write, drums apart.

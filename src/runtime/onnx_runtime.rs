@@ -5,10 +5,9 @@ use super::one_line;
 use super::session::{CacheInPlace, Dialect, Kept, Placement, Session, Values};
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
-use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::SessionInputValue;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
-use ort::value::{Outlet, PrimitiveTensorElementType, TensorRef};
+use ort::session::{OutputSelector, RunOptions, SessionInputValue};
+use ort::value::{Outlet, PrimitiveTensorElementType, Tensor, TensorRef};
 use prost::Message;
 use serde::Deserialize;
 use std::fmt;
@@ -67,10 +66,8 @@ impl Platform for OnnxRuntime {
                 None => Ok(builder),
             })
             .and_then(|mut builder| builder.commit_from_memory(model));
-        let said = |error: ort::Error| one_line(&error.to_string());
-        let in_memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput);
-        let (session, in_memory) = (session.map_err(said)?, in_memory.map_err(said)?);
-        Ok(Box::new(OnnxSession { session, device, watched, in_memory }))
+        let session = session.map_err(|error| one_line(&error.to_string()))?;
+        Ok(Box::new(OnnxSession { session, device, watched, outputs: Vec::new() }))
     }
 
     fn dialect(&self, device: Device, precision: Precision) -> Dialect {
@@ -140,21 +137,29 @@ struct OnnxSession {
     session: ort::session::Session,
     device: Device,
     watched: bool,
-    /// Where what it says is to be read.
-    in_memory: MemoryInfo<'static>,
+    /// What it says is written here, from the first run on: so no run needs new memory, of which the wrapper leaks a little
+    /// for each output that ONNX Runtime makes anew.
+    outputs: Vec<(String, Tensor<f32>)>,
+}
+
+impl OnnxSession {
+    /// Room for all that it says, but not for what is `changed` in place. The sizes have to be known, as they are in all graphs
+    /// that are planned here.
+    fn room(&self, changed: impl Fn(&str) -> bool) -> ort::Result<Vec<(String, Tensor<f32>)>> {
+        let zeros = |outlet: &Outlet| {
+            let sizes = outlet.dtype().tensor_shape().into_iter().flat_map(|shape| shape.iter());
+            let sizes: Result<Vec<usize>, _> = sizes.map(|size| usize::try_from(*size)).collect();
+            let shape = sizes.map_err(|_| ort::Error::new(format!("the size of `{}` is open", outlet.name())))?;
+            let zeros = vec![0.0_f32; shape.iter().product()];
+            Ok((outlet.name().to_owned(), Tensor::from_array((shape, zeros))?))
+        };
+        self.session.outputs().iter().filter(|outlet| !changed(outlet.name())).map(zeros).collect()
+    }
 }
 
 impl Session for OnnxSession {
     fn run(&mut self, inputs: &[(&str, &Values)], take: &mut dyn FnMut(&str, &[f32])) -> Result<(), String> {
-        let said = |error: ort::Error| one_line(&error.to_string());
-        let values: Vec<(&str, SessionInputValue<'_>)> =
-            inputs.iter().map(|(name, values)| Ok((*name, view(values)?))).collect::<Result<_, String>>()?;
-        let outputs = self.session.run(values).map_err(said)?;
-        for (name, value) in &outputs {
-            let (_, numbers) = value.try_extract_tensor::<f32>().map_err(said)?;
-            take(name, numbers);
-        }
-        Ok(())
+        self.run_in_place(inputs, &mut CacheInPlace::default(), take)
     }
 
     fn run_in_place(
@@ -164,33 +169,23 @@ impl Session for OnnxSession {
         take: &mut dyn FnMut(&str, &[f32]),
     ) -> Result<(), String> {
         let said = |error: ort::Error| one_line(&error.to_string());
-        let mut binding = self.session.create_binding().map_err(said)?;
-        for (name, values) in inputs {
-            binding.bind_input(*name, &*view(values)?).map_err(said)?;
-        }
+        let given = inputs.iter().map(|(name, values)| Ok((*name, view(values)?)));
+        let mut given: Vec<(&str, SessionInputValue<'_>)> = given.collect::<Result<_, String>>()?;
+        let mut room = OutputSelector::default();
         for Kept { names: [read, written], values } in cache.kept() {
-            binding.bind_input(read, values).map_err(said)?;
-            // The same tensor once more, and no copy.
-            let same = values.view().try_upgrade().map_err(|_| "a tensor of ours is not ours".to_owned())?;
-            binding.bind_output(written, same).map_err(said)?;
+            given.push((read, values.view().into_dyn().into()));
+            room = room.preallocate(written, same(values)?);
         }
-        let memory = &self.in_memory;
-        for name in self
-            .session
-            .outputs()
-            .iter()
-            .map(Outlet::name)
-            .filter(|name| cache.kept().iter().all(|kept| kept.names[1] != *name))
-        {
-            binding.bind_output_to_device(name, memory).map_err(said)?;
+        if self.outputs.is_empty() {
+            let changed = |name: &str| cache.kept().iter().any(|kept| kept.names[1] == name);
+            self.outputs = self.room(changed).map_err(said)?;
         }
-        let outputs = self.session.run_binding(&binding).map_err(said)?;
-        for (name, value) in &outputs {
-            if cache.kept().iter().all(|kept| kept.names[1] != name) {
-                let (_, numbers) = value.try_extract_tensor::<f32>().map_err(said)?;
-                take(name, numbers);
-            }
+        for (name, values) in &self.outputs {
+            room = room.preallocate(name, same(values)?);
         }
+        let options = RunOptions::new().map_err(said)?.with_outputs(room);
+        self.session.run_with_options(given, &options).map_err(said)?;
+        self.outputs.iter().for_each(|(name, values)| take(name, values.extract_tensor().1));
         Ok(())
     }
 
@@ -205,6 +200,11 @@ impl Session for OnnxSession {
         let steps: Vec<Step> = serde_json::from_slice(&profile.ok()?).ok()?;
         Some(placement(&steps, Provider::of(self.device).map_or("CPUExecutionProvider", |provider| provider.name)))
     }
+}
+
+/// The same tensor once more, and no copy.
+fn same(values: &Tensor<f32>) -> Result<Tensor<f32>, String> {
+    values.view().try_upgrade().map_err(|_| "a tensor of ours is not ours".to_owned())
 }
 
 /// Without a copy.

@@ -34,6 +34,7 @@ pub trait Session: Send {
 }
 
 /// Tensors that a network reads and changes where they lie. They outlive sessions, and any session of a model takes them.
+#[derive(Default)]
 pub struct CacheInPlace(Vec<Kept>);
 
 pub(super) struct Kept {
