@@ -42,9 +42,9 @@ impl Band {
 
     /// As [`Generator::read_ahead`], for all who are going to answer.
     pub fn read_ahead(&mut self, request: &Request<'_>) -> bool {
-        let by_model = self.by_model(request);
         // An error there is seen, and told, when the answer is wanted.
         let generator = || {
+            let by_model = self.by_model(request);
             self.asks_generator(request, &by_model)
                 && self.generator.read_ahead(&Request { parts: by_model, ..*request })
         };
@@ -164,7 +164,7 @@ pub fn answer_by_rule(request: &Request<'_>, write: &mut dyn FnMut(PartNote)) ->
 }
 
 /// A generator's panic is its own affair.
-fn guarded<T>(work: impl FnOnce() -> Result<T, GeneratorError>) -> Result<T, GeneratorError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, GeneratorError>) -> Result<T, GeneratorError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
         let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
