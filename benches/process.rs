@@ -120,7 +120,7 @@ struct Host {
 impl Host {
     fn new(processor: RealtimeProcessor) -> Self {
         let mut settings = Settings { count_in: 0, ..Settings::default() };
-        Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+        Part::BAND.into_iter().for_each(|part| settings.parts[part].on = true);
         Self { processor, output: EventBuffer::new(), settings, input: Vec::new(), struck: 0 }
     }
 

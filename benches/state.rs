@@ -23,7 +23,7 @@ fn long_song() -> Ledger {
     };
     let song = Song { melody: (0..8 * BARS).map(note).collect(), ..Song::default() };
     let mut settings = Settings { count_in: 0, density: 1.0, style: 7.0, ..Settings::default() };
-    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    Part::BAND.into_iter().for_each(|part| settings.parts[part].on = true);
     let mut arranger = Arranger::new(Box::new(RuleGenerator), None);
     arranger.perform(&song, &settings, &mut |_| {});
     arranger.ledger().clone()

@@ -29,7 +29,7 @@ fn answer(segment: Segment) -> SegmentAnswer {
     let drums = (0..10).map(|step| (Part::Drums, note(start + 2 * step, [36, 42, 38, 46][(step % 4) as usize], 2)));
     let notes = bass.chain(chord(Part::Chords, 52)).chain(pad).chain(counter).chain(drums);
     let mut settings = Settings::default();
-    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    Part::BAND.into_iter().for_each(|part| settings.parts[part].on = true);
     SegmentAnswer {
         segment,
         chord: PlannedChord { chord: "Am7".parse().ok(), source: PlanSource::Proposed },

@@ -10,7 +10,7 @@ pub use piano::{PianoKeys, PianoTouches, Touch, connect_piano};
 use crate::generators::PartNote;
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::{Ledger, LedgerCommand};
-use crate::music::{ChordPlan, Key, PerPart, PlannedChord, Segment, Ticks, Velocity};
+use crate::music::{ChordPlan, Key, Part, PerPart, PlannedChord, Segment, Ticks, Velocity};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -233,6 +233,11 @@ pub enum EditorCommand {
     Ledger(LedgerCommand),
     /// Another generator is to play from now on.
     UseGenerator(GeneratorChoice),
+    /// Another is to work on the melody in this part, by name; `None` is the first there is.
+    UseMelodist {
+        part: Part,
+        name: Option<String>,
+    },
     /// The song as it was saved; `number` counts such loads, so that its sender sees when it has arrived.
     Restore {
         ledger: Ledger,
@@ -271,6 +276,17 @@ pub struct EngineStatus {
     pub median_milliseconds_per_bar: f32,
     pub worst_milliseconds_per_bar: f32,
     /// A sentence for the user: what is wrong and what to do.
+    pub problem: Option<String>,
+    pub enhancer: MelodistStatus,
+    pub extender: MelodistStatus,
+}
+
+/// Who works on the melody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MelodistStatus {
+    /// Empty before it was wanted, and where there is none.
+    pub name: String,
+    /// Why there is none, or where it computes instead.
     pub problem: Option<String>,
 }
 

@@ -20,6 +20,8 @@ mod knobs;
 pub mod levels;
 #[cfg(feature = "plugin")]
 mod links;
+#[cfg(feature = "plugin")]
+mod melody_rows;
 pub mod notice;
 #[cfg(feature = "plugin")]
 mod part_rows;

@@ -3,6 +3,7 @@
 mod given_chords;
 mod linked_part;
 mod loading;
+mod melodists;
 
 use crate::arranger::Arranger;
 use crate::channels::{
@@ -18,6 +19,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use given_chords::GivenChords;
 use linked_part::LinkedPart;
 use loading::Loading;
+use melodists::LoadedMelodists;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,9 @@ pub struct InferenceWorker {
     arranger: Arranger,
     status: EngineStatus,
     loading: Loading,
+    melodists: LoadedMelodists,
+    /// Why a part of the melody that is wanted is not written.
+    unable: Option<String>,
     /// What was asked for last.
     choice: Option<GeneratorChoice>,
     /// How long it is still told that the generator was too slow, in segments.
@@ -70,12 +75,14 @@ impl InferenceWorker {
         end: InferenceEnd,
         view: SharedView,
         commands: Receiver<EditorCommand>,
-        loaded: Loaded,
+        mut loaded: Loaded,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let status = status_of(&loaded);
+        let (status, mut melodists) = (status_of(&loaded), LoadedMelodists::default());
+        let (enhancer, extender) = (loaded.enhancer.take(), loaded.extender.take());
+        let mut arranger = Arranger::new(loaded.generator, loaded.drummer);
+        melodists.take(enhancer, extender, &mut arranger);
         let timing = Timing::of_a_band(loaded.half_bar, &end.meters);
-        let arranger = Arranger::new(loaded.generator, loaded.drummer);
         let mut worker = Self {
             end,
             commands,
@@ -83,6 +90,8 @@ impl InferenceWorker {
             arranger,
             status,
             loading: Loading::default(),
+            melodists,
+            unable: None,
             choice: loaded.choice,
             slow_for: 0,
             failures: 0,
@@ -143,7 +152,10 @@ impl InferenceWorker {
         self.hear_chord_tracks();
         for (index, heard) in batch.iter().enumerate() {
             match heard {
-                Heard::Cut(cut) => self.answer(&self.with_chord_track(cut), &batch[index + 1..]),
+                Heard::Cut(cut) => {
+                    let cut = self.able(&self.with_chord_track(cut));
+                    self.answer(&cut, &batch[index + 1..]);
+                }
                 Heard::TakeBegan { .. }
                 | Heard::NoteOn { .. }
                 | Heard::NoteOff { .. }
@@ -235,6 +247,12 @@ impl InferenceWorker {
         cut
     }
 
+    fn able(&mut self, cut: &Cut) -> Cut {
+        let (cut, unable) = self.melodists.able(cut, self.choice.as_ref(), &mut self.arranger);
+        self.unable = unable;
+        cut
+    }
+
     fn show_take(&mut self, take: Option<TakeId>) {
         self.joins = false;
         if let Some(entry) = &self.entry {
@@ -280,6 +298,7 @@ impl InferenceWorker {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
             EditorCommand::Ledger(command) => self.arranger.command(command),
             EditorCommand::UseGenerator(choice) => self.use_generator(choice),
+            EditorCommand::UseMelodist { part, name } => self.melodists.choose(part, name, &mut self.arranger),
             EditorCommand::Restore { ledger, number } => {
                 self.arranger.restore(ledger);
                 self.restored = number;
@@ -293,14 +312,18 @@ impl InferenceWorker {
         if self.choice.as_ref() == Some(&choice) {
             return;
         }
+        if self.choice.as_ref().is_some_and(|old| !old.runs_like(&choice)) {
+            self.melodists.forget(&mut self.arranger);
+        }
         self.choice = Some(choice.clone());
         if let Some(loaded) = self.loading.choose(choice) {
             self.play_with(loaded);
         }
     }
 
-    fn play_with(&mut self, loaded: Loaded) {
+    fn play_with(&mut self, mut loaded: Loaded) {
         self.status = status_of(&loaded);
+        self.melodists.take(loaded.enhancer.take(), loaded.extender.take(), &mut self.arranger);
         self.arranger.set_band(loaded.generator, loaded.drummer);
         (self.choice, self.failures, self.timing) =
             (loaded.choice.or(self.choice.take()), 0, Timing::of_a_band(loaded.half_bar, &self.end.meters));
@@ -387,7 +410,10 @@ impl InferenceWorker {
         } else if let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_passed_over()) {
             let number = entry.band().number();
             engine.problem = Some(format!("Another instance is {number} already: give this one another number."));
+        } else if engine.problem.is_none() {
+            engine.problem.clone_from(&self.unable);
         }
+        (engine.enhancer, engine.extender) = self.melodists.status();
         let ahead = self.last_cut.map_or_else(Vec::new, |cut| self.arranger.chords_ahead(cut.segment.next()));
         let ledger = self.arranger.ledger().clone();
         let (chords, restored, steps) = (ledger.chords(), self.restored, self.arranger.steps());

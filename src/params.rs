@@ -2,17 +2,20 @@
 //!
 //! [`ObbligatoParams::settings`] may be called on the audio thread; text and saving belong to the host's main thread.
 
+mod melody;
+
 use crate::channels::{EditorCommand, Meters, SharedView};
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::LedgerCommand;
 use crate::links::{Link, SharedLink};
 use crate::music::{ChordPlan, Key, Part, PerPart, Ticks, style_from_text, style_text};
 use crate::runtime::{DeviceChoice, RuntimeChoice};
-use crate::settings::{ChordInput, CountInBand, Follow, PartSettings, Settings};
+use crate::settings::{ChordInput, CountInBand, ExtendWhen, Follow, PartSettings, Sampling, Settings};
 use crate::sound::{ByChannel, SoundSettings};
 use crate::standalone;
 use crate::state::SongState;
 use crossbeam_channel::Sender;
+use melody::{EnhanceParams, ExtendParams, MelodistField};
 use nice_plug::params::persist::PersistentField;
 use nice_plug::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -76,6 +79,14 @@ pub struct ObbligatoParams {
     /// How loud, in decibels.
     #[id = "preview_level"]
     pub preview_level: FloatParam,
+    #[nested(id_prefix = "enhanced", group = "Enhanced")]
+    enhanced: PartParams,
+    #[nested(id_prefix = "extension", group = "Extension")]
+    extension: PartParams,
+    #[nested(group = "Enhance")]
+    pub enhance: EnhanceParams,
+    #[nested(group = "Extend")]
+    pub extend: ExtendParams,
     /// Another seed, another answer to the same melody.
     #[persist = "seed"]
     pub seed: AtomicU32,
@@ -85,6 +96,10 @@ pub struct ObbligatoParams {
     pub song: SongField,
     #[persist = "generator"]
     pub generator: GeneratorField,
+    #[persist = "enhancer"]
+    pub enhancer: MelodistField,
+    #[persist = "extender"]
+    pub extender: MelodistField,
     /// Where the model is computed. No parameter: nothing that can be heard depends on it.
     #[persist = "device"]
     pub device: DeviceField,
@@ -112,7 +127,7 @@ pub struct PartParams {
     pub octave: IntParam,
     #[id = "velocity"]
     pub velocity: FloatParam,
-    /// More or fewer notes than the others.
+    /// More or fewer notes than the others. Hidden in parts that are not of the band: there it has no meaning.
     #[id = "density"]
     pub density: FloatParam,
     #[id = "solo"]
@@ -128,6 +143,8 @@ impl ObbligatoParams {
         let default = Settings::default();
         let plan = PlanField::new(commands.clone());
         let generator = GeneratorField::new(commands.clone());
+        let melodist = |part| MelodistField::new(part, commands.clone());
+        let (enhancer, extender) = (melodist(Part::Enhanced), melodist(Part::Extension));
         let song = SongField(Arc::new(SongState::new(view.clone(), commands)));
         let (fewest, most) = Settings::COUNT_IN.into_inner();
         Self {
@@ -163,11 +180,17 @@ impl ObbligatoParams {
             // Whoever starts the program has no instrument behind it.
             preview: switch("Preview Sound", standalone::get().is_some()),
             preview_level: decibels("Preview Level", SoundSettings::USUAL_LEVEL, SoundSettings::LEVEL),
+            enhanced: PartParams::new(Part::Enhanced),
+            extension: PartParams::new(Part::Extension),
+            enhance: EnhanceParams::new(),
+            extend: ExtendParams::new(),
             seed: AtomicU32::new(default.seed),
             plan: plan.clone(),
             song: song.clone(),
             device: DeviceField(generator.clone()),
             generator,
+            enhancer,
+            extender,
             link: LinkField::default(),
             report: ReportField { view, meters, plan, song },
         }
@@ -186,8 +209,21 @@ impl ObbligatoParams {
             visitor.visit(&id("on"), &row.on);
             visitor.visit(&id("octave"), &row.octave);
             visitor.visit(&id("velocity"), &row.velocity);
-            visitor.visit(&id("density"), &row.density);
+            if part.is_of_band() {
+                visitor.visit(&id("density"), &row.density);
+            }
         }
+        visitor.visit("enhance_risk", &self.enhance.risk);
+        visitor.visit("enhance_add", &self.enhance.add);
+        visitor.visit("enhance_remove", &self.enhance.remove);
+        visitor.visit("enhance_passes", &self.enhance.passes);
+        visitor.visit("enhance_feeds", &self.enhance.feeds);
+        visitor.visit("extend_when", &self.extend.when);
+        visitor.visit("extend_risk", &self.extend.risk);
+        visitor.visit("extend_sampling", &self.extend.sampling);
+        visitor.visit("extend_listen", &self.extend.listen);
+        visitor.visit("extend_bars", &self.extend.bars);
+        visitor.visit("extend_from", &self.extend.from);
     }
 
     pub fn part(&self, part: Part) -> &PartParams {
@@ -197,6 +233,8 @@ impl ObbligatoParams {
             Part::Pad => &self.pad,
             Part::Counter => &self.counter,
             Part::Drums => &self.drums,
+            Part::Enhanced => &self.enhanced,
+            Part::Extension => &self.extension,
         }
     }
 
@@ -214,6 +252,8 @@ impl ObbligatoParams {
             chord_channel: (self.chord_channel.value() - 1).clamp(0, 15) as u8,
             thru: self.thru.value(),
             seed: self.seed.load(Ordering::Relaxed),
+            enhance: self.enhance.settings(),
+            extend: self.extend.settings(),
             parts: PerPart::from_fn(|part| self.part(part).settings()),
         };
         // Saved songs are loaded without a look at the ranges.
@@ -230,6 +270,15 @@ impl ObbligatoParams {
     pub fn choose_generator(&self, name: String) {
         self.generator.set(name);
         self.command(LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts: PerPart::from_fn(|_| true) });
+    }
+
+    /// The user wants another to work on the melody in this part: what is there and not locked is written anew by it, which can
+    /// be undone.
+    pub fn choose_melodist(&self, part: Part, name: String) {
+        let field = if part == Part::Enhanced { &self.enhancer } else { &self.extender };
+        field.choose(name);
+        let parts = PerPart::from_fn(|each| each == part);
+        self.command(LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts });
     }
 
     /// How the plugin itself is to be heard with these settings. Reads atomics only.
@@ -253,6 +302,7 @@ impl PartParams {
         let default = PartSettings::of(part);
         let name = |what: &str| format!("{} {what}", part.name());
         let (lowest, highest) = PartSettings::OCTAVE.into_inner();
+        let density = percentage(name("Density"), default.density, Settings::DENSITY);
         let octaves = IntRange::Linear { min: i32::from(lowest), max: i32::from(highest) };
         Self {
             on: switch(name("On"), default.on),
@@ -263,7 +313,7 @@ impl PartParams {
                 ))
                 .with_string_to_value(Arc::new(integer_from_text)),
             velocity: percentage(name("Velocity"), default.velocity, PartSettings::VELOCITY),
-            density: percentage(name("Density"), default.density, Settings::DENSITY),
+            density: if part.is_of_band() { density } else { density.hide().hide_in_generic_ui() },
             solo: switch(name("Solo"), default.solo),
             lock: switch(name("Lock"), default.locked),
         }
@@ -681,13 +731,18 @@ impl PersistentField<'_, Report> for ReportField {
 /// before songs, generators and links were saved has an empty song, and is a band with the built-in model on any device.
 pub fn discard_unusable(state: &mut PluginState) {
     use nice_plug::plugin::ParamValue;
-    let choices =
-        [("follow", Follow::ids()), ("count_in_band", CountInBand::ids()), ("chord_input", ChordInput::ids())];
+    let choices = [
+        ("follow", Follow::ids()),
+        ("count_in_band", CountInBand::ids()),
+        ("chord_input", ChordInput::ids()),
+        ("extend_when", ExtendWhen::ids()),
+        ("extend_sampling", Sampling::ids()),
+    ];
     for (choice, ids) in choices {
         let known = |id: &str| ids.is_some_and(|ids| ids.contains(&id));
         state.params.retain(|id, value| id != choice || matches!(value, ParamValue::String(id) if known(id)));
     }
-    for field in ["ledger", "generator", "device"] {
+    for field in ["ledger", "generator", "device", "enhancer", "extender"] {
         state.fields.entry(field.into()).or_insert_with(|| "\"\"".into());
     }
     state.fields.entry("link".into()).or_insert_with(|| format!("\"{}\"", Link::default()));
@@ -720,17 +775,22 @@ mod tests {
             "counter_on counter_channel counter_octave counter_velocity counter_density counter_solo counter_lock",
             "drums_on drums_channel drums_octave drums_velocity drums_density drums_solo drums_lock",
             "edits preview preview_level",
+            "enhanced_on enhanced_channel enhanced_octave enhanced_velocity enhanced_density enhanced_solo enhanced_lock",
+            "extension_on extension_channel extension_octave extension_velocity extension_density extension_solo extension_lock",
+            "enhance_risk enhance_add enhance_remove enhance_passes enhance_feeds",
+            "extend_when extend_risk extend_sampling extend_listen extend_bars extend_from",
         ];
         assert_eq!(ids.join(" "), published.join(" "), "automation and saved songs refer to these");
         let saved: Vec<String> = params.serialize_fields().into_keys().collect();
-        assert_eq!(saved, ["device", "generator", "ledger", "link", "plan", "report", "seed"]);
+        assert_eq!(saved, ["device", "enhancer", "extender", "generator", "ledger", "link", "plan", "report", "seed"]);
     }
 
     #[test]
     fn every_part_has_its_row_of_parameters() {
         let (params, ..) = params();
         let rows: Vec<String> = params.param_map().into_iter().map(|(.., group)| group).collect();
-        let expected = Part::ALL.iter().flat_map(|part| [part.name(); 7]);
+        let of_parts = Part::ALL.iter().flat_map(|part| [part.name(); 7]);
+        let expected = of_parts.chain(["Enhance"; 5]).chain(["Extend"; 6]);
         assert!(rows.iter().filter(|group| !group.is_empty()).map(String::as_str).eq(expected));
         for part in Part::ALL {
             assert!(params.part(part).on.name().starts_with(part.name()));
@@ -750,7 +810,7 @@ mod tests {
         params.visit_music(&mut ids);
         let published: BTreeMap<String, String> =
             params.param_map().into_iter().map(|(id, ptr, _)| (id, format!("{ptr:?}"))).collect();
-        assert_eq!(ids.0.len(), 25);
+        assert_eq!(ids.0.len(), 42);
         assert!(ids.0.iter().all(|(id, param)| published.get(id) == Some(param)));
     }
 
@@ -795,6 +855,17 @@ mod tests {
         reads_back(&params.panic, 0.5);
         reads_back(&params.preview, 0.5);
         reads_back(&params.preview_level, 0.002);
+        reads_back(&params.enhance.risk, 0.003);
+        reads_back(&params.enhance.add, 0.5 / 32.0 + 1e-3);
+        reads_back(&params.enhance.remove, 0.006);
+        reads_back(&params.enhance.passes, 0.5 / 16.0 + 1e-3);
+        reads_back(&params.enhance.feeds, 0.5);
+        reads_back(&params.extend.when, 0.25);
+        reads_back(&params.extend.risk, 0.003);
+        reads_back(&params.extend.sampling, 0.25);
+        reads_back(&params.extend.listen, 0.5 / 23.0 + 1e-3);
+        reads_back(&params.extend.bars, 0.5 / 63.0 + 1e-3);
+        reads_back(&params.extend.from, 0.5 / 998.0 + 1e-3);
         for part in Part::ALL {
             let row = params.part(part);
             reads_back(&row.on, 0.5);
@@ -843,7 +914,7 @@ mod tests {
         assert_eq!(saved_link(&first), "\"band 1\"");
         first.link.choose(drums);
         assert_eq!(saved_link(&first), "\"drums 3\"");
-        assert_eq!(first.settings().parts.0.map(|part| part.on), [false, false, false, false, true]);
+        assert_eq!(first.settings().parts.0.map(|part| part.on), Part::ALL.map(|part| part == Part::Drums));
         for (saved, expected) in
             [("\"drums 3\"", drums), ("\"tuba 1\"", Link::default()), ("7", Link::default()), ("{}", Link::default())]
         {
@@ -935,6 +1006,19 @@ mod tests {
     }
 
     #[test]
+    fn who_works_on_the_melody_is_saved_by_name() {
+        let (written, commands, ..) = params();
+        assert_eq!(written.enhancer.name(), "", "the first there is");
+        written.extender.choose("Ländler".into());
+        let chosen = EditorCommand::UseMelodist { part: Part::Extension, name: Some("Ländler".into()) };
+        assert_eq!(commands.try_iter().collect::<Vec<_>>(), std::slice::from_ref(&chosen));
+        let (read, commands, ..) = params();
+        read.deserialize_fields(&written.serialize_fields());
+        assert_eq!((read.enhancer.name(), read.extender.name()), (String::new(), "Ländler".into()));
+        assert!(commands.try_iter().any(|command| command == chosen));
+    }
+
+    #[test]
     fn the_song_is_saved_with_the_rest_and_does_not_spoil_it() {
         let bar = Bar::of_constant_meter(2, Meter::COMMON);
         let mut ledger = crate::ledger::Ledger::default();
@@ -950,7 +1034,7 @@ mod tests {
         assert!(sent.contains(&EditorCommand::Restore { ledger, number: 1 }), "{sent:?}");
         assert_eq!(read.song.problem(), None);
 
-        for damaged in [r#""1:AAAA""#, r#""3:later""#, "57", "{}", "null"] {
+        for damaged in [r#""1:AAAA""#, r#""4:later""#, "57", "{}", "null"] {
             let mut fields = fields.clone();
             fields.insert("ledger".into(), damaged.into());
             let (read, ..) = params();
@@ -1014,6 +1098,9 @@ mod tests {
             ("count_in_band", ParamValue::String("arrange".into()), false),
             ("chord_input", ParamValue::String("split".into()), true),
             ("chord_input", ParamValue::String("pedal".into()), false),
+            ("extend_when", ParamValue::String("call_and_response".into()), true),
+            ("extend_when", ParamValue::String("never".into()), false),
+            ("extend_sampling", ParamValue::String("beam".into()), false),
         ] {
             let params = BTreeMap::from([(id.to_owned(), value), ("thru".to_owned(), ParamValue::Bool(true))]);
             let mut state = PluginState { version: String::new(), params, fields: BTreeMap::new() };

@@ -1,5 +1,9 @@
 //! What the user asked for, as plain data. Host parameters and command line flags are two ways to fill it in.
 
+mod melody;
+
+pub use melody::{EnhanceSettings, ExtendSettings, ExtendWhen, Sampling};
+
 use crate::music::{Key, Note, Part, PerPart, Style};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -57,6 +61,8 @@ pub struct Settings {
     pub thru: bool,
     /// Another seed, another answer to the same melody.
     pub seed: u32,
+    pub enhance: EnhanceSettings,
+    pub extend: ExtendSettings,
     pub parts: PerPart<PartSettings>,
 }
 
@@ -101,6 +107,8 @@ impl Settings {
             count_in: self.count_in.clamp(*Self::COUNT_IN.start(), *Self::COUNT_IN.end()),
             split_key: self.split_key.min(*Self::SPLIT_KEY.end()),
             chord_channel: self.chord_channel.min(15),
+            enhance: self.enhance.clamped(),
+            extend: self.extend.clamped(),
             parts: PerPart::from_fn(|part| self.parts[part].clamped()),
             ..self
         }
@@ -108,6 +116,11 @@ impl Settings {
 
     pub fn part_is_on(&self, part: Part) -> bool {
         self.parts[part].on
+    }
+
+    /// Whether the band plays to the enhanced melody.
+    pub fn feeds_enhanced(&self) -> bool {
+        self.part_is_on(Part::Enhanced) && self.enhance.feeds
     }
 
     /// How many notes are asked of a part. [`Settings::DENSITY`].
@@ -130,8 +143,14 @@ impl Settings {
     pub fn asks_the_same(&self, other: &Self) -> bool {
         let near = |a: f32, b: f32, tolerance: f32| (a - b).abs() <= tolerance;
         let part_asks_the_same = |part: Part| {
-            let both_on = self.part_is_on(part) && other.part_is_on(part);
-            !both_on || near(self.parts[part].density, other.parts[part].density, Self::KNOB_TOLERANCE)
+            let same = match part {
+                Part::Bass | Part::Chords | Part::Pad | Part::Counter | Part::Drums => {
+                    near(self.parts[part].density, other.parts[part].density, Self::KNOB_TOLERANCE)
+                }
+                Part::Enhanced => self.enhance.asks_the_same(&other.enhance, Self::KNOB_TOLERANCE),
+                Part::Extension => self.extend.asks_the_same(&other.extend, Self::KNOB_TOLERANCE),
+            };
+            same || !(self.part_is_on(part) && other.part_is_on(part))
         };
         self.seed == other.seed
             && Part::ALL.into_iter().all(part_asks_the_same)
@@ -172,6 +191,8 @@ impl Default for Settings {
             chord_channel: 1,
             thru: true,
             seed: 1,
+            enhance: EnhanceSettings::default(),
+            extend: ExtendSettings::default(),
             parts: PerPart::from_fn(PartSettings::of),
         }
     }
@@ -262,17 +283,18 @@ mod tests {
 
     #[test]
     fn who_is_soloed_is_heard_alone_if_it_plays_at_all() {
-        let heard = |on: [bool; 5], solo: [bool; 5]| {
+        let heard = |on: [bool; Part::COUNT], solo: [bool; Part::COUNT]| {
             let part = |part: Part| {
                 let (on, solo) = (on[part.index()], solo[part.index()]);
                 PartSettings { on, solo, ..PartSettings::of(part) }
             };
             PerPart::from_fn(part).heard().0
         };
-        let on = [true, true, false, true, false];
-        assert_eq!(heard(on, [false; 5]), on);
-        assert_eq!(heard(on, [false, true, false, true, false]), [false, true, false, true, false]);
-        assert_eq!(heard(on, [false, false, true, false, false]), on, "a part that is off silences nobody");
+        let on = [true, true, false, true, false, true, false];
+        let only = |parts: &[usize]| std::array::from_fn(|part| parts.contains(&part));
+        assert_eq!(heard(on, only(&[])), on);
+        assert_eq!(heard(on, only(&[1, 3])), only(&[1, 3]));
+        assert_eq!(heard(on, only(&[2])), on, "a part that is off silences nobody");
     }
 
     #[test]
@@ -294,6 +316,26 @@ mod tests {
         ] {
             assert!(!usual.asks_the_same(&other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_works_on_the_melody_is_asked_for_only_where_it_is_on() {
+        let (enhance, extend) = (EnhanceSettings::default(), ExtendSettings::default());
+        for (part, other) in [
+            (Part::Enhanced, Settings { enhance: EnhanceSettings { add: 3, ..enhance }, ..Settings::default() }),
+            (Part::Enhanced, Settings { enhance: EnhanceSettings { remove: 0.21, ..enhance }, ..Settings::default() }),
+            (Part::Enhanced, Settings { enhance: EnhanceSettings { feeds: true, ..enhance }, ..Settings::default() }),
+            (Part::Extension, Settings { extend: ExtendSettings { bars: 2, ..extend }, ..Settings::default() }),
+        ] {
+            let (mut usual, mut other) = (Settings::default(), other);
+            assert!(usual.asks_the_same(&other), "{part:?} is off");
+            (usual.parts[part].on, other.parts[part].on) = (true, true);
+            assert!(!usual.asks_the_same(&other), "{other:?}");
+        }
+        let mut elsewhere = Settings::default();
+        elsewhere.parts[Part::Extension].on = true;
+        let from_nine = Settings { extend: ExtendSettings { from: 3, ..extend }, ..elsewhere };
+        assert!(elsewhere.asks_the_same(&from_nine), "nobody asks for a bar");
     }
 
     #[test]

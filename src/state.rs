@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_song_that_cannot_be_read_is_explained_and_not_thrown_away() {
         let (state, commands, view) = state();
-        for unread in ["3:from the future", "rubbish"] {
+        for unread in ["4:from the future", "rubbish"] {
             state.load(unread.into());
             assert!(state.problem().is_some_and(|problem| problem.contains("bars in this project")));
             work(&commands, &view, |ledger| {

@@ -3,8 +3,10 @@
 //! Given the same melody, settings and seed it writes the same music wherever it runs; and what it has written once it
 //! plays again from the ledger, for as long as melody and settings stay.
 
+mod extending;
 mod following;
 mod listening;
+mod melody_parts;
 mod perform;
 mod played;
 mod standing;
@@ -13,9 +15,10 @@ mod writing;
 use crate::channels::{Cut, Heard};
 use crate::chords_held::{HeldChord, HeldChords, Hold};
 use crate::generators::band::Band;
+use crate::generators::melodists::{EnhancesMelodies, ExtendsMelodies, Melodists};
 use crate::generators::{Ask, Drummer, Generator, PartNote, SegmentAnswer};
 use crate::hearing::{HeardBar, Hearing};
-use crate::ledger::{Cause, History, Ledger, LedgerCommand};
+use crate::ledger::{Cause, History, Ledger, LedgerBar, LedgerCommand, Origin};
 use crate::music::{Bar, Chord, ChordPlan, Note, PerPart, PlanSource, PlannedChord, Segment, Ticks, quantise};
 use crate::settings::{ChordInput, Follow, Settings};
 use following::Following;
@@ -31,6 +34,7 @@ const LOOP_BARS: usize = 64;
 /// Hears a song and answers it.
 pub struct Arranger {
     band: Band,
+    melodists: Melodists,
     plan: ChordPlan,
     hearing: Hearing,
     chords: HeldChords,
@@ -61,6 +65,7 @@ impl Arranger {
     pub fn new(generator: Box<dyn Generator>, drummer: Option<Box<dyn Drummer>>) -> Self {
         Self {
             band: Band::new(generator, drummer),
+            melodists: Melodists::default(),
             plan: ChordPlan::default(),
             hearing: Hearing::default(),
             chords: HeldChords::default(),
@@ -80,6 +85,16 @@ impl Arranger {
         self.band = Band::new(generator, drummer);
     }
 
+    /// Has the melody enhanced by it from now on, or by nobody.
+    pub fn set_enhancer(&mut self, enhancer: Option<Box<dyn EnhancesMelodies>>) {
+        self.melodists.enhancer = enhancer;
+    }
+
+    /// Has the melody carried on by it from now on, or by nobody.
+    pub fn set_extender(&mut self, extender: Option<Box<dyn ExtendsMelodies>>) {
+        self.melodists.extender = extender;
+    }
+
     pub fn ledger(&self) -> &Ledger {
         self.history.ledger()
     }
@@ -97,12 +112,12 @@ impl Arranger {
 
     /// What went wrong last, in words for the user.
     pub fn problem(&self) -> Option<&str> {
-        self.band.problem()
+        self.band.problem().or_else(|| self.melodists.problem())
     }
 
     /// How often the generators have failed.
     pub fn failures(&self) -> u32 {
-        self.band.failures()
+        self.band.failures().wrapping_add(self.melodists.failures())
     }
 
     /// Where the generator computes, where that can change.
@@ -233,6 +248,7 @@ impl Arranger {
             // Half a bar says nothing about the half that was not heard.
             if !(heard.partial && known) {
                 self.history.change(cause, |ledger| ledger.hear(heard.bar, heard.melody));
+                self.cut_extension(&heard.bar);
             }
         }
     }
@@ -351,6 +367,12 @@ impl Arranger {
     }
 }
 
+/// How much later than the melody its enhanced form stands in a bar: what was written for the bar's own melody is in its place.
+fn enhanced_late(ledger: &Ledger, bar: &Bar) -> Ticks {
+    let own = |entry: &LedgerBar| entry.origin != Origin::Anticipated && entry.melody.is_some();
+    if ledger.bar(bar).is_some_and(own) { 0 } else { melody_parts::lateness(bar) }
+}
+
 /// Parts that are on and that an answer was not asked for.
 fn missing(answer: &SegmentAnswer, settings: &Settings) -> Option<PerPart<bool>> {
     let parts = PerPart::from_fn(|part| settings.part_is_on(part) && !answer.settings.part_is_on(part));
@@ -374,5 +396,7 @@ fn seed_of(settings: &Settings, ask: &Ask, rolls: u32) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+#[cfg(test)]
+mod melody_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What is played again instead of being written: what stands in the ledger, and what followed when the same melody was
 //! heard before.
 
+use super::extending::began;
 use super::following::place_repeated;
 use super::played::PlayedSegment;
 use super::{Arranger, LOOP_BARS, MEMORY_BARS, missing};
@@ -8,7 +9,7 @@ use crate::channels::Cut;
 use crate::generators::rules::{harmonise_bar, tonality_of};
 use crate::generators::{PartNote, SegmentAnswer};
 use crate::ledger::LedgerBar;
-use crate::music::{Bar, Chord, Note, PerPart, PlanSource, PlannedChord, Segment, Ticks};
+use crate::music::{Bar, Chord, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks};
 use crate::settings::Settings;
 
 impl Arranger {
@@ -62,6 +63,10 @@ impl Arranger {
         let PlayedSegment { answer, listened } = self.played_at(&Segment { bar: place, ..segment })?;
         let fixed = self.fixed_chord(&segment);
         let fits = answer.settings.asks_the_same(&cut.settings) && missing(&answer, &cut.settings).is_none();
+        let melody = self.melody_until(segment.start() - cut.margin, MEMORY_BARS);
+        if carries_on(&answer, &segment, &cut.settings, &melody) {
+            return None;
+        }
         if listened || !fits || fixed.is_some_and(|fixed| fixed.chord != answer.chord.chord) {
             return None;
         }
@@ -91,6 +96,9 @@ impl Arranger {
         let before = self.ledger().bar(&place).filter(|before| is_an_example(before) && entry.rolls == 0)?;
         let again = |segment: Segment| {
             let answer = before.answer(segment.number)?;
+            if carries_on(answer, &segment, settings, &melody) {
+                return None;
+            }
             let fits = answer.settings.asks_the_same(settings) && missing(answer, settings).is_none();
             let fixed = self.fixed_chord(&segment);
             let same_chord = match fixed {
@@ -176,6 +184,14 @@ impl Arranger {
         let near = segments.take_while(|ahead| ahead.bar.index.0 - segment.bar.index.0 < BARS);
         near.map_while(|segment| Some((segment, chord(segment)?))).collect()
     }
+}
+
+/// Whether the melody is carried on in this segment, or was in the one before that is like it: each time it goes on anew, and
+/// where the player plays it does not.
+fn carries_on(before: &SegmentAnswer, segment: &Segment, settings: &Settings, melody: &[Note]) -> bool {
+    let played = before.notes.iter().any(|note| note.part == Part::Extension);
+    let now = || began(&settings.extend, &segment.bar, segment.start(), melody).is_some();
+    settings.part_is_on(Part::Extension) && (played || now())
 }
 
 /// Live, the band answers a bar of its count-in anew the second time round, since now it knows the tune. A render plays

@@ -44,7 +44,7 @@ impl Generator for Model {
 
 const ALL: Range<Ticks> = Ticks::MIN..Ticks::MAX;
 
-fn bar(index: i32) -> Bar {
+pub(super) fn bar(index: i32) -> Bar {
     Bar::of_constant_meter(index, Meter::COMMON)
 }
 
@@ -53,7 +53,7 @@ fn bars(range: RangeInclusive<i32>) -> Range<Ticks> {
 }
 
 /// A song in 4/4, a letter a quarter: `c` is C4 and `C` C5, `.` rests; spaces are for the eye.
-fn song(text: &str) -> Song {
+pub(super) fn song(text: &str) -> Song {
     let key = |letter: char| {
         let steps = [9, 11, 0, 2, 4, 5, 7];
         let step = (letter.to_ascii_lowercase() as u8).checked_sub(b'a')?;
@@ -69,16 +69,16 @@ fn song(text: &str) -> Song {
 }
 
 /// Eight bars without a repeat.
-const TUNE: &str = "cdef gage fedc bCba gfed egCb aCgf edc.";
+pub(super) const TUNE: &str = "cdef gage fedc bCba gfed egCb aCgf edc.";
 
 /// No count-in, and everybody plays.
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let mut settings = Settings { count_in: 0, ..Settings::default() };
-    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    Part::BAND.into_iter().for_each(|part| settings.parts[part].on = true);
     settings
 }
 
-fn arranged() -> Settings {
+pub(super) fn arranged() -> Settings {
     Settings { follow: Follow::Arrange, ..settings() }
 }
 
@@ -87,7 +87,7 @@ fn band() -> Arranger {
 }
 
 /// Plays bars of a song in one take; without offline, with twice the margin.
-fn play_bars(
+pub(super) fn play_bars(
     arranger: &mut Arranger,
     song: &Song,
     settings: impl Fn(i32) -> Settings,
@@ -118,11 +118,11 @@ fn play_bars(
 }
 
 /// Plays a song of eight bars, as a render does.
-fn play(arranger: &mut Arranger, text: &str, settings: &Settings) -> Vec<SegmentAnswer> {
+pub(super) fn play(arranger: &mut Arranger, text: &str, settings: &Settings) -> Vec<SegmentAnswer> {
     play_bars(arranger, &song(text), |_| *settings, 0..=7, true)
 }
 
-fn of_part(answers: &[SegmentAnswer], part: Part) -> Vec<PartNote> {
+pub(super) fn of_part(answers: &[SegmentAnswer], part: Part) -> Vec<PartNote> {
     answers.iter().flat_map(|answer| &answer.notes).filter(|note| note.part == part).copied().collect()
 }
 
@@ -198,7 +198,7 @@ fn a_melody_that_is_loaded_is_arranged_without_having_been_heard() {
     assert!(arranger.ledger().bars().all(|entry| entry.melody.is_none()), "it goes again");
 }
 
-fn idle(arranger: &mut Arranger) {
+pub(super) fn idle(arranger: &mut Arranger) {
     while arranger.write_next() {}
 }
 
@@ -916,7 +916,7 @@ fn command() -> impl Strategy<Value = LedgerCommand> {
     prop_oneof![
         3 => range().prop_map(LedgerCommand::Lock),
         2 => range().prop_map(LedgerCommand::Unlock),
-        3 => (range(), any::<[bool; 5]>()).prop_map(|(bars, parts)| LedgerCommand::Reroll { bars, parts: PerPart(parts) }),
+        3 => (range(), any::<[bool; Part::COUNT]>()).prop_map(|(bars, parts)| LedgerCommand::Reroll { bars, parts: PerPart(parts) }),
         1 => range().prop_map(LedgerCommand::Clear),
         1 => range().prop_map(LedgerCommand::LockChords),
         1 => range().prop_map(LedgerCommand::UnlockChords),

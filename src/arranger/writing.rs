@@ -11,17 +11,20 @@ use crate::music::{Bar, Note, Part, PerPart, PlanSource, PlannedChord, Segment, 
 use crate::settings::{CountInBand, Follow, Settings};
 
 /// What a [`Request`] borrows.
-struct Question {
-    ask: Ask,
-    melody: Vec<Note>,
-    past: Vec<SegmentAnswer>,
-    chords: Vec<Option<PlannedChord>>,
-    parts: PerPart<bool>,
+pub(super) struct Question {
+    pub ask: Ask,
+    pub melody: Vec<Note>,
+    pub past: Vec<SegmentAnswer>,
+    pub chords: Vec<Option<PlannedChord>>,
+    pub parts: PerPart<bool>,
+    /// Of the band.
     standing: Vec<PartNote>,
-    settings: Settings,
-    quarters_per_minute: f32,
+    /// Of the parts that come of the melody: those that stand, and those that have been written.
+    pub melody_notes: Vec<PartNote>,
+    pub settings: Settings,
+    pub quarters_per_minute: f32,
     margin: Ticks,
-    rolls: u32,
+    pub rolls: u32,
 }
 
 impl Question {
@@ -60,8 +63,9 @@ impl Arranger {
             answer.notes.into_iter().for_each(write);
             return;
         }
-        let question = self.question_in_jam(cut);
-        question.standing.iter().for_each(|note| write(*note));
+        let mut question = self.question_in_jam(cut);
+        question.all_standing().for_each(|note| write(*note));
+        self.hear_parts(&mut question);
         if !(question.listens() && question.rests()) {
             answer_by_rule(&question.request(), write);
         }
@@ -69,16 +73,10 @@ impl Arranger {
 
     pub(super) fn jam(&mut self, cut: &Cut, write: &mut dyn FnMut(PartNote)) -> SegmentAnswer {
         let mut question = self.question_in_jam(cut);
-        question.standing.iter().for_each(|note| write(*note));
+        question.all_standing().for_each(|note| write(*note));
         let listening = question.listens();
-        let mut answers = match (listening, question.rests()) {
-            (false, _) => self.write(&question, write),
-            (true, false) => answer_by_rule(&question.request(), write),
-            (true, true) => {
-                question.parts = PerPart::default();
-                answer_by_rule(&question.request(), write)
-            }
-        };
+        let mut answers =
+            if listening { self.write_by_rule(&mut question, write) } else { self.write(&mut question, write) };
         self.anticipate(answers.remove(0), listening)
     }
 
@@ -94,6 +92,7 @@ impl Arranger {
             chords: vec![self.planned_chord(&segment, cut.margin)],
             parts: parts_on(&cut.settings),
             standing: Vec::new(),
+            melody_notes: Vec::new(),
             settings: cut.settings.asked(),
             quarters_per_minute: cut.quarters_per_minute,
             margin: cut.margin,
@@ -121,8 +120,8 @@ impl Arranger {
         let mut question = self.question_in_jam(cut);
         question.add_to(std::slice::from_ref(&answer), parts);
         let mut answers = match (listened, question.rests()) {
-            (false, _) => self.write(&question, write),
-            (true, false) => answer_by_rule(&question.request(), write),
+            (false, _) => self.write(&mut question, write),
+            (true, false) => self.write_by_rule(&mut question, write),
             (true, true) => return answer,
         };
         self.history.change(Cause::Upkeep, |ledger| ledger.extend(answers.clone()));
@@ -168,7 +167,7 @@ impl Arranger {
             let answers = entry.answers.clone();
             let mut question = self.question_for_known(entry, entry.answers[0].settings);
             question.add_to(&answers, parts);
-            let answers = self.write(&question, &mut |_| {});
+            let answers = self.write(&mut question, &mut |_| {});
             self.history.change(Cause::Upkeep, |ledger| ledger.extend(answers));
         }
     }
@@ -212,7 +211,9 @@ impl Arranger {
         if self.standing(&cut).is_some() {
             return false;
         }
-        let question = self.question_in_jam(&cut);
+        let mut question = self.question_in_jam(&cut);
+        self.hear_parts(&mut question);
+        question.leave_melody();
         self.band.read_ahead(&question.request())
     }
 
@@ -240,7 +241,7 @@ impl Arranger {
                 let known = self.question_for_known(entry, settings);
                 let mut question = Question { past, quarters_per_minute: tempo, ..known };
                 kept.iter().for_each(|parts| question.keep(&entry.answers, parts));
-                self.write(&question, &mut |_| {})
+                self.write(&mut question, &mut |_| {})
             }
         };
         self.history.change(cause, |ledger| ledger.write(bar, answers, Origin::Arranged));
@@ -261,8 +262,11 @@ impl Arranger {
             let standing: Vec<SegmentAnswer> = entry.answers.iter().map(|answer| without(answer, &wanted)).collect();
             question.add_to(&standing, wanted);
         }
-        let answers =
-            if entry.melody.is_some() { self.write(&question, &mut |_| {}) } else { self.write_by_segments(question) };
+        let answers = if entry.melody.is_some() {
+            self.write(&mut question, &mut |_| {})
+        } else {
+            self.write_by_segments(question)
+        };
         self.history.change(Cause::Upkeep, |ledger| ledger.write(bar, answers, Origin::Edited));
     }
 
@@ -271,15 +275,16 @@ impl Arranger {
         let mut answers: Vec<SegmentAnswer> = Vec::new();
         for (segment, chord) in question.ask.bar().segments().zip(question.chords) {
             let within = |note: &&PartNote| (segment.start()..segment.end()).contains(&note.note.start);
-            let question = Question {
+            let mut question = Question {
                 ask: Ask::Jam(segment),
                 melody: question.melody.clone(),
                 past: [question.past.as_slice(), &answers].concat(),
                 chords: vec![chord],
                 standing: question.standing.iter().filter(within).copied().collect(),
+                melody_notes: question.melody_notes.iter().filter(within).copied().collect(),
                 ..question
             };
-            answers.extend(self.write(&question, &mut |_| {}));
+            answers.extend(self.write(&mut question, &mut |_| {}));
         }
         answers
     }
@@ -295,6 +300,7 @@ impl Arranger {
             chords: bar.segments().map(|segment| self.fixed_chord(&segment)).collect(),
             parts: parts_on(&settings),
             standing: Vec::new(),
+            melody_notes: Vec::new(),
             settings,
             // The tempo at which the bar was heard, not the one at which it happens to be written.
             quarters_per_minute: entry.answers.first().map_or(120.0, |answer| answer.quarters_per_minute),
@@ -303,15 +309,65 @@ impl Arranger {
         }
     }
 
-    fn write(&mut self, question: &Question, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
+    fn write(&mut self, question: &mut Question, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
         self.written = self.written.wrapping_add(question.ask.end() - question.ask.start());
-        self.band.answer(&question.request(), write)
+        self.play_melody(question, write);
+        question.completed(self.band.answer(&question.request(), write))
+    }
+
+    /// The band counts in.
+    fn write_by_rule(&mut self, question: &mut Question, write: &mut dyn FnMut(PartNote)) -> Vec<SegmentAnswer> {
+        self.play_melody(question, write);
+        if question.rests() {
+            question.parts = PerPart::default();
+        }
+        question.completed(answer_by_rule(&question.request(), write))
     }
 }
 
 impl Question {
+    /// These notes stay as they are.
+    fn stand<'a>(&mut self, notes: impl Iterator<Item = &'a PartNote>) {
+        let (of_band, of_melody): (Vec<PartNote>, Vec<PartNote>) =
+            notes.copied().partition(|note| note.part.is_of_band());
+        self.standing.extend(of_band);
+        self.melody_notes.extend(of_melody);
+        self.standing.sort_unstable();
+        self.melody_notes.sort_unstable();
+    }
+
+    fn all_standing(&self) -> impl Iterator<Item = &PartNote> {
+        self.standing.iter().chain(&self.melody_notes)
+    }
+
+    /// The melody carried on, in what is asked for.
+    pub fn extension(&self) -> impl Iterator<Item = Note> {
+        self.melody_notes.iter().filter(|note| note.part == Part::Extension).map(|note| note.note)
+    }
+
+    /// The parts that come of the melody are written, or are not to be.
+    pub fn leave_melody(&mut self) {
+        (self.parts[Part::Enhanced], self.parts[Part::Extension]) = (false, false);
+    }
+
+    /// Nobody could write it: it is asked for again when this is played again.
+    pub fn do_without(&mut self, part: Part) {
+        (self.parts[part], self.settings.parts[part].on) = (false, false);
+    }
+
+    /// The band's answers with the parts that come of the melody.
+    fn completed(&self, mut answers: Vec<SegmentAnswer>) -> Vec<SegmentAnswer> {
+        for answer in &mut answers {
+            let span = answer.segment.start()..answer.segment.end();
+            answer.notes.extend(self.melody_notes.iter().filter(|note| span.contains(&note.note.start)));
+            answer.notes.sort_unstable();
+        }
+        answers
+    }
+
     /// These parts stay as they are in these answers, and the others are written to go with them.
     fn keep(&mut self, standing: &[SegmentAnswer], parts: &PerPart<bool>) {
+        let mut stands = Vec::new();
         for (segment, chord) in self.ask.segments().zip(&mut self.chords) {
             let answer = standing.iter().find(|answer| answer.segment.start() == segment.start());
             let Some(answer) = answer else { continue };
@@ -319,9 +375,9 @@ impl Question {
             if !chord.is_some_and(|planned| planned.source == PlanSource::User) {
                 *chord = Some(heard(answer.chord.chord));
             }
-            self.standing.extend(answer.notes.iter().filter(|note| parts[note.part]));
+            stands.extend(answer.notes.iter().filter(|note| parts[note.part]));
         }
-        self.standing.sort_unstable();
+        self.stand(stands.into_iter());
         for part in Part::ALL.into_iter().filter(|part| parts[*part]) {
             (self.parts[part], self.settings.parts[part].on) = (false, true);
         }
@@ -334,8 +390,8 @@ impl Question {
             *chord = answer.map(|answer| answer.chord).or(*chord);
         }
         self.parts = parts;
-        self.standing = standing.iter().flat_map(|answer| &answer.notes).copied().collect();
-        self.standing.sort_unstable();
+        (self.standing, self.melody_notes) = (Vec::new(), Vec::new());
+        self.stand(standing.iter().flat_map(|answer| &answer.notes));
         if let Some(first) = standing.first() {
             self.settings = first.settings;
             self.quarters_per_minute = first.quarters_per_minute;

@@ -49,7 +49,11 @@ impl ObbligatoEditor {
             controls.toggle(ui, &row.lock, Sign::Icon(Icon::Padlock), theme::LOCKED).on_hover_text(hint);
             self.reroll_button(ui, controls, part);
         });
-        controls.bar(ui, &row.density, 54.0, colour).on_hover_text("More or fewer notes than the others");
+        if part.is_of_band() {
+            controls.bar(ui, &row.density, 54.0, colour).on_hover_text("More or fewer notes than the others");
+        } else {
+            ui.weak("");
+        }
         controls.bar(ui, &row.octave, 38.0, colour);
         controls.bar(ui, &row.velocity, 54.0, colour);
         controls.bar(ui, &row.channel, 34.0, colour).on_hover_text("MIDI channel");

@@ -304,7 +304,7 @@ mod tests {
             melody: 12,
             melody_is_known: true,
             answered: true,
-            sent: PerPart([8, 24, 0, 0, 0]),
+            sent: PerPart([8, 24, 0, 0, 0, 0, 0]),
             elsewhere: PerPart::default(),
             settings: Settings::default(),
             link: Link::default(),

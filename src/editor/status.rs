@@ -1,7 +1,7 @@
 //! What the editor says about the band, in words. Pure functions.
 
 use super::gauge::{Gauge, milliseconds};
-use crate::channels::{Meters, SongView};
+use crate::channels::{MelodistStatus, Meters, SongView};
 use crate::music::{BarIndex, Part, TICKS_PER_QUARTER, Ticks};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -73,10 +73,17 @@ fn playing_bar(view: &SongView, playhead: Ticks) -> Option<BarIndex> {
 
 /// What stands beside a part that sounds elsewhere, or that the generator does not write itself.
 pub fn part_note(view: &SongView, meters: &Meters, part: Part) -> &'static str {
-    match (meters.parts_played_elsewhere()[part], view.engine.by_rule[part]) {
-        (true, _) => "on another track",
-        (false, true) => "by rule",
-        (false, false) => "",
+    let missing = |melodist: &MelodistStatus| melodist.name.is_empty() && melodist.problem.is_some();
+    let nobody = match part {
+        Part::Bass | Part::Chords | Part::Pad | Part::Counter | Part::Drums => false,
+        Part::Enhanced => missing(&view.engine.enhancer),
+        Part::Extension => missing(&view.engine.extender),
+    };
+    match (meters.parts_played_elsewhere()[part], view.engine.by_rule[part], nobody) {
+        (true, ..) => "on another track",
+        (false, true, _) => "by rule",
+        (false, false, true) => "no model",
+        (false, false, false) => "",
     }
 }
 
@@ -105,7 +112,7 @@ mod tests {
             by_rule: PerPart::from_fn(|part| part == Part::Drums),
             median_milliseconds_per_bar: 41.6,
             worst_milliseconds_per_bar: 230.0,
-            problem: None,
+            ..EngineStatus::default()
         };
         SongView { engine, chords, ..SongView::default() }
     }
@@ -176,8 +183,11 @@ mod tests {
 
     #[test]
     fn parts_without_a_model_say_so() {
-        let view = view(0, &[]);
+        let mut view = view(0, &[]);
+        view.engine.extender.problem = Some("there is none".into());
         let meters = meters(0.0, false);
+        let of_melody = [Part::Enhanced, Part::Extension].map(|part| part_note(&view, &meters, part));
+        assert_eq!(of_melody, ["", "no model"]);
         let notes = |meters: &Meters| [Part::Drums, Part::Bass].map(|part| part_note(&view, meters, part));
         assert_eq!(notes(&meters), ["by rule", ""]);
         meters.set_played_elsewhere(PerPart::from_fn(|part| part == Part::Drums));

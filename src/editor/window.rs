@@ -46,6 +46,9 @@ pub struct ObbligatoEditor {
     pub(super) plan: PlanText,
     /// The generators there are, while their list is open.
     pub(super) generators: Option<Vec<String>>,
+    /// The same of those that work on the melody.
+    pub(super) enhancers: Option<Vec<String>>,
+    pub(super) extenders: Option<Vec<String>>,
     /// The same of devices.
     pub(super) devices: Option<Vec<DeviceOption>>,
     pub(super) roll: PianoRoll,
@@ -148,6 +151,8 @@ impl ObbligatoEditor {
             meters,
             plan: PlanText::default(),
             generators: None,
+            enhancers: None,
+            extenders: None,
             devices: None,
             roll: PianoRoll::default(),
             piano: None,
@@ -213,6 +218,7 @@ impl ObbligatoEditor {
                 ui.add_space(12.0);
                 ui.vertical(|ui| self.parts(ui, controls, view));
             });
+            self.melody_rows(ui, controls, view);
             ui.separator();
         }
         self.chord_plan(ui, controls);

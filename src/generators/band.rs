@@ -164,7 +164,7 @@ pub fn answer_by_rule(request: &Request<'_>, write: &mut dyn FnMut(PartNote)) ->
 }
 
 /// A generator's panic is its own affair.
-fn guarded<T>(work: impl FnOnce() -> Result<T, GeneratorError>) -> Result<T, GeneratorError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, GeneratorError>) -> Result<T, GeneratorError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
         let words = words.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -74,7 +74,7 @@ pub fn metre(meter: Meter) -> Option<u8> {
 pub fn notes_a_position(part: Part) -> usize {
     match part {
         Part::Bass => 1,
-        Part::Chords | Part::Pad | Part::Counter | Part::Drums => MOST_NOTES,
+        Part::Chords | Part::Pad | Part::Counter | Part::Drums | Part::Enhanced | Part::Extension => MOST_NOTES,
     }
 }
 

@@ -27,8 +27,7 @@ const SOUNDING: usize = 2;
 pub struct Wish {
     /// Notes at most that the result has and the melody had not.
     pub add: usize,
-    /// Per cent of the melody's notes, at most, that the result has not. 0..=100.
-    pub remove: f32,
+    pub remove: Removal,
     /// Passes. None leave the melody as it is.
     pub iterations: u32,
     /// Creative risk; at 0 only what is likelier than not is done.
@@ -38,9 +37,27 @@ pub struct Wish {
     pub seed: u64,
 }
 
+/// How many of the melody's notes, at most, the result has not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Removal {
+    /// 0..=100 of all there are.
+    PerCent(f32),
+    Notes(usize),
+}
+
+impl Removal {
+    fn most_of(self, notes: usize) -> usize {
+        match self {
+            // In double precision, so that what people write comes out: 29 % of 100 are 29.
+            Self::PerCent(share) => (f64::from(share.clamp(0.0, 100.0)) / 100.0 * notes as f64 + 1e-6).floor() as usize,
+            Self::Notes(most) => most,
+        }
+    }
+}
+
 impl Default for Wish {
     fn default() -> Self {
-        Self { add: 16, remove: 20.0, iterations: 8, temperature: 0.5, style: Style::BY_EAR, seed: 1 }
+        Self { add: 16, remove: Removal::PerCent(20.0), iterations: 8, temperature: 0.5, style: Style::BY_EAR, seed: 1 }
     }
 }
 
@@ -157,9 +174,10 @@ impl<'a> Work<'a> {
         let ticks = roll_ticks(&bars);
         let mut rolls: Vec<Ticks> = before.iter().map(|(start, _)| start.div_euclid(ticks)).collect();
         rolls.dedup();
+        // Elsewhere nothing may change.
+        let reaches = |roll: &Ticks, span: &Range<Ticks>| roll * ticks < span.end && span.start < (roll + 1) * ticks;
+        rolls.retain(|roll| fixed.editable.as_ref().is_none_or(|editable| reaches(roll, editable)));
         let starts = before.iter().map(|(start, _)| *start).collect::<BTreeSet<_>>().len();
-        // In double precision, so that what people write comes out: 29 % of 100 are 29.
-        let share = f64::from(wish.remove.clamp(0.0, 100.0)) / 100.0;
         Self {
             song,
             fixed,
@@ -169,7 +187,7 @@ impl<'a> Work<'a> {
             locked,
             added: 0,
             removed: 0,
-            most_removed: (share * before.len() as f64 + 1e-6).floor() as usize,
+            most_removed: wish.remove.most_of(before.len()),
             bars,
             ticks,
             end: song.end(),
@@ -492,7 +510,14 @@ mod tests {
     }
 
     const TUNE: &[[i32; 3]] = &[[0, 12, 60], [12, 12, 62], [24, 12, 65], [36, 12, 64], [48, 48, 60]];
-    const CALM: Wish = Wish { add: 16, remove: 100.0, iterations: 3, temperature: 0.0, style: Style::BY_EAR, seed: 1 };
+    const CALM: Wish = Wish {
+        add: 16,
+        remove: Removal::PerCent(100.0),
+        iterations: 3,
+        temperature: 0.0,
+        style: Style::BY_EAR,
+        seed: 1,
+    };
 
     fn enhanced(song: &Song, wish: &Wish, said: &'static [(usize, Ticks, i32, f32)]) -> Vec<Note> {
         let (mut enhancer, _) = enhancer_that(move |ticks, _| cells(ticks, said));
@@ -545,7 +570,7 @@ mod tests {
     fn the_surest_edits_come_first_and_as_many_in_each_pass() {
         let said = &[(TOO_MANY, 0, 60, 1.0), (TOO_MANY, 24, 65, 9.0), (TOO_MANY, 36, 64, 4.0)];
         let song = song(TUNE);
-        let after = enhanced(&song, &Wish { remove: 40.0, ..CALM }, said);
+        let after = enhanced(&song, &Wish { remove: Removal::PerCent(40.0), ..CALM }, said);
         let left: Vec<Ticks> = after.iter().map(|note| note.start).collect();
         assert_eq!(left, [0, 12, 48], "two of five may go");
         let (mut enhancer, asked) = enhancer_that(|ticks, _| cells(ticks, said));
@@ -611,7 +636,7 @@ mod tests {
             }
             let song = song(&notes);
             let fixed = Fixed { locked: song.melody.iter().step_by(5).copied().collect(), editable: None };
-            let wish = Wish { add, remove: f32::from(remove), iterations, temperature, ..CALM };
+            let wish = Wish { add, remove: Removal::PerCent(f32::from(remove)), iterations, temperature, ..CALM };
             let play = || {
                 let (mut enhancer, _) = enhancer_that(move |ticks, inputs| any_cells(ticks, inputs, picture));
                 enhancer.enhance(&song, &fixed, &wish).expect("the network works")

@@ -12,6 +12,8 @@ use super::rolls::as_line;
 use super::sampling::{Boldness, Dice, pick};
 use crate::contract::extender::ExtenderControls;
 use crate::contract::{Contract, LOUDNESS_CLASSES, VOCABULARY};
+pub use crate::settings::Sampling;
+
 use crate::music::{Bar, BarIndex, Chord, Key, Meter, Note, Part, Segment, Song, Style, Ticks};
 
 /// Of one bar; a bar begins only with so many places of the window free.
@@ -26,18 +28,6 @@ const MOST_GIVEN: usize = 2 * MOST_TOKENS;
 const CHORD_COOLNESS: f32 = 0.7;
 const TOP_P: f32 = 0.95;
 const TOP_K: usize = 12;
-
-/// Among which tokens the next is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sampling {
-    /// The likeliest that hold most of the chance together: as many as the model doubts between.
-    #[default]
-    Nucleus,
-    /// A dozen of the likeliest.
-    TopK,
-    /// All that may come.
-    Random,
-}
 
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,5 +1,6 @@
 //! Finds a generator by name and loads it.
 
+use super::melodists::{EnhancesMelodies, ExtendsMelodies};
 #[cfg(feature = "inference")]
 use super::rehearsal::rehearse;
 use super::rules::RuleGenerator;
@@ -16,11 +17,21 @@ pub struct GeneratorChoice {
     pub runtime: crate::runtime::RuntimeChoice,
 }
 
+impl GeneratorChoice {
+    /// Whether both are computed in the same way, whoever plays.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        Self { name: None, ..self.clone() } == Self { name: None, ..other.clone() }
+    }
+}
+
 /// Generators ready to play, and how they came about.
 pub struct Loaded {
     pub generator: Box<dyn Generator>,
     /// `None` where the generator, or else the rules, play the drums.
     pub drummer: Option<Box<dyn Drummer>>,
+    /// Who is there already to work on the melody; else they are opened when they are first wanted.
+    pub enhancer: Option<Box<dyn EnhancesMelodies>>,
+    pub extender: Option<Box<dyn ExtendsMelodies>>,
     /// Inference backend with its version; empty for the rules.
     pub backend: String,
     /// Where the model runs; empty for the rules.
@@ -80,6 +91,8 @@ impl Loaded {
         Self {
             generator: Box::new(RuleGenerator),
             drummer: None,
+            enhancer: None,
+            extender: None,
             backend: String::new(),
             device: String::new(),
             problem: None,
@@ -92,7 +105,7 @@ impl Loaded {
     pub fn by_rule(&self) -> PerPart<bool> {
         let mut played = self.generator.parts();
         played[Part::Drums] |= self.drummer.is_some();
-        PerPart::from_fn(|part| !played[part])
+        PerPart::from_fn(|part| part.is_of_band() && !played[part])
     }
 }
 
@@ -110,6 +123,64 @@ pub fn load(choice: &GeneratorChoice) -> Loaded {
 fn load_model(choice: &GeneratorChoice) -> Loaded {
     let problem = choice.name.as_ref().map(|name| format!("this build has no models, so `{name}` cannot play"));
     Loaded { problem, ..Loaded::rules() }
+}
+
+/// Somebody who works on the melody.
+pub struct Opened<M: ?Sized> {
+    pub melodist: Box<M>,
+    pub name: String,
+    /// A sentence where it computes elsewhere than it was asked to.
+    pub elsewhere: Option<String>,
+}
+
+/// What enhances melodies, for the plugin.
+///
+/// # Errors
+/// When there is none, or it cannot be played, in words for the user.
+#[cfg(feature = "inference")]
+pub fn open_enhancer(choice: &GeneratorChoice) -> Result<Opened<dyn EnhancesMelodies>, String> {
+    let (enhancer, elsewhere) = load_enhancer(choice).map_err(|error| error.to_string())?;
+    Ok(Opened { name: enhancer.name().to_owned(), melodist: Box::new(enhancer), elsewhere })
+}
+
+/// What carries melodies on, for the plugin.
+///
+/// # Errors
+/// When there is none, or it cannot be played, in words for the user.
+#[cfg(feature = "inference")]
+pub fn open_extender(choice: &GeneratorChoice) -> Result<Opened<dyn ExtendsMelodies>, String> {
+    let (extender, elsewhere) = load_extender(choice).map_err(|error| error.to_string())?;
+    Ok(Opened { name: extender.name().to_owned(), melodist: Box::new(extender), elsewhere })
+}
+
+/// There is none.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "inference"))]
+pub fn open_enhancer(_: &GeneratorChoice) -> Result<Opened<dyn EnhancesMelodies>, String> {
+    Err("this build has no models".into())
+}
+
+/// There is none.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "inference"))]
+pub fn open_extender(_: &GeneratorChoice) -> Result<Opened<dyn ExtendsMelodies>, String> {
+    Err("this build has no models".into())
+}
+
+/// The enhancers there are for the user to choose, by name. Reads the user's models folder.
+#[cfg(feature = "inference")]
+pub fn enhancer_names() -> Vec<String> {
+    crate::model::enhancers().into_iter().map(|model| model.name).collect()
+}
+
+/// The extenders there are for the user to choose, by name. Reads the user's models folder.
+#[cfg(feature = "inference")]
+pub fn extender_names() -> Vec<String> {
+    crate::model::extenders().into_iter().map(|model| model.name).collect()
 }
 
 /// What enhances melodies: by name or by its file, else the first there is. Also a sentence where it computes elsewhere than

@@ -13,6 +13,7 @@ pub mod gan;
 pub mod grammar;
 pub mod groove;
 pub mod library;
+pub mod melodists;
 #[cfg(feature = "inference")]
 pub mod onnx;
 pub mod pace;

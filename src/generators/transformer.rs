@@ -448,7 +448,7 @@ fn silence_after(at: Ticks, stretches: &[Stretch]) -> Ticks {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::contract::tests::contract;
     use crate::settings::Settings;

@@ -5,6 +5,7 @@
 mod bars;
 mod v1;
 mod v2;
+mod v3;
 
 use super::Ledger;
 use base64::Engine;
@@ -14,7 +15,7 @@ use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use serde::de::DeserializeOwned;
 
 /// The version that is written. Each one below it is still read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of a song when it is unpacked: a hundred times what three hundred bars take.
 const LARGEST: usize = 16 << 20;
 /// 0..=10; more takes much longer for a percent or two.
@@ -38,7 +39,7 @@ pub fn to_text(ledger: &Ledger) -> String {
     if ledger.is_empty() {
         return String::new();
     }
-    let bytes = postcard::to_allocvec(&v2::Song::of(ledger)).expect("plain data is written into memory");
+    let bytes = postcard::to_allocvec(&v3::Song::of(ledger)).expect("plain data is written into memory");
     format!("{VERSION}:{}", BASE64_STANDARD.encode(compress_to_vec_zlib(&bytes, COMPRESSION)))
 }
 
@@ -54,6 +55,7 @@ pub fn from_text(text: &str) -> Result<Ledger, SavedError> {
     match version.parse() {
         Ok(1) => read::<v1::Song>(packed)?.ledger().ok_or(NO_SONG),
         Ok(2) => read::<v2::Song>(packed)?.ledger().ok_or(NO_SONG),
+        Ok(3) => read::<v3::Song>(packed)?.ledger().ok_or(NO_SONG),
         Ok(later) if later > VERSION => Err(SavedError::Later(later)),
         Ok(_) | Err(_) => Err(SavedError::Damaged("its version is not a number from 1 on")),
     }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::ops::{Index, IndexMut};
 
-/// One voice of the accompaniment. Append only: hosts and saved songs refer to the order.
+/// One voice of what the plugin plays: the band's, and those that come of the melody. Append only: hosts and saved songs refer to
+/// the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
@@ -12,6 +13,10 @@ pub enum Part {
     Pad,
     Counter,
     Drums,
+    /// The melody with notes added and taken away.
+    Enhanced,
+    /// The melody carried on where the player leaves off.
+    Extension,
 }
 
 /// What is fixed about a part.
@@ -27,8 +32,11 @@ struct Row {
 }
 
 impl Part {
-    pub const ALL: [Self; 5] = [Self::Bass, Self::Chords, Self::Pad, Self::Counter, Self::Drums];
+    pub const ALL: [Self; 7] =
+        [Self::Bass, Self::Chords, Self::Pad, Self::Counter, Self::Drums, Self::Enhanced, Self::Extension];
     pub const COUNT: usize = Self::ALL.len();
+    /// Those that accompany.
+    pub const BAND: [Self; 5] = [Self::Bass, Self::Chords, Self::Pad, Self::Counter, Self::Drums];
 
     const fn row(self) -> Row {
         match self {
@@ -38,6 +46,10 @@ impl Part {
             Self::Counter => Row { name: "Counter", channel: 4, program: 73, colour: [0x3f, 0xd0, 0x9b], on: false },
             // General MIDI keeps channel 10 (9 from zero) for drums.
             Self::Drums => Row { name: "Drums", channel: 9, program: 0, colour: [0xe8, 0x5d, 0x75], on: false },
+            Self::Enhanced => Row { name: "Enhanced", channel: 5, program: 71, colour: [0xd8, 0xd4, 0x5c], on: false },
+            Self::Extension => {
+                Row { name: "Extension", channel: 6, program: 68, colour: [0x5f, 0xcf, 0xdc], on: false }
+            }
         }
     }
 
@@ -57,11 +69,21 @@ impl Part {
             Self::Pad => "pad",
             Self::Counter => "counter",
             Self::Drums => "drums",
+            Self::Enhanced => "enhanced",
+            Self::Extension => "extension",
         }
     }
 
     pub fn from_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|part| part.id() == id)
+    }
+
+    /// Whether it accompanies. The others come of the melody, and are not the generators' affair.
+    pub const fn is_of_band(self) -> bool {
+        match self {
+            Self::Bass | Self::Chords | Self::Pad | Self::Counter | Self::Drums => true,
+            Self::Enhanced | Self::Extension => false,
+        }
     }
 
     /// MIDI channel 0..=15 unless the user chooses another.

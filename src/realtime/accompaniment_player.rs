@@ -19,6 +19,10 @@ const LATEST: f64 = 0.125;
 /// that what the reserve then begins with is not late itself.
 const GRACE: f64 = 0.115;
 
+/// A player's strike that comes sooner after the melody has begun to be carried on, in quarter notes, is a late one of before.
+/// Between two ticks, so that no rounding decides.
+const HAND: f64 = 2.5 / TICKS_PER_QUARTER as f64;
+
 /// What a segment is played from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Played {
@@ -49,6 +53,8 @@ struct Due {
     complete: bool,
     /// A render has waited for it, with success or without.
     waited: bool,
+    /// The player has come in: the melody is not carried on in it any more.
+    handed_back: bool,
     /// `None` until settled.
     played: Option<Played>,
 }
@@ -100,6 +106,8 @@ pub struct AccompanimentPlayer {
     take: TakeId,
     /// Segments that begin here or before are silent.
     hushed: Ticks,
+    /// Since which segment the melody is carried on, in quarter notes.
+    extending_since: Option<f64>,
     /// How long a render waits for an answer.
     patience: Duration,
     /// What is left of it while a render is only presumed.
@@ -130,6 +138,7 @@ impl AccompanimentPlayer {
             vamp: Vamp::new(),
             take: TakeId::default(),
             hushed: Ticks::MIN,
+            extending_since: None,
             patience: Self::PATIENCE,
             hurry: None,
         }
@@ -142,7 +151,7 @@ impl AccompanimentPlayer {
 
     /// A take begins: forgets what was asked and answered before.
     pub fn begin(&mut self, take: TakeId) {
-        self.hushed = Ticks::MIN;
+        (self.hushed, self.extending_since) = (Ticks::MIN, None);
         self.correct(take);
     }
 
@@ -158,6 +167,23 @@ impl AccompanimentPlayer {
     pub fn hush(&mut self, tick: Ticks) {
         self.hushed = tick;
         self.pending.retain(|pending| pending.segment_start > tick);
+    }
+
+    /// The player strikes a note: who carries the melody on falls silent, as far as it has been asked. Returns whether it was
+    /// doing so.
+    pub fn hand_back(&mut self, position: f64) -> bool {
+        let newest = self.due.last().map_or(Ticks::MIN, |due| due.segment.start());
+        let waiting = self.pending.iter().filter(|pending| pending.note.part == Part::Extension);
+        let about_to =
+            || waiting.map(|pending| pending.segment_start).filter(|start| *start <= newest).min().map(quarters);
+        let since = self.extending_since.or_else(about_to);
+        if since.is_none_or(|since| position < since + HAND) {
+            return false;
+        }
+        self.extending_since = None;
+        self.due.iter_mut().for_each(|due| due.handed_back = true);
+        self.pending.retain(|pending| pending.note.part != Part::Extension || pending.segment_start > newest);
+        true
     }
 
     /// Whether the answer to this very segment was asked for in this take.
@@ -176,7 +202,15 @@ impl AccompanimentPlayer {
         let decide_at = start.max(at + GRACE);
         // Notes that are played a little early are struck before their segment begins, if they are there by then.
         let from = from.max(start + Timing::EARLIEST.ticks() / f64::from(TICKS_PER_QUARTER));
-        self.due.push(Due { segment, from, decide_at, complete: false, waited: false, played: None });
+        self.due.push(Due {
+            segment,
+            from,
+            decide_at,
+            complete: false,
+            waited: false,
+            handed_back: false,
+            played: None,
+        });
     }
 
     /// Where the next decision falls, in quarter notes; infinite if there is none.
@@ -274,11 +308,12 @@ impl AccompanimentPlayer {
             (ReplyMessage::Note(note), _) => {
                 // Nobody waits for it any more, unless it is a reserve for what has not been asked for yet.
                 let forgotten = due.is_none() && segment_start <= newest;
+                let handed_back = note.part == Part::Extension && due.as_ref().is_some_and(|due| due.handed_back);
                 let settled = due.and_then(|due| due.played);
                 if settled == Some(Played::Answer) && played == Played::Answer {
                     self.vamp.note(note);
                 }
-                let welcome = !forgotten && settled.is_none_or(|settled| settled == played);
+                let welcome = !forgotten && !handed_back && settled.is_none_or(|settled| settled == played);
                 if welcome && segment_start > self.hushed {
                     self.pend(PendingNote { segment_start, played, note });
                 }
@@ -398,6 +433,9 @@ impl AccompanimentPlayer {
             end,
         };
         if sounding.strike(sample, strike, output) {
+            if of_part == Part::Extension {
+                self.extending_since.get_or_insert(quarters(pending.segment_start));
+            }
             self.meters.parts[of_part].strike(note.velocity);
         } else {
             Meters::count(&self.meters.dropped);

@@ -8,7 +8,7 @@ use super::sounding::{SoundingNotes, Source, Strike};
 use super::timeline::{Movement, Span, Timeline, floor_to_tick, sensible_sample_rate};
 use super::{Block, EventBuffer, NoteEvent, TimedEvent};
 use crate::channels::{Meters, RealtimeEnd};
-use crate::music::PerPart;
+use crate::music::{Part, PerPart};
 use crate::settings::PartSettings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -211,6 +211,9 @@ impl RealtimeProcessor {
             NoteEvent::On { channel, key, velocity } => {
                 self.capture.note_on(position, channel, key, velocity);
                 self.meters.melody.strike(velocity);
+                if self.player.hand_back(position) {
+                    self.sounding.release_parts(sample, output, |part, _| part == Part::Extension);
+                }
                 if block.settings.thru || block.bypass {
                     let end = f64::INFINITY;
                     let strike = Strike { source: Source::Melody, channel, key, velocity, end };

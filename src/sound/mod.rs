@@ -107,6 +107,7 @@ impl Instrument {
             Part::Pad => Self::Pad,
             Part::Counter => Self::Flute,
             Part::Drums => Self::Kit,
+            Part::Enhanced | Part::Extension => Self::ElectricPiano,
         }
     }
 }

@@ -17,7 +17,7 @@ use obbligato::editor::{Choice, ObbligatoEditor, Order, carry_out, theme};
 use obbligato::ledger::LedgerCommand;
 use obbligato::music::{Part, PerPart, Ticks, Velocity};
 use obbligato::params::ObbligatoParams;
-use obbligato::settings::{ChordInput, CountInBand, Follow, Settings};
+use obbligato::settings::{ChordInput, CountInBand, ExtendWhen, Follow, Sampling, Settings};
 use songs::song;
 use std::path::Path;
 use std::sync::Arc;
@@ -93,7 +93,9 @@ fn dials() -> Vec<Dial> {
         ("Count-in".into(), |params, _| of(&params.count_in), Part::Bass),
     ];
     for part in Part::ALL {
-        dials.push((format!("{} Density", part.name()), |params, part| of(&params.part(part).density), part));
+        if part.is_of_band() {
+            dials.push((format!("{} Density", part.name()), |params, part| of(&params.part(part).density), part));
+        }
         dials.push((format!("{} Octave", part.name()), |params, part| of(&params.part(part).octave), part));
         dials.push((format!("{} Velocity", part.name()), |params, part| of(&params.part(part).velocity), part));
         dials.push((format!("{} Channel", part.name()), |params, part| of(&params.part(part).channel), part));
@@ -276,6 +278,40 @@ fn every_part_has_its_switches() {
         let after = settings(&window).parts[part];
         assert_eq!((after.on, after.solo, after.locked), (!before.on, !before.solo, !before.locked), "{name}");
     }
+}
+
+#[test]
+fn who_works_on_the_melody_has_a_row_while_the_part_is_on() {
+    let mut window = window_of(song(8), vec2(1000.0, 860.0));
+    let enhance = ["Enhance Add", "Enhance Remove", "Enhance Passes", "Enhance Risk"];
+    let extend = ["Extend Bars", "Extend Listen", "Extend Risk"];
+    for name in enhance.iter().chain(&extend) {
+        assert!(window.query_by_role_and_label(Role::Slider, name).is_none(), "{name}: nobody has asked for it");
+    }
+    click(&mut window, Role::CheckBox, "Enhanced on");
+    click(&mut window, Role::CheckBox, "Extension on");
+    told(&window);
+    let usual = settings(&window);
+    for name in enhance.into_iter().chain(extend) {
+        let dial = dial(&window, name);
+        assert!(dial.rect().right() < 990.0, "{name} is to be seen at {:?}", dial.rect());
+        dial.set_value_accesskit(0.0);
+        window.run();
+        assert!(told(&window).starts_with(&format!("({name}=")), "{name}");
+    }
+    let now = settings(&window);
+    assert_eq!((now.enhance.add, now.enhance.remove, now.enhance.passes, now.enhance.risk), (0, 0.0, 0, 0.0));
+    assert_eq!((now.extend.bars, now.extend.listen, now.extend.risk), (1, 1, 0.0));
+    assert_ne!((now.enhance, now.extend), (usual.enhance, usual.extend));
+    click(&mut window, Role::CheckBox, "Band plays to it");
+    assert!(settings(&window).enhance.feeds);
+    click(&mut window, Role::RadioButton, "Extend Sampling: Random");
+    click(&mut window, Role::RadioButton, "Extend When: Call and response");
+    let now = settings(&window).extend;
+    assert_eq!((now.sampling, now.when), (Sampling::Random, ExtendWhen::CallAndResponse));
+    assert!(window.query_by_role_and_label(Role::Slider, "Extend From").is_none());
+    click(&mut window, Role::RadioButton, "Extend When: From a bar");
+    assert!(dial(&window, "Extend From").rect().right() < 990.0);
 }
 
 #[test]

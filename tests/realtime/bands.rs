@@ -9,7 +9,7 @@ use obbligato::settings::Settings;
 /// The melody does not sound; the whole band does.
 pub fn all_parts() -> Settings {
     let mut settings = Settings { thru: false, count_in: 0, ..Settings::default() };
-    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    Part::BAND.into_iter().for_each(|part| settings.parts[part].on = true);
     settings
 }
 

@@ -59,7 +59,7 @@ fn song() -> Song {
 
 fn settings() -> Settings {
     let mut settings = Settings { thru: false, count_in: 1, ..Settings::default() };
-    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    Part::BAND.into_iter().for_each(|part| settings.parts[part].on = true);
     settings
 }
 

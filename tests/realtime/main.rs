@@ -8,6 +8,7 @@ mod host;
 mod laws;
 mod ledger;
 mod links;
+mod melody;
 mod notes;
 mod preview;
 mod random_hosts;

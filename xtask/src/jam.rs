@@ -187,7 +187,7 @@ fn switch_parts(plugin: &mut dyn HostedPlugin, wanted: &[String]) -> Result<()> 
         bail!("there is no part `{unknown}`; write `{ALL}`, or some of {}", Part::ALL.map(Part::id).join(","));
     }
     for part in Part::ALL {
-        let on = wanted.iter().any(|id| id == ALL || id == part.id());
+        let on = wanted.iter().any(|id| id == part.id() || (id == ALL && part.is_of_band()));
         plugin.set_parameter(&format!("{}_on", part.id()), f64::from(u8::from(on)))?;
     }
     Ok(())

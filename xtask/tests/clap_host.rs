@@ -31,7 +31,8 @@ fn hosts_see_every_parameter_under_its_lasting_number() {
     let part_parameters = ["on", "channel", "octave", "velocity", "density", "solo", "lock"];
     let of_parts = Part::ALL.iter().flat_map(|part| part_parameters.map(|what| format!("{}_{what}", part.id())));
     let general = "temperature style density follow count_in count_in_band chord_input split_key chord_channel thru \
-                   bypass panic edits preview preview_level";
+                   bypass panic edits preview preview_level enhance_risk enhance_add enhance_remove enhance_passes enhance_feeds \
+                   extend_when extend_risk extend_sampling extend_listen extend_bars extend_from";
     let ids = general.split_whitespace().map(str::to_owned).chain(of_parts);
     let mut expected: Vec<u32> = ids.map(|id| parameter_number(&id)).collect();
     let mut seen: Vec<u32> = parameters.iter().map(|parameter| parameter.number).collect();

@@ -199,7 +199,7 @@ pub struct Enhance {
 
     /// Per cent of the notes, at most, that go
     #[arg(long, value_name = "0..100", value_parser = within(0.0..=100.0), allow_negative_numbers = true)]
-    #[arg(default_value_t = enhancer::Wish::default().remove)]
+    #[arg(default_value_t = 20.0)]
     remove: f32,
 
     /// Passes in which it is done: more are more careful
@@ -278,7 +278,7 @@ impl Enhance {
         let Self { melody, add, remove, iterations, temperature } = self;
         enhancer::Wish {
             add: *add as usize,
-            remove: *remove,
+            remove: enhancer::Removal::PerCent(*remove),
             iterations: *iterations,
             temperature: *temperature,
             style: melody.style(),
@@ -414,7 +414,7 @@ fn style_names() -> String {
 
 fn parts(id: &str) -> Result<PerPart<bool>, String> {
     if id.trim().eq_ignore_ascii_case("all") {
-        return Ok(PerPart::from_fn(|_| true));
+        return Ok(PerPart::from_fn(Part::is_of_band));
     }
     let wanted = part(id).map_err(|ids| format!("write `all`, or some of {ids} with commas between"))?;
     Ok(PerPart::from_fn(|part| part == wanted))
@@ -422,7 +422,8 @@ fn parts(id: &str) -> Result<PerPart<bool>, String> {
 
 /// The error is what it could be.
 fn part(id: &str) -> Result<Part, String> {
-    Part::from_id(&id.trim().to_lowercase()).ok_or_else(|| Part::ALL.map(Part::id).join(", "))
+    let found = Part::from_id(&id.trim().to_lowercase()).filter(|part| part.is_of_band());
+    found.ok_or_else(|| Part::BAND.map(Part::id).join(", "))
 }
 
 #[cfg(test)]
@@ -454,9 +455,9 @@ mod tests {
         let settings = settings_of(&flags);
         assert_eq!((settings.style, settings.density, settings.seed), (1.0, 0.0, 7));
         assert_eq!(settings.follow, Follow::Jam);
-        assert_eq!(settings.parts.0.map(|part| part.on), [true, false, false, false, true]);
+        assert_eq!(Part::BAND.map(|part| settings.part_is_on(part)), [true, false, false, false, true]);
         let densities = settings_of(&["--part-density", "bass=0.2,drums=1", "--part-density", "bass=0"]);
-        assert_eq!(densities.parts.0.map(|part| part.density), [0.0, 0.5, 0.5, 0.5, 1.0]);
+        assert_eq!(Part::BAND.map(|part| densities.parts[part].density), [0.0, 0.5, 0.5, 0.5, 1.0]);
         for wrong in ["bass", "bass=2", "tuba=0.5", "=0.5", "bass=x"] {
             assert!(part_density(wrong).is_err(), "{wrong}");
         }

@@ -164,9 +164,9 @@ mod tests {
         assert_eq!(asked(Wish::Clear), Some(LedgerCommand::Clear(bars.clone())));
         assert_eq!(asked(Wish::ToggleLock), Some(LedgerCommand::Lock(bars.clone())));
         assert_eq!(asked(Wish::ClearChords), Some(LedgerCommand::UnlockChords(bars.clone())));
-        let parts = PerPart([true; 5]);
+        let parts = PerPart([true; Part::COUNT]);
         assert_eq!(asked(Wish::Reroll(None)), Some(LedgerCommand::Reroll { bars: bars.clone(), parts }));
-        let parts = PerPart([false, false, false, false, true]);
+        let parts = PerPart::from_fn(|part| part == Part::Drums);
         assert_eq!(asked(Wish::Reroll(Some(Part::Drums))), Some(LedgerCommand::Reroll { bars, parts }));
         for wish in [Wish::Reroll(None), Wish::Clear, Wish::ToggleLock, Wish::ToggleChordLock, Wish::ClearChords] {
             assert_eq!(wish.command(None, &score), None, "{wish:?} without a selection");

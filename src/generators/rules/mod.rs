@@ -36,7 +36,7 @@ impl Generator for RuleGenerator {
     }
 
     fn parts(&self) -> PerPart<bool> {
-        PerPart::from_fn(|_| true)
+        PerPart::from_fn(Part::is_of_band)
     }
 
     fn plays(&self, _meter: Meter) -> bool {
@@ -53,7 +53,7 @@ impl Generator for RuleGenerator {
         let chords = choose_chords(request, heard, tonality);
         let sheet = Sheet::new(request, heard, tonality, &chords);
         let mut notes = Vec::with_capacity(64);
-        for part in Part::ALL.into_iter().filter(|part| request.parts[*part]) {
+        for part in Part::BAND.into_iter().filter(|part| request.parts[*part]) {
             let mut pen = Pen::new(part, request, &sheet, &mut notes);
             match part {
                 Part::Bass => players::bass(&sheet, &mut pen),
@@ -61,6 +61,7 @@ impl Generator for RuleGenerator {
                 Part::Pad => players::pad(&sheet, &mut pen),
                 Part::Counter => players::counter(&sheet, &mut pen),
                 Part::Drums => drums::play(&sheet, &mut pen),
+                Part::Enhanced | Part::Extension => {}
             }
         }
         tidy(&mut notes);
@@ -284,7 +285,7 @@ impl<'a> Pen<'a> {
             Part::Bass => 80.0,
             Part::Chords => 68.0,
             Part::Pad => 52.0,
-            Part::Counter => 70.0,
+            Part::Counter | Part::Enhanced | Part::Extension => 70.0,
             Part::Drums => 88.0,
         };
         let mut dice = ChaCha8Rng::seed_from_u64(request.seed);

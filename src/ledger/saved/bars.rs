@@ -1,4 +1,4 @@
-//! The bars of a saved song, as versions 1 and 2 have them. Fields are never added, removed or moved: that would be another
+//! The bars of a saved song, as versions 1 to 3 have them. Fields are never added, removed or moved: that would be another
 //! version.
 
 use super::super::{LedgerBar, Origin};

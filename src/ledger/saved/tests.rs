@@ -6,7 +6,7 @@ use crate::generators::{PartNote, SegmentAnswer};
 use crate::music::{
     Bar, BarIndex, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks, Timing, Velocity,
 };
-use crate::settings::{CountInBand, Settings};
+use crate::settings::{CountInBand, EnhanceSettings, ExtendSettings, ExtendWhen, Sampling, Settings};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,9 +23,15 @@ fn answer(segment: Segment, chord: PlannedChord, settings: Settings, notes: Vec<
     SegmentAnswer { segment, chord, notes, settings, quarters_per_minute: 97.5, margin: 3 }
 }
 
-/// A song with one of everything that can be saved; `v2.txt` is it, as version 2 wrote it.
+/// A song with one of everything that can be saved; `v3.txt` is it, as version 3 wrote it.
 fn one_of_everything() -> Ledger {
-    one_of_everything_with(|settings| settings.parts[Part::Bass].density = 0.875)
+    one_of_everything_with(|settings| {
+        settings.parts[Part::Bass].density = 0.875;
+        settings.parts[Part::Extension].on = true;
+        settings.enhance = EnhanceSettings { risk: 1.25, add: 7, remove: 0.5, passes: 3, feeds: true };
+        let (when, sampling) = (ExtendWhen::CallAndResponse, Sampling::TopK);
+        settings.extend = ExtendSettings { when, risk: 0.75, sampling, listen: 3, bars: 2, from: 500 };
+    })
 }
 
 fn one_of_everything_with(more: impl Fn(&mut Settings)) -> Ledger {
@@ -81,7 +87,7 @@ fn one_of_everything_with(more: impl Fn(&mut Settings)) -> Ledger {
             answers: vec![answer(edited.segment_at(0), planned("G9", PlanSource::Proposed), rests, Vec::new())],
             origin: Origin::Edited,
             rolls: 300,
-            wanted: PerPart([false, true, false, false, true]),
+            wanted: PerPart::from_fn(|part| matches!(part, Part::Chords | Part::Drums)),
             kept_under: Some(settings),
             ..empty.clone()
         },
@@ -96,7 +102,13 @@ fn what_version_1_wrote_is_read() {
 
 #[test]
 fn what_version_2_wrote_is_read() {
-    assert_eq!(from_text(include_str!("v2.txt").trim_end()), Ok(one_of_everything()));
+    let with_density = one_of_everything_with(|settings| settings.parts[Part::Bass].density = 0.875);
+    assert_eq!(from_text(include_str!("v2.txt").trim_end()), Ok(with_density));
+}
+
+#[test]
+fn what_version_3_wrote_is_read() {
+    assert_eq!(from_text(include_str!("v3.txt").trim_end()), Ok(one_of_everything()));
 }
 
 #[test]
@@ -112,9 +124,9 @@ fn other_versions_and_damage_are_refused_in_words() {
     let text = to_text(&one_of_everything());
     let (_, packed) = text.split_once(':').expect("a version and what it packs");
     let words = |text: &str| from_text(text).expect_err("it is no song").to_string();
-    assert!(words(&format!("3:{packed}")).contains("later Obbligato (format 3; this one reads up to 2)"));
-    assert!(words("3:anything at all").contains("later"));
-    for damaged in [packed, &format!("0:{packed}"), &format!("-1:{packed}"), ":", "2", "2:", "2:AAAA", "57", "\u{0}"] {
+    assert!(words(&format!("4:{packed}")).contains("later Obbligato (format 4; this one reads up to 3)"));
+    assert!(words("4:anything at all").contains("later"));
+    for damaged in [packed, &format!("0:{packed}"), &format!("-1:{packed}"), ":", "3", "3:", "3:AAAA", "57", "\u{0}"] {
         assert!(words(damaged).contains("damaged"), "{damaged}");
     }
     for end in 0..text.len() {
@@ -126,7 +138,7 @@ fn other_versions_and_damage_are_refused_in_words() {
 fn a_song_too_large_to_be_one_is_refused_before_it_is_unpacked() {
     let bomb = compress_to_vec_zlib(&vec![0; LARGEST + 1], 1);
     assert!(bomb.len() < 1 << 20);
-    let text = format!("2:{}", BASE64_STANDARD.encode(bomb));
+    let text = format!("3:{}", BASE64_STANDARD.encode(bomb));
     assert_eq!(from_text(&text), Err(SavedError::Damaged("its check sum is wrong")));
 }
 
@@ -138,12 +150,12 @@ proptest! {
     fn damage_that_the_check_sum_does_not_see_is_survived(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut bytes = postcard::to_allocvec(&v2::Song::of(&one_of_everything())).expect("plain data");
+        let mut bytes = postcard::to_allocvec(&v3::Song::of(&one_of_everything())).expect("plain data");
         for (place, byte) in changes {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
-        let text = format!("2:{}", BASE64_STANDARD.encode(compress_to_vec_zlib(&bytes, 1)));
+        let text = format!("3:{}", BASE64_STANDARD.encode(compress_to_vec_zlib(&bytes, 1)));
         if let Ok(ledger) = from_text(&text) {
             let bars: Vec<Bar> = ledger.bars().map(|entry| entry.bar).collect();
             prop_assert!(bars.windows(2).all(|pair| pair[0].end() <= pair[1].start));

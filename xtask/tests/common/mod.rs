@@ -241,8 +241,9 @@ pub fn without_thru(plugin: &mut dyn HostedPlugin) {
     plugin.set_parameter("thru", 0.0).expect("it has thru");
 }
 
+/// Of the band.
 pub fn every_part_on(plugin: &mut dyn HostedPlugin) {
-    for part in Part::ALL {
+    for part in Part::BAND {
         plugin.set_parameter(&format!("{}_on", part.id()), 1.0).expect("each part has a switch");
     }
 }

@@ -1,0 +1,227 @@
+//! INFERENCE THREAD: who works on the melody, loaded when it is first wanted, each on a thread of its own.
+
+use crate::arranger::Arranger;
+use crate::channels::{Cut, MelodistStatus};
+use crate::generators::library::{self, GeneratorChoice, Opened};
+use crate::generators::melodists::{EnhancesMelodies, ExtendsMelodies};
+use crate::music::Part;
+use std::thread::JoinHandle;
+
+/// The enhancer and the extender as they are wanted and as they are there.
+#[derive(Default)]
+pub struct LoadedMelodists {
+    enhancer: Place<dyn EnhancesMelodies>,
+    extender: Place<dyn ExtendsMelodies>,
+}
+
+impl LoadedMelodists {
+    /// Those that were given are there.
+    pub fn take(
+        &mut self,
+        enhancer: Option<Box<dyn EnhancesMelodies>>,
+        extender: Option<Box<dyn ExtendsMelodies>>,
+        arranger: &mut Arranger,
+    ) {
+        if let Some(enhancer) = enhancer {
+            self.enhancer.state = State::There(enhancer.name().to_owned());
+            arranger.set_enhancer(Some(enhancer));
+        }
+        if let Some(extender) = extender {
+            self.extender.state = State::There(extender.name().to_owned());
+            arranger.set_extender(Some(extender));
+        }
+    }
+
+    /// Another is to work in this part, by name; `None` is the first there is.
+    pub fn choose(&mut self, part: Part, name: Option<String>, arranger: &mut Arranger) {
+        match part {
+            Part::Enhanced if self.enhancer.name != name => {
+                self.enhancer = Place { name, ..Place::default() };
+                arranger.set_enhancer(None);
+            }
+            Part::Extension if self.extender.name != name => {
+                self.extender = Place { name, ..Place::default() };
+                arranger.set_extender(None);
+            }
+            _ => {}
+        }
+    }
+
+    /// They are to be computed elsewhere: loaded anew when they are next wanted.
+    pub fn forget(&mut self, arranger: &mut Arranger) {
+        self.enhancer.state = State::default();
+        self.extender.state = State::default();
+        arranger.set_enhancer(None);
+        arranger.set_extender(None);
+    }
+
+    /// The cut without the parts for which nobody is there, or not yet: a render waits for who is wanted. What is thus left out
+    /// is written when it can be. Also what is wrong, if something is.
+    pub fn able(
+        &mut self,
+        cut: &Cut,
+        choice: Option<&GeneratorChoice>,
+        arranger: &mut Arranger,
+    ) -> (Cut, Option<String>) {
+        let (mut cut, mut problem) = (*cut, None);
+        let choice =
+            |name: &Option<String>| GeneratorChoice { name: name.clone(), ..choice.cloned().unwrap_or_default() };
+        if cut.settings.part_is_on(Part::Enhanced) {
+            let wanted = choice(&self.enhancer.name);
+            if let Some(enhancer) = self.enhancer.look(cut.offline, move || library::open_enhancer(&wanted)) {
+                arranger.set_enhancer(Some(enhancer));
+            }
+            cut.settings.parts[Part::Enhanced].on = self.enhancer.is_there();
+            problem = self.enhancer.problem("the melody is not enhanced");
+        }
+        if cut.settings.part_is_on(Part::Extension) {
+            let wanted = choice(&self.extender.name);
+            if let Some(extender) = self.extender.look(cut.offline, move || library::open_extender(&wanted)) {
+                arranger.set_extender(Some(extender));
+            }
+            cut.settings.parts[Part::Extension].on = self.extender.is_there();
+            problem = problem.or_else(|| self.extender.problem("the melody is not carried on"));
+        }
+        (cut, problem)
+    }
+
+    /// As shown to the user: enhancer and extender.
+    pub fn status(&self) -> (MelodistStatus, MelodistStatus) {
+        (self.enhancer.status(), self.extender.status())
+    }
+}
+
+struct Place<M: ?Sized> {
+    name: Option<String>,
+    state: State<M>,
+    /// Where it computes, if elsewhere than it was asked to.
+    elsewhere: Option<String>,
+}
+
+#[derive(Default)]
+enum State<M: ?Sized> {
+    #[default]
+    Unwanted,
+    Coming(Option<JoinHandle<Result<Opened<M>, String>>>),
+    /// By this name.
+    There(String),
+    Missing(String),
+}
+
+impl<M: ?Sized> Default for Place<M> {
+    fn default() -> Self {
+        Self { name: None, state: State::default(), elsewhere: None }
+    }
+}
+
+impl<M: ?Sized + Send + 'static> Place<M> {
+    /// Loads it if it has not been wanted before. Who has just come.
+    fn look(
+        &mut self,
+        wait: bool,
+        load: impl FnOnce() -> Result<Opened<M>, String> + Send + 'static,
+    ) -> Option<Box<M>> {
+        if let State::Unwanted = self.state {
+            let thread = std::thread::Builder::new().name("obbligato melodist".into()).spawn(load);
+            self.state = match thread {
+                Ok(thread) => State::Coming(Some(thread)),
+                Err(error) => State::Missing(error.to_string()),
+            };
+        }
+        let State::Coming(thread) = &mut self.state else { return None };
+        let thread = thread.take_if(|thread| wait || thread.is_finished())?;
+        match thread.join().unwrap_or_else(|_| Err("it could not be loaded (an error in the program)".into())) {
+            Ok(Opened { melodist, name, elsewhere }) => {
+                (self.state, self.elsewhere) = (State::There(name), elsewhere);
+                Some(melodist)
+            }
+            Err(problem) => {
+                self.state = State::Missing(problem);
+                None
+            }
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        matches!(self.state, State::There(_))
+    }
+
+    /// In words for the user; `so` is what becomes of it where there is nobody.
+    fn problem(&self, so: &str) -> Option<String> {
+        match &self.state {
+            State::Missing(problem) => Some(format!("{problem}; {so}")),
+            State::Unwanted | State::Coming(_) | State::There(_) => self.elsewhere.clone(),
+        }
+    }
+
+    fn status(&self) -> MelodistStatus {
+        let (name, problem) = match &self.state {
+            State::Unwanted => (String::new(), None),
+            State::Coming(_) => ("being loaded…".to_owned(), None),
+            State::There(name) => (name.clone(), self.elsewhere.clone()),
+            State::Missing(problem) => (String::new(), Some(problem.clone())),
+        };
+        MelodistStatus { name, problem }
+    }
+}
+
+/// A plugin must not be unloaded under a thread.
+impl<M: ?Sized> Drop for State<M> {
+    fn drop(&mut self) {
+        if let Self::Coming(thread) = self {
+            let _ = thread.take().map(JoinHandle::join);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generators::GeneratorError;
+    use crate::generators::enhancer::{Fixed, Wish};
+    use crate::music::{Note, Song};
+    use std::time::Duration;
+
+    struct Mirror;
+
+    impl EnhancesMelodies for Mirror {
+        fn name(&self) -> &str {
+            "Mirror"
+        }
+
+        fn enhance(&mut self, song: &Song, _: &Fixed, _: &Wish) -> Result<Vec<Note>, GeneratorError> {
+            Ok(song.melody.clone())
+        }
+    }
+
+    fn mirror() -> Result<Opened<dyn EnhancesMelodies>, String> {
+        Ok(Opened { melodist: Box::new(Mirror), name: "Mirror".into(), elsewhere: None })
+    }
+
+    #[test]
+    fn it_is_loaded_once_it_is_wanted_and_a_render_waits_for_it() {
+        let mut place: Place<dyn EnhancesMelodies> = Place::default();
+        assert!(!place.is_there() && place.status() == MelodistStatus::default(), "nobody has asked for it");
+        let (open, gate) = crossbeam_channel::bounded::<()>(1);
+        let slow = move || {
+            let _ = gate.recv_timeout(Duration::from_secs(10));
+            mirror()
+        };
+        assert!(place.look(false, slow).is_none() && !place.is_there());
+        assert_eq!(place.status().name, "being loaded…");
+        open.send(()).expect("the thread listens");
+        assert!(place.look(true, mirror).is_some() && place.is_there());
+        assert!(place.look(true, || panic!("it is there")).is_none());
+        assert_eq!(place.status(), MelodistStatus { name: "Mirror".into(), problem: None });
+    }
+
+    #[test]
+    fn who_cannot_be_loaded_is_missing_and_that_is_told() {
+        for load in [|| Err("there is none".to_owned()), || panic!("a bug")] {
+            let mut place: Place<dyn EnhancesMelodies> = Place::default();
+            assert!(place.look(true, load).is_none() && !place.is_there());
+            assert!(place.status().problem.is_some());
+            assert!(place.look(true, mirror).is_none(), "it is not looked for again with every segment");
+        }
+    }
+}
