@@ -49,7 +49,7 @@ impl ObbligatoEditor {
     fn generator(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView, label: Id) {
         let mut chosen = None;
         let name = if view.engine.generator.is_empty() { "being loaded…" } else { view.engine.generator.as_str() };
-        let list = ComboBox::from_id_salt("generator").width(180.0).selected_text(name).show_ui(ui, |ui| {
+        let list = ComboBox::from_id_salt("generator").width(150.0).selected_text(name).show_ui(ui, |ui| {
             for name in self.generators.get_or_insert_with(library::names) {
                 if ui.selectable_label(name.eq_ignore_ascii_case(&view.engine.generator), name.as_str()).clicked() {
                     chosen = Some(name.clone());

@@ -11,7 +11,7 @@ use crate::settings::ExtendWhen;
 use egui::{ComboBox, RichText, Ui};
 
 /// Widths of bars, in points.
-const BAR: f32 = 62.0;
+const BAR: f32 = 58.0;
 const RISK: f32 = 44.0;
 
 impl ObbligatoEditor {
@@ -44,6 +44,8 @@ impl ObbligatoEditor {
     }
 
     fn extend_row(&mut self, ui: &mut Ui, controls: &Controls<'_>, status: &MelodistStatus) {
+        // All of it is to be seen in a window of the usual size.
+        ui.spacing_mut().item_spacing.x = 4.0;
         self.melodist(ui, controls, Part::Extension, status);
         let (params, colour) = (&self.params.extend, theme::part_colour(Part::Extension));
         controls.choice(ui, &params.when);
@@ -73,7 +75,7 @@ impl ObbligatoEditor {
             (_, None) => "when it plays",
         };
         let mut chosen = None;
-        let list = ComboBox::from_id_salt(word).width(96.0).selected_text(name).show_ui(ui, |ui| {
+        let list = ComboBox::from_id_salt(word).width(84.0).selected_text(name).show_ui(ui, |ui| {
             for each in names.get_or_insert_with(all) {
                 if ui.selectable_label(each.eq_ignore_ascii_case(&status.name), each.as_str()).clicked() {
                     chosen = Some(each.clone());

@@ -282,7 +282,8 @@ fn every_part_has_its_switches() {
 
 #[test]
 fn who_works_on_the_melody_has_a_row_while_the_part_is_on() {
-    let mut window = window_of(song(8), vec2(1000.0, 860.0));
+    let mut window = window_of(song(8), vec2(980.0, 860.0));
+    let is_seen = |node: Node<'_>| assert!(node.rect().right() < 966.0, "at {:?}", node.rect());
     let enhance = ["Enhance Add", "Enhance Remove", "Enhance Passes", "Enhance Risk"];
     let extend = ["Extend Bars", "Extend Listen", "Extend Risk"];
     for name in enhance.iter().chain(&extend) {
@@ -294,7 +295,6 @@ fn who_works_on_the_melody_has_a_row_while_the_part_is_on() {
     let usual = settings(&window);
     for name in enhance.into_iter().chain(extend) {
         let dial = dial(&window, name);
-        assert!(dial.rect().right() < 990.0, "{name} is to be seen at {:?}", dial.rect());
         dial.set_value_accesskit(0.0);
         window.run();
         assert!(told(&window).starts_with(&format!("({name}=")), "{name}");
@@ -311,7 +311,8 @@ fn who_works_on_the_melody_has_a_row_while_the_part_is_on() {
     assert_eq!((now.sampling, now.when), (Sampling::Random, ExtendWhen::CallAndResponse));
     assert!(window.query_by_role_and_label(Role::Slider, "Extend From").is_none());
     click(&mut window, Role::RadioButton, "Extend When: From a bar");
-    assert!(dial(&window, "Extend From").rect().right() < 990.0);
+    is_seen(dial(&window, "Extend From"));
+    is_seen(window.get_by_role_and_label(Role::RadioButton, "Extend Sampling: Random"));
 }
 
 #[test]

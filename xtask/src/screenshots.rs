@@ -40,13 +40,9 @@ struct Scene {
     bars: u32,
 }
 
-/// The one that shows the parts that come of the melody.
-const MELODY: &str = "melody";
-
-const SCENES: [Scene; 6] = [
+const SCENES: [Scene; 5] = [
     Scene { name: "empty", size: (980, 760), scale: 1.0, state: None, bars: 0 },
     Scene { name: "playing", size: (1280, 860), scale: 1.0, state: None, bars: 7 },
-    Scene { name: MELODY, size: (980, 840), scale: 1.0, state: None, bars: 7 },
     Scene { name: "planned", size: (980, 760), scale: 1.0, state: Some(with_a_plan), bars: 2 },
     Scene { name: "error", size: (900, 600), scale: 1.0, state: Some(with_a_model_that_is_gone), bars: 0 },
     Scene { name: "large", size: (980, 760), scale: 2.0, state: None, bars: 4 },
@@ -137,9 +133,7 @@ impl Scene {
         state.set_field("generator", &json!("rules"));
         self.state.iter().for_each(|change| change(&mut state));
         plugin.load_state(&state)?;
-        // Where the build has no model for them the window says so.
-        let of_melody: &[&str] = if self.name == MELODY { &["enhanced", "extension"] } else { &[] };
-        for part in ["pad", "counter", "drums"].iter().chain(of_melody) {
+        for part in ["pad", "counter", "drums"] {
             plugin.set_parameter(&format!("{part}_on"), 1.0)?;
         }
         self.play(workspace, &mut plugin)?;
