@@ -59,12 +59,13 @@ pub fn load_enhancer(source: &ModelSource, seat: Seat) -> Result<Seated<Enhancer
     Ok((Enhancer::new(network.model.contract().clone(), Box::new(network)), problem))
 }
 
-/// What carries melodies on.
+/// What carries melodies on, in its own precision: it writes few tokens, and so the same ones with every backend.
 ///
 /// # Errors
 /// When it cannot be played.
 pub fn load_extender(source: &ModelSource, seat: Seat) -> Result<Seated<Extender>, ModelError> {
     let mut problem = None;
+    let seat = Seat { precision: Precision::Full, ..seat };
     let network = OnnxNetwork::<ExtenderControls>::seated(source, seat, &mut problem)?;
     Ok((Extender::new(network.model.contract().clone(), Box::new(network)), problem))
 }
