@@ -77,6 +77,14 @@ pub struct Cut {
     pub offline: bool,
 }
 
+impl Cut {
+    /// A tempo as answers are told it: to a hundredth of a quarter a minute. Files keep microseconds a quarter and hosts a
+    /// fraction; what is played must not depend on who tells it.
+    pub fn tempo(quarters_per_minute: f64) -> f32 {
+        ((quarters_per_minute * 100.0).round() / 100.0) as f32
+    }
+}
+
 /// Least margin: hearing stops a 32nd (1.5 ticks) before the segment, and onsets are rounded to ticks, so the last
 /// tick that is surely known is two before it.
 pub const SHORTEST_MARGIN: Ticks = 2;
@@ -344,6 +352,16 @@ mod tests {
             assert!(TakeId(later).is_after(TakeId(earlier)) && !TakeId(earlier).is_after(TakeId(later)));
         }
         assert!(!TakeId(3).is_after(TakeId(3)));
+    }
+
+    /// A file says 512,821 µs a quarter where a host says 117.
+    #[test]
+    fn a_tempo_is_the_same_from_a_file_and_from_a_host() {
+        for tempo in (4..=1200).map(|quarter| 0.25 * f64::from(quarter)) {
+            let as_in_a_file = 60e6 / (60e6 / tempo).round();
+            assert_eq!(Cut::tempo(as_in_a_file), Cut::tempo(tempo), "{tempo}");
+            assert!((f64::from(Cut::tempo(tempo)) - tempo).abs() < 0.005);
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn cut_of(song: &Song, segment: Segment, settings: &Settings) -> Cut 
         margin: SHORTEST_MARGIN,
         settings: *settings,
         // The tempo where the plugin would have cut: just before the segment.
-        quarters_per_minute: song.tempo_at((segment.start() - SHORTEST_MARGIN).max(0)) as f32,
+        quarters_per_minute: Cut::tempo(song.tempo_at((segment.start() - SHORTEST_MARGIN).max(0))),
         offline: true,
     }
 }

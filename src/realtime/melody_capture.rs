@@ -111,7 +111,7 @@ impl MelodyCapture {
             segment,
             margin: self.margin(&segment, span, offline),
             settings: *settings,
-            quarters_per_minute: span.quarters_per_minute as f32,
+            quarters_per_minute: Cut::tempo(span.quarters_per_minute),
             offline,
         }));
         self.meters.set_asked(Some((self.take, segment.start())));

@@ -54,7 +54,7 @@ const WINDOW: &str = "window pictures";
 
 const LONG_STEPS: [Step; 2] = [("million hosts", million_hosts), ("hour of playing", hour_of_playing)];
 
-const TRAINING_STEPS: [Step; 1] = [("training tests", training_tests)];
+const TRAINING_STEPS: [Step; 2] = [("training tests", training_tests), ("ONNX Runtime", with_onnx_runtime)];
 
 /// Runs all steps, also after one has failed.
 ///
@@ -194,4 +194,18 @@ fn training_tests(workspace: &Workspace) -> Result<()> {
     let python = Python::prepare(workspace)?;
     run(python.command(workspace, "ruff").args(["check", "."]))?;
     run(python.command(workspace, "python").args(["-m", "pytest", "--quiet"]))
+}
+
+/// What depends on the backend, once more with the library that the training code's environment has; the other steps play with
+/// tract.
+fn with_onnx_runtime(workspace: &Workspace) -> Result<()> {
+    let library = Python::prepare(workspace)?.onnx_runtime(workspace)?;
+    let run_with = |arguments: &[&str]| {
+        let test = ["test", "--release", "--package"];
+        let mut command = cargo();
+        command.current_dir(&workspace.root).args(test).args(arguments);
+        run(command.env("OBBLIGATO_ONNXRUNTIME", &library))
+    };
+    run_with(&[PACKAGE, "--test", "model_parity", "--test", "steady_memory", "--test", "instances"])?;
+    run_with(&["xtask", "--test", "clap_host"])
 }
