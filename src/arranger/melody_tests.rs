@@ -9,9 +9,10 @@ use crate::generators::extender::{self, Extender, Extension, KnownChords};
 use crate::generators::rolls::{KEYS, RollNetwork};
 use crate::generators::rules::RuleGenerator;
 use crate::generators::transformer::tests::Hashing;
+use crate::generators::watched::Watched;
 use crate::generators::{GeneratorError, Request};
 use crate::ledger::saved::{from_text, to_text};
-use crate::music::{Key, Meter, Part, Song, Velocity};
+use crate::music::{Key, Part, Song, Velocity};
 use crate::settings::{EnhanceSettings, ExtendSettings, ExtendWhen};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -75,38 +76,16 @@ fn real_extender() -> Box<Extender> {
 /// The melody that was shown, with where what was asked for begins.
 type Shown = Arc<Mutex<Vec<(Ticks, Vec<Note>)>>>;
 
-/// Plays by rule and writes down the melody that it is shown for each bar.
-struct Listener(Shown);
-
-impl Generator for Listener {
-    fn name(&self) -> &str {
-        "Listener"
-    }
-
-    fn parts(&self) -> PerPart<bool> {
-        PerPart::from_fn(Part::is_of_band)
-    }
-
-    fn plays(&self, _: Meter) -> bool {
-        true
-    }
-
-    fn answer(
-        &mut self,
-        request: &Request<'_>,
-        write: &mut dyn FnMut(PartNote),
-    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+fn listening_band() -> (Arranger, Shown) {
+    let heard = Shown::default();
+    let shown = heard.clone();
+    let listener = Watched(move |request: &Request<'_>| {
         let strangers = request.past.iter().flat_map(|answer| &answer.notes).chain(request.standing);
         assert!(strangers.into_iter().all(|note| note.part.is_of_band()), "the melody's parts are melody to the band");
         assert!(Part::ALL.iter().all(|part| part.is_of_band() || !request.parts[*part]));
-        self.0.lock().expect("nobody panics").push((request.ask.start(), request.melody.to_vec()));
-        RuleGenerator.answer(request, write)
-    }
-}
-
-fn listening_band() -> (Arranger, Shown) {
-    let heard = Shown::default();
-    let mut arranger = Arranger::new(Box::new(Listener(heard.clone())), None);
+        shown.lock().expect("nobody panics").push((request.ask.start(), request.melody.to_vec()));
+    });
+    let mut arranger = Arranger::new(Box::new(listener), None);
     arranger.set_enhancer(Some(wild()));
     arranger.set_extender(Some(Box::new(Echo)));
     (arranger, heard)

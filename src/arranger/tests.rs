@@ -4,6 +4,7 @@ use super::perform::{cut_of, melody_events};
 use super::*;
 use crate::channels::{Heard, SHORTEST_MARGIN, TakeId};
 use crate::generators::rules::RuleGenerator;
+use crate::generators::watched::Watched;
 use crate::generators::{GeneratorError, Request};
 use crate::ledger::BarState;
 use crate::ledger::saved::{from_text, to_text};
@@ -705,36 +706,12 @@ fn chords_that_are_held_end_the_count_in_and_leave_locked_bars_alone() {
     assert_eq!([plays(0, &[]), plays(1, &[49, 53, 56])], [false, true]);
 }
 
-/// What the generator was shown of the past.
-struct Watching(Arc<Mutex<Vec<Vec<SegmentAnswer>>>>);
-
-impl Generator for Watching {
-    fn name(&self) -> &str {
-        "Watching"
-    }
-
-    fn parts(&self) -> PerPart<bool> {
-        RuleGenerator.parts()
-    }
-
-    fn plays(&self, _: Meter) -> bool {
-        true
-    }
-
-    fn answer(
-        &mut self,
-        request: &Request<'_>,
-        write: &mut dyn FnMut(PartNote),
-    ) -> Result<Vec<PlannedChord>, GeneratorError> {
-        self.0.lock().expect("no panic").push(request.past.to_vec());
-        RuleGenerator.answer(request, write)
-    }
-}
-
 #[test]
 fn after_the_count_in_the_generator_knows_the_first_bars() {
-    let seen = Arc::default();
-    let mut watched = Arranger::new(Box::new(Watching(Arc::clone(&seen))), None);
+    let seen: Arc<Mutex<Vec<Vec<SegmentAnswer>>>> = Arc::default();
+    let shown = seen.clone();
+    let watch = move |request: &Request<'_>| shown.lock().expect("no panic").push(request.past.to_vec());
+    let mut watched = Arranger::new(Box::new(Watched(watch)), None);
     play(&mut watched, TUNE, &Settings { count_in: 2, count_in_band: CountInBand::Rests, ..settings() });
     let mut knowing = Arranger::new(Box::new(RuleGenerator), None);
     play(&mut knowing, TUNE, &arranged());

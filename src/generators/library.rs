@@ -121,8 +121,13 @@ pub fn load(choice: &GeneratorChoice) -> Loaded {
 
 #[cfg(not(feature = "inference"))]
 fn load_model(choice: &GeneratorChoice) -> Loaded {
-    let problem = choice.name.as_ref().map(|name| format!("this build has no models, so `{name}` cannot play"));
-    Loaded { problem, ..Loaded::rules() }
+    Loaded { problem: choice.name.is_some().then(|| no_models(choice)), ..Loaded::rules() }
+}
+
+#[cfg(not(feature = "inference"))]
+fn no_models(choice: &GeneratorChoice) -> String {
+    let named = choice.name.as_ref().map(|name| format!(", so `{name}` cannot play"));
+    format!("this build has no models{}", named.unwrap_or_default())
 }
 
 /// Somebody who works on the melody.
@@ -158,8 +163,8 @@ pub fn open_extender(choice: &GeneratorChoice) -> Result<Opened<dyn ExtendsMelod
 /// # Errors
 /// Always.
 #[cfg(not(feature = "inference"))]
-pub fn open_enhancer(_: &GeneratorChoice) -> Result<Opened<dyn EnhancesMelodies>, String> {
-    Err("this build has no models".into())
+pub fn open_enhancer(choice: &GeneratorChoice) -> Result<Opened<dyn EnhancesMelodies>, String> {
+    Err(no_models(choice))
 }
 
 /// There is none.
@@ -167,8 +172,8 @@ pub fn open_enhancer(_: &GeneratorChoice) -> Result<Opened<dyn EnhancesMelodies>
 /// # Errors
 /// Always.
 #[cfg(not(feature = "inference"))]
-pub fn open_extender(_: &GeneratorChoice) -> Result<Opened<dyn ExtendsMelodies>, String> {
-    Err("this build has no models".into())
+pub fn open_extender(choice: &GeneratorChoice) -> Result<Opened<dyn ExtendsMelodies>, String> {
+    Err(no_models(choice))
 }
 
 /// The enhancers there are for the user to choose, by name. Reads the user's models folder.

@@ -4,24 +4,23 @@
 
 use super::{Ask, Drummer, Generator, Request, SegmentAnswer};
 use crate::channels::SHORTEST_MARGIN;
-use crate::music::{Bar, BarIndex, Key, Meter, Note, PerPart, Velocity};
-use crate::settings::{PartSettings, Settings};
+use crate::music::{Bar, Key, Meter, Note, Part, PerPart, Velocity};
+use crate::settings::Settings;
 use std::time::{Duration, Instant};
 
 /// The time in which generator and drummer write half a bar of all parts, after a bar of melody; `None` where one of them
 /// fails, which is told when it plays.
 pub fn rehearse(generator: &mut dyn Generator, drummer: Option<&mut Box<dyn Drummer>>) -> Option<Duration> {
     const SCALE: [i32; 8] = [60, 62, 64, 65, 67, 69, 71, 72];
-    let bar = |index| Bar { index: BarIndex(index), ..Bar::of_constant_meter(index, Meter::COMMON) };
-    let eighth = bar(0).meter.bar_length() / SCALE.len() as i32;
+    let eighth = Meter::COMMON.bar_length() / SCALE.len() as i32;
     let strike = |(at, key): (i32, &i32)| {
         let (start, key) = (at * eighth, Key::folded(*key));
         Note { start, key, duration: eighth, velocity: Velocity::default() }
     };
     let melody: Vec<Note> = (0..).zip(&SCALE).map(strike).collect();
     let mut settings = Settings::default();
-    settings.parts.0.iter_mut().for_each(|part: &mut PartSettings| part.on = true);
-    let segment = bar(1).segment_at(0);
+    Part::BAND.into_iter().for_each(|part| settings.parts[part].on = true);
+    let segment = Bar::of_constant_meter(1, Meter::COMMON).segment_at(0);
     let request = Request {
         ask: Ask::Jam(segment),
         melody: &melody,
@@ -48,45 +47,16 @@ pub fn rehearse(generator: &mut dyn Generator, drummer: Option<&mut Box<dyn Drum
 #[cfg(test)]
 mod tests {
     use super::super::rules::RuleGenerator;
-    use super::super::{GeneratorError, PartNote};
+    use super::super::watched::Watched;
     use super::*;
-    use crate::music::PlannedChord;
-
-    /// Takes its time over what the rules write.
-    struct Slow;
-
-    impl Generator for Slow {
-        fn name(&self) -> &'static str {
-            "Slow"
-        }
-
-        fn parts(&self) -> PerPart<bool> {
-            RuleGenerator.parts()
-        }
-
-        fn plays(&self, meter: Meter) -> bool {
-            RuleGenerator.plays(meter)
-        }
-
-        fn answer(
-            &mut self,
-            request: &Request<'_>,
-            write: &mut dyn FnMut(PartNote),
-        ) -> Result<Vec<PlannedChord>, GeneratorError> {
-            let mut notes = 0;
-            let answered = RuleGenerator.answer(request, &mut |note| {
-                notes += 1;
-                write(note);
-            });
-            assert!(notes > 4, "a band that plays");
-            std::thread::sleep(Duration::from_millis(30));
-            answered
-        }
-    }
 
     #[test]
-    fn it_takes_as_long_as_the_band_takes() {
-        let (slow, rules) = (rehearse(&mut Slow, None), rehearse(&mut RuleGenerator, None));
+    fn it_takes_as_long_as_a_whole_band_takes() {
+        let mut slow = Watched(|request: &Request<'_>| {
+            assert!(Part::BAND.iter().all(|part| request.parts[*part]), "everybody plays");
+            std::thread::sleep(Duration::from_millis(30));
+        });
+        let (slow, rules) = (rehearse(&mut slow, None), rehearse(&mut RuleGenerator, None));
         assert!(slow.expect("it plays") >= Duration::from_millis(30));
         assert!(rules.expect("they play") < Duration::from_millis(30));
     }

@@ -5,6 +5,7 @@ use crate::channels::{Cut, MelodistStatus};
 use crate::generators::library::{self, GeneratorChoice, Opened};
 use crate::generators::melodists::{EnhancesMelodies, ExtendsMelodies};
 use crate::music::Part;
+use crate::settings::Settings;
 use std::thread::JoinHandle;
 
 /// The enhancer and the extender as they are wanted and as they are there.
@@ -63,26 +64,23 @@ impl LoadedMelodists {
         choice: Option<&GeneratorChoice>,
         arranger: &mut Arranger,
     ) -> (Cut, Option<String>) {
-        let (mut cut, mut problem) = (*cut, None);
-        let choice =
+        let (settings, mut cut) = (cut.settings, *cut);
+        let wanted =
             |name: &Option<String>| GeneratorChoice { name: name.clone(), ..choice.cloned().unwrap_or_default() };
-        if cut.settings.part_is_on(Part::Enhanced) {
-            let wanted = choice(&self.enhancer.name);
-            if let Some(enhancer) = self.enhancer.look(cut.offline, move || library::open_enhancer(&wanted)) {
-                arranger.set_enhancer(Some(enhancer));
-            }
-            cut.settings.parts[Part::Enhanced].on = self.enhancer.is_there();
-            problem = self.enhancer.problem("the melody is not enhanced");
-        }
-        if cut.settings.part_is_on(Part::Extension) {
-            let wanted = choice(&self.extender.name);
-            if let Some(extender) = self.extender.look(cut.offline, move || library::open_extender(&wanted)) {
-                arranger.set_extender(Some(extender));
-            }
-            cut.settings.parts[Part::Extension].on = self.extender.is_there();
-            problem = problem.or_else(|| self.extender.problem("the melody is not carried on"));
-        }
-        (cut, problem)
+        let (enhancer, extender) = (wanted(&self.enhancer.name), wanted(&self.extender.name));
+        let come = self.enhancer.look_for(Part::Enhanced, &mut cut, move || library::open_enhancer(&enhancer));
+        come.into_iter().for_each(|enhancer| arranger.set_enhancer(Some(enhancer)));
+        let come = self.extender.look_for(Part::Extension, &mut cut, move || library::open_extender(&extender));
+        come.into_iter().for_each(|extender| arranger.set_extender(Some(extender)));
+        (cut, self.problem(&settings))
+    }
+
+    /// In words for the user, of those who are wanted.
+    fn problem(&self, settings: &Settings) -> Option<String> {
+        let enhancer = || self.enhancer.problem("the melody is not enhanced");
+        let extender = || self.extender.problem("the melody is not carried on");
+        let of = |part, problem: &dyn Fn() -> Option<String>| settings.part_is_on(part).then(problem).flatten();
+        of(Part::Enhanced, &enhancer).or_else(|| of(Part::Extension, &extender))
     }
 
     /// As shown to the user: enhancer and extender.
@@ -115,6 +113,21 @@ impl<M: ?Sized> Default for Place<M> {
 }
 
 impl<M: ?Sized + Send + 'static> Place<M> {
+    /// Who has just come, if somebody is wanted for this part. The part is off in the cut while nobody is there.
+    fn look_for(
+        &mut self,
+        part: Part,
+        cut: &mut Cut,
+        load: impl FnOnce() -> Result<Opened<M>, String> + Send + 'static,
+    ) -> Option<Box<M>> {
+        if !cut.settings.part_is_on(part) {
+            return None;
+        }
+        let come = self.look(cut.offline, load);
+        cut.settings.parts[part].on = self.is_there();
+        come
+    }
+
     /// Loads it if it has not been wanted before. Who has just come.
     fn look(
         &mut self,
