@@ -26,6 +26,11 @@ const ROOM: usize = 4 * MOST_TOKENS;
 const MOST_GIVEN: usize = 2 * MOST_TOKENS;
 /// Times the creative risk: the temperature of the chords.
 const CHORD_COOLNESS: f32 = 0.7;
+/// Bars after which a melody comes back to what it had.
+const PHRASES: [usize; 2] = [8, 4];
+/// Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies come back as
+/// often as people's.
+const COMES_BACK: f32 = 0.6;
 const TOP_P: f32 = 0.95;
 const TOP_K: usize = 12;
 
@@ -270,7 +275,7 @@ impl<'a> Writer<'a> {
                 Some(chord) => chord_token(chord),
                 None => {
                     let is_chord = |token| matches!(meaning(token), Some(Meaning::Chord(_)));
-                    self.draw(CHORD_COOLNESS * self.wish.temperature, is_chord)?.0
+                    self.draw(CHORD_COOLNESS * self.wish.temperature, &[], is_chord)?.0
                 }
             };
             self.context.push(token, condition);
@@ -289,8 +294,12 @@ impl<'a> Writer<'a> {
         let mut grammar = PartGrammar::new(part, then, vec![anywhere]);
         let mut notes = Vec::new();
         let mut chosen: Option<(Ticks, Key, Ticks)> = None;
+        let (phrases, first) = (self.a_phrase_before(bar, then), self.context.len() - given);
         for _ in given..MOST_TOKENS - LAST_TOKENS {
-            let (token, loudness) = self.draw(self.wish.temperature, |token| grammar.allows(token))?;
+            let written = &self.context.tokens[first..];
+            let known = phrases.iter().filter_map(|bar| bar.strip_prefix(written)?.first().copied());
+            let known: Vec<Token> = known.collect();
+            let (token, loudness) = self.draw(self.wish.temperature, &known, |token| grammar.allows(token))?;
             // Only now has the model said how loud the note before is.
             notes.extend(chosen.take().map(|chosen| self.note(bar, chosen, &loudness)));
             if token == then {
@@ -309,17 +318,31 @@ impl<'a> Writer<'a> {
         Note { start: bar.start + at, key, duration, velocity: self.dynamics.velocity(loudness, &mut self.dice) }
     }
 
-    /// The token that comes next, and how loud the one before is.
+    /// The notes of the bars a phrase before, and what begins the bar after.
+    fn a_phrase_before(&self, bar: &Bar, then: Token) -> Vec<Vec<Token>> {
+        let before = PHRASES.iter().filter_map(|bars| self.bars.get(self.bars.len().checked_sub(*bars)?));
+        let notes = before.filter(|(before, _)| before.meter == bar.meter).map(|(before, _)| {
+            let mut tokens = Vec::new();
+            write_melody(&mut tokens, before, &self.melody);
+            tokens.push(then);
+            tokens
+        });
+        notes.collect()
+    }
+
+    /// The token that comes next, and how loud the one before is. Those that are `known` from before are favoured.
     fn draw(
         &mut self,
         temperature: f32,
+        known: &[Token],
         allowed: impl Fn(Token) -> bool,
     ) -> Result<(Token, [f32; LOUDNESS_CLASSES]), GeneratorError> {
         let said = self.reader.read(&self.context).map_err(GeneratorError)?;
         let (logits, said) = said.split_at(VOCABULARY);
         let mut loudness = [f32::NAN; LOUDNESS_CLASSES];
         loudness.copy_from_slice(&said[..LOUDNESS_CLASSES]);
-        let choices = (0..VOCABULARY as Token).zip(logits.iter().copied());
+        let favoured = |token| if known.contains(&token) { COMES_BACK } else { 0.0 };
+        let choices = (0..VOCABULARY as Token).zip(logits).map(|(token, logit)| (token, logit + favoured(token)));
         let mut choices: Vec<(Token, f32)> = choices.filter(|(token, _)| allowed(*token)).collect();
         if self.wish.sampling == Sampling::TopK {
             choices.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -445,6 +468,16 @@ mod tests {
         assert!(cool[0] == cool[1] && cool[1] == cool[2]);
         let hot = [Sampling::Nucleus, Sampling::TopK, Sampling::Random].map(|sampling| places(play(sampling, 2.0)));
         assert!(hot[0] != hot[1] && hot[1] != hot[2] && hot[0] != hot[2]);
+    }
+
+    #[test]
+    fn where_nothing_is_likelier_a_melody_comes_back_to_what_it_had() {
+        let mut indifferent = Extender::new(contract(), Box::new(Hashing::new(|_, _| 0.0)));
+        let (song, wish) = (song(8, Meter::COMMON), Wish { bars: 4, temperature: 0.0, ..Wish::default() });
+        let found = indifferent.extend(&song, 384, &nobody_knows, &wish).expect("the network works");
+        let place = |later: Ticks| move |note: &Note| (note.start + later, note.key, note.duration);
+        let before: Vec<_> = song.melody.iter().take(16).map(place(384)).collect();
+        assert_eq!(found.notes.iter().map(place(0)).collect::<Vec<_>>(), before);
     }
 
     #[test]

@@ -26,6 +26,8 @@ MOST_TOKENS = 64
 """Of one bar; a bar begins only with so many places of the window free."""
 AT_ONCE = 32
 """Tokens that are read in one run, as in the program."""
+PHRASES = (8, 4)
+"""Bars after which a melody comes back to what it had."""
 CHORD_COOLNESS = 0.7
 """Times the creative risk: the temperature of the chords."""
 
@@ -41,6 +43,9 @@ class Choice:
     top_k: int = 12
     listen: int = 16
     """Bars of what was heard that are listened back to."""
+    comes_back: float = 0.6
+    """Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies come
+    back as often as people's."""
     seed: int = 0
 
 
@@ -166,13 +171,16 @@ class Writer:
         # A bass has one note at a position, as a melody that is a line; the others as many as any melody.
         part = e.BASS if self.line else e.COUNTER
         written, velocities = list(given), []
+        phrases = self.a_phrase_before(then)
         while len(written) < MOST_TOKENS - 4:
             allowed = e.allowed_in_part(part, written, 0, end, then)
             allowed[e.POS : e.POS + first] = False
             if len(written) == len(given):
                 # The last note that was heard is not joined by another.
                 allowed[e.NOTE :] = False
-            token = self.draw(outputs.logits, allowed, self.choice.risk)
+            logits, at = outputs.logits.copy(), len(written)
+            logits[[bar[at] for bar in phrases if bar[:at] == written and at < len(bar)]] += self.choice.comes_back
+            token = self.draw(logits, allowed, self.choice.risk)
             if token == then:
                 break
             outputs = self.reader.read([token], self.cond)
@@ -183,6 +191,11 @@ class Writer:
         if new and new[-1] < e.CHORD:
             new.pop()
         return sample.read_notes(new, velocities)
+
+    def a_phrase_before(self, then: int) -> list[list[int]]:
+        """The notes of those bars, and what begins the bar after."""
+        bars = [self.bars[-bars] for bars in PHRASES if bars <= len(self.bars)]
+        return [[*e.note_list(n for n in bar.melody if n.start >= 0), then] for bar in bars]
 
     def draw(self, logits: np.ndarray, allowed: np.ndarray, temperature: float) -> int:
         choice = self.choice
