@@ -1,4 +1,4 @@
-//! The parts of the band. A part's name, usual channel and register stand here and nowhere else.
+//! The parts of the band. A part's name, usual channel, program and colour stand here and nowhere else.
 
 use serde::{Deserialize, Serialize};
 use std::ops::{Index, IndexMut};
