@@ -1,4 +1,5 @@
-//! The knobs of those that work on the melody, and which of them is wanted.
+//! The knobs of those that work on the melody, and which of them is wanted. The knobs' values are atomics, read on the audio thread;
+//! who is wanted is behind a lock, for the host, the window and the inference thread.
 
 use super::{integer_from_text, linear, number_from_text, percentage, switch};
 use crate::channels::EditorCommand;

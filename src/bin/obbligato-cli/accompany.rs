@@ -23,6 +23,9 @@ use std::time::Instant;
 /// From here on a progress bar is worth its place.
 const LONG_SONG_BARS: usize = 24;
 
+/// # Errors
+/// [`Failure::Input`] when a file or flag is wrong (in a folder: some file failed), [`Failure::Other`] when an arrangement cannot
+/// be written.
 pub fn run(flags: &Accompany) -> Result<(), Failure> {
     let order = Order::new(flags)?;
     if let Some(problem) = library::load(&order.generator).problem {
@@ -133,6 +136,9 @@ impl Order {
 }
 
 /// A library that was asked for has to be the one that computes.
+///
+/// # Errors
+/// [`Failure::Input`] when it cannot be opened.
 pub fn check_runtime(asked: Option<&PathBuf>, choice: &GeneratorChoice) -> Result<(), Failure> {
     if asked.is_none() {
         return Ok(());
@@ -158,6 +164,9 @@ fn models(choice: &GeneratorChoice) -> Result<Option<Models>, ModelError> {
 }
 
 /// Chords from a text as people write it, from a text file, or from a MIDI file.
+///
+/// # Errors
+/// [`Failure::Input`] when they cannot be read, or a MIDI file has none.
 pub fn chord_plan(text: &str) -> Result<ChordPlan, Failure> {
     let path = PathBuf::from(text);
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
@@ -185,6 +194,8 @@ pub fn say_beside(output: &Path, line: &str) {
     if is_stream(output) { eprintln!("{line}") } else { say(line) }
 }
 
+/// # Errors
+/// [`Failure::Input`] when it cannot be read, or is no MIDI file.
 pub fn read_midi(path: &Path) -> Result<MidiFile, Failure> {
     let mut bytes = Vec::new();
     let reader: Box<dyn Read> = if is_stream(path) {
@@ -198,6 +209,8 @@ pub fn read_midi(path: &Path) -> Result<MidiFile, Failure> {
     midi_file::read(&bytes).map_err(|error| Failure::input(path, error))
 }
 
+/// # Errors
+/// [`Failure::Other`] when it cannot be written.
 pub fn write_midi(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = if is_stream(path) { io::stdout().write_all(bytes) } else { fs::write(path, bytes) };
     written.map_err(|error| Failure::other(path, error))
