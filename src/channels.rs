@@ -10,7 +10,7 @@ pub use piano::{PianoKeys, PianoTouches, Touch, connect_piano};
 use crate::generators::PartNote;
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::{Ledger, LedgerCommand};
-use crate::music::{ChordPlan, Key, Part, PerPart, PlannedChord, Segment, Ticks, Velocity};
+use crate::music::{ChordPlan, Key, Melodist, PerPart, PlannedChord, Segment, Ticks, Velocity};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -241,9 +241,9 @@ pub enum EditorCommand {
     Ledger(LedgerCommand),
     /// Another generator is to play from now on.
     UseGenerator(GeneratorChoice),
-    /// Another is to work on the melody in this part, by name; `None` is the first there is.
+    /// Another is to work on the melody as this one does, by name; `None` is the first there is.
     UseMelodist {
-        part: Part,
+        melodist: Melodist,
         name: Option<String>,
     },
     /// The song as it was saved; `number` counts such loads, so that its sender sees when it has arrived.

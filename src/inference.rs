@@ -298,7 +298,7 @@ impl InferenceWorker {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
             EditorCommand::Ledger(command) => self.arranger.command(command),
             EditorCommand::UseGenerator(choice) => self.use_generator(choice),
-            EditorCommand::UseMelodist { part, name } => self.melodists.choose(part, name, &mut self.arranger),
+            EditorCommand::UseMelodist { melodist, name } => self.melodists.choose(melodist, name, &mut self.arranger),
             EditorCommand::Restore { ledger, number } => {
                 self.arranger.restore(ledger);
                 self.restored = number;

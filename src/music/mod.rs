@@ -13,7 +13,7 @@ mod tonality;
 
 pub use harmony::{Chord, ChordTextError, PitchClass, PitchClassSet, Quality};
 pub use note::{Key, Note, Timing, Velocity};
-pub use part::{Part, PerPart};
+pub use part::{Melodist, Part, PerPart};
 pub use plan::{ChordPlan, PlanError, PlanSource, PlannedChord};
 pub use song::{Song, TempoChange};
 pub use style::{

@@ -104,6 +104,25 @@ impl Part {
     }
 }
 
+/// Who works on the melody itself, each in a part of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Melodist {
+    Enhancer,
+    Extender,
+}
+
+impl Melodist {
+    pub const ALL: [Self; 2] = [Self::Enhancer, Self::Extender];
+
+    /// Where it plays.
+    pub const fn part(self) -> Part {
+        match self {
+            Self::Enhancer => Part::Enhanced,
+            Self::Extender => Part::Extension,
+        }
+    }
+}
+
 /// One value for each part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PerPart<T>(pub [T; Part::COUNT]);
