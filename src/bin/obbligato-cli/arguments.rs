@@ -7,7 +7,7 @@ use obbligato::generators::{enhancer, extender};
 use obbligato::midi_file::TrackChoice;
 use obbligato::music::{Part, PerPart, Style, style_from_text, style_stops, style_text};
 use obbligato::runtime::{Device, DeviceChoice, RuntimeChoice};
-use obbligato::settings::{CountInBand, Follow, PartSettings, Settings};
+use obbligato::settings::{CountInBand, EnhanceSettings, ExtendSettings, Follow, PartSettings, Settings};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -199,7 +199,7 @@ pub struct Enhance {
 
     /// Per cent of all notes, at most, that go
     #[arg(long, value_name = "0..100", value_parser = within(0.0..=100.0), allow_negative_numbers = true)]
-    #[arg(default_value_t = 20.0)]
+    #[arg(default_value_t = 100.0 * EnhanceSettings::default().remove)]
     remove: f32,
 
     /// Passes in which it is done: more are more careful
@@ -208,7 +208,7 @@ pub struct Enhance {
     iterations: u32,
 
     /// Creative risk: at 0 only what is likelier than not
-    #[arg(long, value_name = "0..2", value_parser = within(0.0..=2.0), allow_negative_numbers = true)]
+    #[arg(long, value_name = "0..2", value_parser = within(EnhanceSettings::RISK), allow_negative_numbers = true)]
     #[arg(default_value_t = enhancer::Wish::default().temperature, visible_alias = "risk")]
     temperature: f32,
 }
@@ -238,7 +238,7 @@ pub struct Extend {
     sampling: SamplingFlag,
 
     /// Creative risk: 1 is as the model was trained, at 0 always the likeliest is taken
-    #[arg(long, value_name = "0..2", value_parser = within(0.0..=2.0), allow_negative_numbers = true)]
+    #[arg(long, value_name = "0..2", value_parser = within(ExtendSettings::RISK), allow_negative_numbers = true)]
     #[arg(default_value_t = extender::Wish::default().temperature, visible_alias = "risk")]
     temperature: f32,
 
