@@ -20,5 +20,5 @@ pub use style::{
     Style, StyleWeights, blend as style_blend, position_from_text as style_from_text, position_text as style_text,
     stops as style_stops,
 };
-pub use time::{Bar, BarIndex, Meter, MeterError, Segment, TICKS_PER_QUARTER, Ticks, quantise};
+pub use time::{Bar, BarIndex, Meter, MeterError, Segment, TICKS_PER_QUARTER, Ticks, in_quarters, quantise};
 pub use tonality::{Mode, Tonality};

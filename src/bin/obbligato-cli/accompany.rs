@@ -8,9 +8,9 @@ use obbligato::arranger::Arranger;
 use obbligato::contract::drums::DrumControls;
 use obbligato::generators::library::{self, GeneratorChoice, RULES};
 use obbligato::generators::{PartNote, SegmentAnswer};
-use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice};
+use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice, chord_names};
 use obbligato::model::{Model, ModelError, ModelSource, find_model, hold_model, open_model};
-use obbligato::music::{ChordPlan, Part, Song, Ticks};
+use obbligato::music::{ChordPlan, Part, Song};
 use obbligato::runtime::{Place, Runtime, Target};
 use obbligato::settings::Settings;
 use std::any::Any;
@@ -99,7 +99,7 @@ impl Order {
         report.warnings.extend(arranger.problem().map(str::to_owned));
         let parts = self.parts(&answers);
         report.count(&song, &parts, &answers);
-        let chords = chord_names(&answers);
+        let chords = chord_names(answers.iter().map(|answer| (answer.segment.start(), answer.chord.chord)));
         let bytes = midi_file::write_played(&song, &line.notes, &parts, &chords, &title(&file, input));
         write_midi(output, &bytes)?;
         Ok(report)
@@ -218,17 +218,6 @@ pub fn write_midi(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 pub fn is_same_file(input: &Path, output: &Path) -> bool {
     matches!((input.canonicalize(), output.canonicalize()), (Ok(input), Ok(output)) if input == output)
-}
-
-/// The chord at each place where it changes.
-fn chord_names(answers: &[SegmentAnswer]) -> Vec<(Ticks, String)> {
-    let named = answers.iter().map(|answer| {
-        let name = answer.chord.chord.map_or_else(|| "N.C.".to_owned(), |chord| chord.to_string());
-        (answer.segment.start(), name)
-    });
-    let mut names: Vec<(Ticks, String)> = named.collect();
-    names.dedup_by(|later, earlier| later.1 == earlier.1);
-    names
 }
 
 pub fn title(file: &MidiFile, input: &Path) -> String {
