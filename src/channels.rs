@@ -10,7 +10,7 @@ pub use piano::{PianoKeys, PianoTouches, Touch, connect_piano};
 use crate::generators::PartNote;
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::{Ledger, LedgerCommand};
-use crate::music::{ChordPlan, Key, Part, PerPart, PlannedChord, Segment, Ticks, Velocity};
+use crate::music::{ChordPlan, Key, Melodist, PerPart, PlannedChord, Segment, TICKS_PER_QUARTER, Ticks, Velocity};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -172,6 +172,16 @@ impl Meters {
         self.asked.get()
     }
 
+    /// Position of the transport in ticks, also within one.
+    pub fn playhead(&self) -> f64 {
+        self.playhead_quarters.load(Ordering::Relaxed) * f64::from(TICKS_PER_QUARTER)
+    }
+
+    /// The tick in which the transport is. A cast from a float saturates, and not-a-number becomes zero.
+    pub fn playhead_tick(&self) -> Ticks {
+        self.playhead().floor() as Ticks
+    }
+
     pub fn set_asked(&self, asked: Option<(TakeId, Ticks)>) {
         self.asked.set(asked);
     }
@@ -241,9 +251,9 @@ pub enum EditorCommand {
     Ledger(LedgerCommand),
     /// Another generator is to play from now on.
     UseGenerator(GeneratorChoice),
-    /// Another is to work on the melody in this part, by name; `None` is the first there is.
+    /// Another is to work on the melody as this one does, by name; `None` is the first there is.
     UseMelodist {
-        part: Part,
+        melodist: Melodist,
         name: Option<String>,
     },
     /// The song as it was saved; `number` counts such loads, so that its sender sees when it has arrived.
@@ -345,6 +355,15 @@ pub fn connect() -> (RealtimeEnd, InferenceEnd) {
 mod tests {
     use super::*;
     use crate::music::Part;
+
+    #[test]
+    fn the_playhead_is_in_the_tick_before_zero_when_it_is_left_of_zero() {
+        let meters = Meters::default();
+        for (quarters, tick) in [(-0.01, -1), (0.0, 0), (0.99, 11), (f64::NAN, 0), (1e300, Ticks::MAX)] {
+            meters.playhead_quarters.store(quarters, Ordering::Relaxed);
+            assert_eq!(meters.playhead_tick(), tick, "{quarters}");
+        }
+    }
 
     #[test]
     fn takes_are_told_apart_also_where_their_count_begins_anew() {

@@ -58,6 +58,7 @@ impl Hearing {
         self.start
     }
 
+    /// A key goes down, at `at` quarter notes. `channel` is 0..=15.
     pub fn note_on(&mut self, at: f64, channel: u8, key: Key, velocity: Velocity) {
         // Struck again without a release between: the first one ends here.
         self.note_off(at, channel, key);
@@ -71,6 +72,7 @@ impl Hearing {
         self.held.push(HeldNote { channel, key, start });
     }
 
+    /// A key goes up, at `at` quarter notes. `channel` is 0..=15.
     pub fn note_off(&mut self, at: f64, channel: u8, key: Key) {
         if let Some(index) = self.held.iter().position(|held| held.channel == channel && held.key == key) {
             let held = self.held.swap_remove(index);

@@ -13,7 +13,7 @@ use crate::channels::{
 use crate::generators::PartNote;
 use crate::generators::library::{GeneratorChoice, Loaded};
 use crate::links::{Band, BandEntry, Role, Seat};
-use crate::music::{Segment, TICKS_PER_QUARTER, Ticks};
+use crate::music::{Segment, Ticks, in_quarters};
 use crate::settings::ChordInput;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use given_chords::GivenChords;
@@ -184,7 +184,7 @@ impl InferenceWorker {
         let link = self.seat.link.get();
         if link.role != Role::Band {
             if let Some(cut) = self.last_cut.filter(|_| self.entry.is_some()) {
-                self.hear(&Heard::TakeEnded { at: quarters(cut.segment.start()) });
+                self.hear(&Heard::TakeEnded { at: in_quarters(cut.segment.start()) });
             }
             (self.entry, self.joins) = (None, true);
             return true;
@@ -230,7 +230,7 @@ impl InferenceWorker {
     fn hear_chord_tracks(&mut self) {
         let given = self.entry.as_ref().map(|entry| entry.band().take_chords()).unwrap_or_default();
         // A chord is heard before the segment after it is asked for.
-        let reach = self.last_cut.map_or(f64::INFINITY, |cut| quarters(cut.segment.end()));
+        let reach = self.last_cut.map_or(f64::INFINITY, |cut| in_quarters(cut.segment.end()));
         for heard in self.chords.take_in(&given, reach) {
             self.arranger.hear(&heard);
         }
@@ -298,7 +298,7 @@ impl InferenceWorker {
             EditorCommand::SetPlan(plan) => self.arranger.set_plan(plan),
             EditorCommand::Ledger(command) => self.arranger.command(command),
             EditorCommand::UseGenerator(choice) => self.use_generator(choice),
-            EditorCommand::UseMelodist { part, name } => self.melodists.choose(part, name, &mut self.arranger),
+            EditorCommand::UseMelodist { melodist, name } => self.melodists.choose(melodist, name, &mut self.arranger),
             EditorCommand::Restore { ledger, number } => {
                 self.arranger.restore(ledger);
                 self.restored = number;
@@ -347,7 +347,7 @@ impl InferenceWorker {
             self.play_with(loaded);
         }
         if self.joins {
-            self.hear(&Heard::TakeBegan { take: cut.take, at: quarters(cut.segment.start() - cut.margin) });
+            self.hear(&Heard::TakeBegan { take: cut.take, at: in_quarters(cut.segment.start() - cut.margin) });
         }
         let band = self.entry.as_ref().map(BandEntry::band);
         band.iter().for_each(|band| band.show_cut(cut));
@@ -637,10 +637,6 @@ fn play_part_first(seat: &Seat, end: &mut InferenceEnd, view: &SharedView, stop:
         std::thread::sleep(if at_rest { AT_REST } else { BETWEEN_LOOKS });
     }
     None
-}
-
-fn quarters(ticks: Ticks) -> f64 {
-    f64::from(ticks) / f64::from(TICKS_PER_QUARTER)
 }
 
 impl InferenceWorker {

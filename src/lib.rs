@@ -1,4 +1,4 @@
-//! Obbligato listens to a melody and plays with it.
+//! Obbligato listens to a melody and plays with it. `docs/architecture.md` is the map.
 
 pub mod arranger;
 pub mod channels;

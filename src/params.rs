@@ -8,7 +8,7 @@ use crate::channels::{EditorCommand, Meters, SharedView};
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::LedgerCommand;
 use crate::links::{Link, SharedLink};
-use crate::music::{ChordPlan, Key, Part, PerPart, Ticks, style_from_text, style_text};
+use crate::music::{ChordPlan, Key, Melodist, Part, PerPart, Ticks, style_from_text, style_text};
 use crate::runtime::{DeviceChoice, RuntimeChoice};
 use crate::settings::{ChordInput, CountInBand, ExtendWhen, Follow, PartSettings, Sampling, Settings};
 use crate::sound::{ByChannel, SoundSettings};
@@ -143,8 +143,8 @@ impl ObbligatoParams {
         let default = Settings::default();
         let plan = PlanField::new(commands.clone());
         let generator = GeneratorField::new(commands.clone());
-        let melodist = |part| MelodistField::new(part, commands.clone());
-        let (enhancer, extender) = (melodist(Part::Enhanced), melodist(Part::Extension));
+        let melodist = |melodist| MelodistField::new(melodist, commands.clone());
+        let [enhancer, extender] = Melodist::ALL.map(melodist);
         let song = SongField(Arc::new(SongState::new(view.clone(), commands)));
         let (fewest, most) = Settings::COUNT_IN.into_inner();
         Self {
@@ -272,12 +272,14 @@ impl ObbligatoParams {
         self.command(LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts: PerPart::from_fn(|_| true) });
     }
 
-    /// The user wants another to work on the melody in this part: what is there and not locked is written anew by it, which can
-    /// be undone.
-    pub fn choose_melodist(&self, part: Part, name: String) {
-        let field = if part == Part::Enhanced { &self.enhancer } else { &self.extender };
-        field.choose(name);
-        let parts = PerPart::from_fn(|each| each == part);
+    /// The user wants another to work on the melody as this one does: what is there in its part and not locked is written anew by
+    /// it, which can be undone.
+    pub fn choose_melodist(&self, melodist: Melodist, name: String) {
+        match melodist {
+            Melodist::Enhancer => self.enhancer.choose(name),
+            Melodist::Extender => self.extender.choose(name),
+        }
+        let parts = PerPart::from_fn(|each| each == melodist.part());
         self.command(LedgerCommand::Reroll { bars: Ticks::MIN..Ticks::MAX, parts });
     }
 
@@ -1010,7 +1012,7 @@ mod tests {
         let (written, commands, ..) = params();
         assert_eq!(written.enhancer.name(), "", "the first there is");
         written.extender.choose("Ländler".into());
-        let chosen = EditorCommand::UseMelodist { part: Part::Extension, name: Some("Ländler".into()) };
+        let chosen = EditorCommand::UseMelodist { melodist: Melodist::Extender, name: Some("Ländler".into()) };
         assert_eq!(commands.try_iter().collect::<Vec<_>>(), std::slice::from_ref(&chosen));
         let (read, commands, ..) = params();
         read.deserialize_fields(&written.serialize_fields());

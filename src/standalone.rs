@@ -1,5 +1,5 @@
 //! What is known when Obbligato is a program of its own and no host's plugin. Said once, by `main`, before the plugin is
-//! made; read by the plugin and its window.
+//! made; read where the plugin is made, and by its window. The audio thread has no part in it.
 
 mod attempts;
 

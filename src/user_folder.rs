@@ -1,8 +1,8 @@
-//! Where the user's own files are: models and libraries.
+//! Where the user's own files are: models, libraries, presets, saved MIDI, and what the window and the devices remember.
 
 use std::path::PathBuf;
 
-/// The user's folder for libraries and models. `None` when the system does not say where it is.
+/// The user's folder. `None` when the system does not say where it is.
 pub fn user_folder() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = std::env::home_dir;

@@ -1,7 +1,7 @@
 """Networks of the shape and size of AWS DeepComposer's, with random weights, to compare their speed with ours.
 
 python -m obbligato_models.originals --out runs/originals
-cargo bench --bench originals          # with OBBLIGATO_ORIGINALS=models/runs/originals
+OBBLIGATO_ORIGINALS=models/runs/originals cargo bench --bench model    # where Cargo.toml lies
 
 The shapes are those of its public samples: a U-Net from a melody of two bars (32 sixteenths by 128 keys) and noise to
 four parts, 8.3 million parameters; and one from eight bars to the odds of every cell, 31.5 million, that is asked a

@@ -3,7 +3,7 @@
 use super::Arranger;
 use crate::channels::{Cut, Heard, SHORTEST_MARGIN, TakeId};
 use crate::generators::SegmentAnswer;
-use crate::music::{Bar, Note, Segment, Song, TICKS_PER_QUARTER, Ticks};
+use crate::music::{Bar, Note, Segment, Song, Ticks, in_quarters};
 use crate::settings::{Follow, Settings};
 
 impl Arranger {
@@ -40,7 +40,7 @@ impl Arranger {
         }
         events.for_each(|(_, heard)| self.hear(&heard));
         let end = bars.last().map_or(0, Bar::end);
-        self.hear(&Heard::TakeEnded { at: f64::from(end) / f64::from(TICKS_PER_QUARTER) });
+        self.hear(&Heard::TakeEnded { at: in_quarters(end) });
         if settings.follow == Follow::Arrange {
             self.hear(&take(2));
             for segment in bars.iter().flat_map(|bar| bar.segments()) {
@@ -67,12 +67,11 @@ pub(super) fn cut_of(song: &Song, segment: Segment, settings: &Settings) -> Cut 
 
 /// The melody as a host would send it, by time; releases before strikes.
 pub(super) fn melody_events(song: &Song) -> Vec<(Ticks, Heard)> {
-    let quarters = |ticks: Ticks| f64::from(ticks) / f64::from(TICKS_PER_QUARTER);
     let mut events: Vec<(Ticks, Heard)> = Vec::with_capacity(2 * song.melody.len());
     for note in &song.melody {
         let Note { start, key, velocity, .. } = *note;
-        events.push((start, Heard::NoteOn { key, velocity, channel: 0, at: quarters(start) }));
-        events.push((note.end(), Heard::NoteOff { key, channel: 0, at: quarters(note.end()) }));
+        events.push((start, Heard::NoteOn { key, velocity, channel: 0, at: in_quarters(start) }));
+        events.push((note.end(), Heard::NoteOff { key, channel: 0, at: in_quarters(note.end()) }));
     }
     events.sort_by_key(|(at, heard)| (*at, matches!(heard, Heard::NoteOn { .. })));
     events

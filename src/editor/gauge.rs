@@ -1,7 +1,7 @@
 //! How much of a bar's time its answer takes, and what was lost. Pure.
 
 use crate::channels::{Meters, SongView};
-use crate::music::{Meter, TICKS_PER_QUARTER, Ticks};
+use crate::music::{Meter, TICKS_PER_QUARTER};
 use std::sync::atomic::Ordering;
 
 /// The time an answer takes against the time there is.
@@ -29,8 +29,7 @@ impl Gauge {
     pub fn of(view: &SongView, meters: &Meters) -> Option<Self> {
         let answered = meters.bars.load(Ordering::Relaxed) > 0;
         let tempo = view.ledger.bars().next_back().and_then(|entry| entry.answers.last());
-        let playhead = (meters.playhead_quarters.load(Ordering::Relaxed) * f64::from(TICKS_PER_QUARTER)) as Ticks;
-        let here = view.ledger.bar_holding(playhead);
+        let here = view.ledger.bar_holding(meters.playhead_tick());
         let here_tempo = here.and_then(|entry| entry.answers.last()).or(tempo);
         let meter = here.map_or(Meter::COMMON, |entry| entry.bar.meter);
         let quarters = meter.bar_length() as f32 / TICKS_PER_QUARTER as f32;

@@ -34,10 +34,12 @@ impl Levels {
         self.melody.height > 0.0 || self.parts.iter().any(|(_, level)| level.height > 0.0)
     }
 
+    /// 0..=1, of the loudest velocity.
     pub fn melody(&self) -> f32 {
         self.melody.height
     }
 
+    /// 0..=1, of the loudest velocity.
     pub fn part(&self, part: Part) -> f32 {
         self.parts[part].height
     }

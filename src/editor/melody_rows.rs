@@ -6,7 +6,7 @@ use super::window::ObbligatoEditor;
 use crate::channels::{MelodistStatus, SongView};
 use crate::generators::library;
 use crate::links::Role;
-use crate::music::Part;
+use crate::music::{Melodist, Part};
 use crate::settings::ExtendWhen;
 use egui::{ComboBox, RichText, Ui};
 
@@ -27,7 +27,7 @@ impl ObbligatoEditor {
     }
 
     fn enhance_row(&mut self, ui: &mut Ui, controls: &Controls<'_>, status: &MelodistStatus) {
-        self.melodist(ui, controls, Part::Enhanced, status);
+        self.melodist(ui, controls, Melodist::Enhancer, status);
         let (params, colour) = (&self.params.enhance, theme::part_colour(Part::Enhanced));
         ui.weak("adds");
         controls.bar(ui, &params.add, BAR, colour).on_hover_text("New notes of a bar at most");
@@ -46,7 +46,7 @@ impl ObbligatoEditor {
     fn extend_row(&mut self, ui: &mut Ui, controls: &Controls<'_>, status: &MelodistStatus) {
         // All of it is to be seen in a window of the usual size.
         ui.spacing_mut().item_spacing.x = 4.0;
-        self.melodist(ui, controls, Part::Extension, status);
+        self.melodist(ui, controls, Melodist::Extender, status);
         let (params, colour) = (&self.params.extend, theme::part_colour(Part::Extension));
         controls.choice(ui, &params.when);
         if params.when.value() == ExtendWhen::FromBar {
@@ -63,12 +63,12 @@ impl ObbligatoEditor {
     }
 
     /// Who does it. What there is to choose from is looked up when the list is opened.
-    fn melodist(&mut self, ui: &mut Ui, controls: &Controls<'_>, part: Part, status: &MelodistStatus) {
-        let (word, names, all): (_, _, fn() -> Vec<String>) = match part {
-            Part::Enhanced => ("Enhancer", &mut self.enhancers, library::enhancer_names),
-            _ => ("Extender", &mut self.extenders, library::extender_names),
+    fn melodist(&mut self, ui: &mut Ui, controls: &Controls<'_>, melodist: Melodist, status: &MelodistStatus) {
+        let (word, names, all): (_, _, fn() -> Vec<String>) = match melodist {
+            Melodist::Enhancer => ("Enhancer", &mut self.enhancers, library::enhancer_names),
+            Melodist::Extender => ("Extender", &mut self.extenders, library::extender_names),
         };
-        let label = ui.label(RichText::new(word).color(theme::part_colour(part))).id;
+        let label = ui.label(RichText::new(word).color(theme::part_colour(melodist.part()))).id;
         let name = match (&status.name, &status.problem) {
             (name, _) if !name.is_empty() => name.as_str(),
             (_, Some(_)) => "none",
@@ -88,7 +88,7 @@ impl ObbligatoEditor {
         let hint = status.problem.as_deref().unwrap_or("Writes what is not locked in this part anew");
         list.response.labelled_by(label).on_hover_text(hint);
         if let Some(name) = chosen {
-            self.params.choose_melodist(part, name);
+            self.params.choose_melodist(melodist, name);
             controls.tell_of_edit(&self.params);
         }
     }

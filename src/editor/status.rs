@@ -2,7 +2,7 @@
 
 use super::gauge::{Gauge, milliseconds};
 use crate::channels::{MelodistStatus, Meters, SongView};
-use crate::music::{BarIndex, Part, TICKS_PER_QUARTER, Ticks};
+use crate::music::{BarIndex, Part, Ticks};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The engine, how fast it is, what was lost, and where the song is.
@@ -54,16 +54,10 @@ fn place(view: &SongView, meters: &Meters) -> String {
     if !meters.playing.load(Ordering::Relaxed) {
         return "stopped".into();
     }
-    match playing_bar(view, playhead(meters)) {
+    match playing_bar(view, meters.playhead_tick()) {
         Some(bar) => format!("bar {}", bar.0 + 1),
         None => "playing".into(),
     }
-}
-
-/// The transport's position.
-fn playhead(meters: &Meters) -> Ticks {
-    // A cast from a float saturates, and not-a-number becomes zero.
-    (meters.playhead_quarters.load(Ordering::Relaxed) * f64::from(TICKS_PER_QUARTER)).floor() as Ticks
 }
 
 fn playing_bar(view: &SongView, playhead: Ticks) -> Option<BarIndex> {

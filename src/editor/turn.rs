@@ -18,6 +18,7 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// A drag that begins at `position`, 0..=1.
     pub fn from(position: f32) -> Self {
         Self { position }
     }

@@ -17,7 +17,7 @@ use super::{links, theme};
 use crate::channels::{Meters, PianoKeys, SharedView, SongView};
 use crate::generators::library::DeviceOption;
 use crate::links::Link;
-use crate::music::{PerPart, TICKS_PER_QUARTER};
+use crate::music::PerPart;
 use crate::params::ObbligatoParams;
 use crate::settings::Settings;
 use crate::standalone;
@@ -227,7 +227,7 @@ impl ObbligatoEditor {
     }
 
     fn timeline(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &Arc<SongView>) {
-        let playhead = self.meters.playhead_quarters.load(Ordering::Relaxed) * f64::from(TICKS_PER_QUARTER);
+        let playhead = self.meters.playhead();
         let playing = self.meters.playing.load(Ordering::Relaxed);
         let scene = Scene { view, plan: self.plan.read(), parts: self.params.settings().parts, playhead, playing };
         for command in self.roll.show(ui, &scene) {

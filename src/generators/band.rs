@@ -1,4 +1,5 @@
-//! Who plays what: the generator what it can write, the drummer the drums, the rules the rest, and all that fails.
+//! Who plays what: the generator what it can write, the drummer the drums, the rules the rest, and all that fails. Runs on the
+//! inference thread.
 
 use super::groove::Groove;
 use super::rules::RuleGenerator;

@@ -8,9 +8,9 @@ use std::f32::consts::TAU;
 
 pub type Condition = [f32; CONDITIONS];
 
-/// Shares of the training bars at the ends of the density knob: further out the model has seen too little.
-const SPARSEST: f32 = 0.05;
-const DENSEST: f32 = 0.95;
+/// Shares of the training music at the ends of the density knob: further out a model has seen too little.
+pub const SPARSEST: f32 = 0.05;
+pub const DENSEST: f32 = 0.95;
 
 const ATTRIBUTES: usize = MOST_STYLES;
 const ATTRIBUTES_A_PART: usize = 6;
@@ -18,8 +18,6 @@ const POLYPHONY: usize = 30;
 const ASKED: usize = 32;
 const TEMPO: usize = 35;
 const PHRASE: usize = 36;
-/// Octaves of tempo around 120 that the model knows.
-const TEMPO_RANGE: f32 = 1.5;
 
 /// Around the middle of the density knob, so wide on both sides, nothing is asked.
 const MIDDLE: f32 = 0.02;
@@ -62,8 +60,7 @@ pub fn condition(
 pub fn plain_condition(styles: usize, style: f32, quarters_per_minute: f32, bar: BarIndex) -> Condition {
     let mut condition = [0.0; CONDITIONS];
     condition[..MOST_STYLES].copy_from_slice(&style_weights(style, styles));
-    let octaves = (quarters_per_minute / 120.0).log2();
-    condition[TEMPO] = if octaves.is_finite() { octaves.clamp(-TEMPO_RANGE, TEMPO_RANGE) } else { 0.0 };
+    condition[TEMPO] = octaves_of_tempo(quarters_per_minute);
     condition[PHRASE] = 1.0;
     for (index, bars) in [4, 8].into_iter().enumerate() {
         let (sine, cosine) = (TAU * bar.0.rem_euclid(bars) as f32 / bars as f32).sin_cos();
@@ -71,6 +68,13 @@ pub fn plain_condition(styles: usize, style: f32, quarters_per_minute: f32, bar:
         condition[PHRASE + 2 + 2 * index] = cosine;
     }
     condition
+}
+
+/// A tempo in octaves around 120, as far as models know it; 0 where it is none.
+pub fn octaves_of_tempo(quarters_per_minute: f32) -> f32 {
+    const KNOWN: f32 = 1.5;
+    let octaves = (quarters_per_minute / 120.0).log2();
+    if octaves.is_finite() { octaves.clamp(-KNOWN, KNOWN) } else { 0.0 }
 }
 
 /// The knob's place in the model's own palette of `count` styles: on a whole number one style, between two their blend.

@@ -14,7 +14,7 @@ const RECENT: Ticks = 96;
 
 /// As `docs/encoding.md` has it: velocities in a class, and the class of the band's mean.
 const STEP: f32 = 6.0;
-const MEAN: f32 = 6.0;
+pub const MEAN_CLASS: f32 = 6.0;
 /// As `models/obbligato_models/transformer/sample.py` has it.
 const BOLDNESS: Boldness = Boldness { temperature: 0.8, top_p: 0.95 };
 
@@ -40,9 +40,9 @@ impl Dynamics {
     /// The velocity of a note, drawn from the logits of its class. A class that is no number counts as the mean.
     pub fn velocity(&self, loudness: &[f32; LOUDNESS_CLASSES], dice: &mut Dice) -> Velocity {
         let classes: Vec<_> = (0u16..).zip(loudness.iter().copied()).collect();
-        let class = pick(&classes, BOLDNESS, dice).map_or(MEAN, f32::from);
+        let class = pick(&classes, BOLDNESS, dice).map_or(MEAN_CLASS, f32::from);
         let within = dice.roll() - 0.5;
-        Velocity::clamped((self.level + STEP * (class - MEAN + within)).round() as i32)
+        Velocity::clamped((self.level + STEP * (class - MEAN_CLASS + within)).round() as i32)
     }
 
     /// The velocity of a note of which nothing is said.

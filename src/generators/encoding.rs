@@ -1,4 +1,4 @@
-//! Bars as tokens: encoding 1 of `docs/encoding.md`, mirrored by `models/obbligato_models/encoding.py`. Pure.
+//! Bars as tokens: encoding 3 of `docs/encoding.md`, mirrored by `models/obbligato_models/encoding.py`. Pure.
 
 use super::PartNote;
 use crate::contract::VOCABULARY;

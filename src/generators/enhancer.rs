@@ -4,9 +4,10 @@
 use super::GeneratorError;
 use super::controls::plain_condition;
 use super::rolls::{BARS, KEYS, Roll, RollNetwork, STEP, beat_of, clock, key_of, row};
-use super::sampling::Dice;
+use super::sampling::{Dice, chance_of};
 use crate::contract::rolls::{Enhancer as Fields, RollContract};
 use crate::music::{Bar, BarIndex, Key, Meter, Note, Song, Style, Ticks, Velocity};
+use crate::settings::EnhanceSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -56,8 +57,11 @@ impl Removal {
 }
 
 impl Default for Wish {
+    /// As the plugin has it of a bar; but notes to add are those of a whole melody.
     fn default() -> Self {
-        Self { add: 16, remove: Removal::PerCent(20.0), iterations: 8, temperature: 0.5, style: Style::BY_EAR, seed: 1 }
+        let EnhanceSettings { risk, remove, passes, .. } = EnhanceSettings::default();
+        let (remove, iterations) = (Removal::PerCent(100.0 * remove), passes.into());
+        Self { add: 16, remove, iterations, temperature: risk, style: Style::BY_EAR, seed: 1 }
     }
 }
 
@@ -422,7 +426,7 @@ impl Said<'_> {
 
     /// At a tick at most one note is missing: it is likely if one of all keys is.
     fn missing(&self, tick: Ticks) -> f64 {
-        let chance: f64 = (0..KEYS).map(|row| 1.0 / (1.0 + (-self.logit(MISSING, tick, row)).exp())).sum();
+        let chance: f64 = (0..KEYS).map(|row| chance_of(self.logit(MISSING, tick, row))).sum();
         let sure = chance.clamp(1e-9, 1.0 - 1e-9);
         (sure / (1.0 - sure)).ln() + self.chance.mood[tick as usize]
     }

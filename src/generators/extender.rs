@@ -15,6 +15,7 @@ use crate::contract::{Contract, LOUDNESS_CLASSES, VOCABULARY};
 pub use crate::settings::Sampling;
 
 use crate::music::{Bar, BarIndex, Chord, Key, Meter, Note, Part, Segment, Song, Style, Ticks};
+use crate::settings::ExtendSettings;
 
 /// Of one bar; a bar begins only with so many places of the window free.
 const MOST_TOKENS: usize = 64;
@@ -50,9 +51,10 @@ pub struct Wish {
 }
 
 impl Default for Wish {
+    /// As the plugin has it, for longer.
     fn default() -> Self {
-        let (sampling, style) = (Sampling::default(), Style::BY_EAR);
-        Self { bars: 8, listen: 16, sampling, temperature: 1.0, style, seed: 1 }
+        let ExtendSettings { risk, sampling, listen, .. } = ExtendSettings::default();
+        Self { bars: 8, listen: listen.into(), sampling, temperature: risk, style: Style::BY_EAR, seed: 1 }
     }
 }
 

@@ -2,13 +2,13 @@
 //! kept that are asked for.
 
 use super::controls::condition;
-use super::dynamics::Dynamics;
+use super::dynamics::{Dynamics, MEAN_CLASS};
 use super::encoding::{PARTS as WRITTEN, bass_of, metre};
 use super::rolls::{
     self, KEYS, LOWEST_KEY, PARTS, Placed, Roll, RollNetwork, as_line, chord_rows, chord_said, clock_in, pad_key, read,
     row, ticks_of,
 };
-use super::sampling::Dice;
+use super::sampling::{Dice, chance_of};
 use super::{Ask, Generator, GeneratorError, PartNote, Request, SegmentAnswer};
 use crate::contract::LOUDNESS_CLASSES;
 use crate::contract::rolls::{Gan as Fields, NOISE, RollContract};
@@ -209,7 +209,7 @@ impl Picture<'_> {
 
     /// How likely the pad holds a pitch class.
     fn chance(&self, tick: Ticks, class: PitchClass) -> f64 {
-        logistic(self.logit(CHANNELS * PAD + 1, tick, row(pad_key(class))))
+        chance_of(f64::from(self.logit(CHANNELS * PAD + 1, tick, row(pad_key(class)))))
     }
 
     /// Those that were given, else those that the pad says.
@@ -357,10 +357,6 @@ fn joined(notes: Vec<Note>, struck: &[bool]) -> Vec<Note> {
     joined
 }
 
-fn logistic(logit: f32) -> f64 {
-    1.0 / (1.0 + (-f64::from(logit)).exp())
-}
-
 /// The key of a pitch class that is nearest, the lower of two.
 fn nearest(key: Key, class: PitchClass) -> Key {
     let up = class.above(key.pitch_class());
@@ -371,11 +367,10 @@ fn nearest(key: Key, class: PitchClass) -> Key {
 fn accent(tick: Ticks, meter: Meter) -> [f32; LOUDNESS_CLASSES] {
     /// Classes are six velocities wide; a neighbour is drawn now and then.
     const FALL: f32 = 2.0;
-    const MEAN: f32 = 6.0;
     let class = match tick {
-        _ if tick % meter.bar_length() == 0 => MEAN + 1.0,
-        _ if tick % rolls::beat_of(meter) == 0 => MEAN,
-        _ => MEAN - 1.0,
+        _ if tick % meter.bar_length() == 0 => MEAN_CLASS + 1.0,
+        _ if tick % rolls::beat_of(meter) == 0 => MEAN_CLASS,
+        _ => MEAN_CLASS - 1.0,
     };
     std::array::from_fn(|index| -FALL * (index as f32 - class).abs())
 }

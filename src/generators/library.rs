@@ -1,4 +1,4 @@
-//! Finds a generator by name and loads it.
+//! Finds a generator by name and loads it. Reads files: on the thread that brings models, or at a shell.
 
 use super::melodists::{EnhancesMelodies, ExtendsMelodies};
 #[cfg(feature = "inference")]

@@ -1,4 +1,5 @@
-//! Loads model files as generators, and keeps them playing when a device fails.
+//! Loads model files as generators, and keeps them playing when a device fails. Runs on the inference thread, or on the one that
+//! brings models.
 
 use super::Generator;
 use super::drums::DrumTransformer;

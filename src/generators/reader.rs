@@ -1,4 +1,4 @@
-//! Reads tokens through a network, and only those that it does not remember.
+//! Reads tokens through a network, and only those that it does not remember. Runs on the inference thread.
 //!
 //! What is remembered must not change what is computed, not even by rounding: an answer is the same after a jump, in the
 //! command line and in the plugin. So a context is always read in the same pieces, cut at multiples of [`AT_ONCE`] from

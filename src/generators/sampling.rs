@@ -40,6 +40,11 @@ impl Dice {
     }
 }
 
+/// How likely it is that something is so, 0..=1, from its logit.
+pub fn chance_of(logit: f64) -> f64 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
 /// How adventurous a choice is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Boldness {

@@ -4,7 +4,7 @@ use crate::arranger::Arranger;
 use crate::channels::{Cut, MelodistStatus};
 use crate::generators::library::{self, GeneratorChoice, Opened};
 use crate::generators::melodists::{EnhancesMelodies, ExtendsMelodies};
-use crate::music::Part;
+use crate::music::{Melodist, Part};
 use crate::settings::Settings;
 use std::thread::JoinHandle;
 
@@ -33,18 +33,19 @@ impl LoadedMelodists {
         }
     }
 
-    /// Another is to work in this part, by name; `None` is the first there is.
-    pub fn choose(&mut self, part: Part, name: Option<String>, arranger: &mut Arranger) {
-        match part {
-            Part::Enhanced if self.enhancer.name != name => {
+    /// Another is to work as this one does, by name; `None` is the first there is.
+    pub fn choose(&mut self, melodist: Melodist, name: Option<String>, arranger: &mut Arranger) {
+        match melodist {
+            Melodist::Enhancer if self.enhancer.name == name => {}
+            Melodist::Extender if self.extender.name == name => {}
+            Melodist::Enhancer => {
                 self.enhancer = Place { name, ..Place::default() };
                 arranger.set_enhancer(None);
             }
-            Part::Extension if self.extender.name != name => {
+            Melodist::Extender => {
                 self.extender = Place { name, ..Place::default() };
                 arranger.set_extender(None);
             }
-            _ => {}
         }
     }
 

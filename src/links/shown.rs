@@ -1,4 +1,4 @@
-//! What a band has answered lately, for the instances that play its parts.
+//! What a band has answered lately, for the instances that play its parts. Written on the band's inference thread, read on theirs.
 
 use crate::channels::{Cut, Reply, ReplyKind, ReplyMessage, TakeId};
 use crate::generators::PartNote;

@@ -1,6 +1,6 @@
 //! The plugin's song as a file, and a file's melody as the plugin's: between the ledger and [`Song`].
 
-use super::{Line, MidiFile, write};
+use super::{Line, MidiFile, chord_names, write};
 use crate::generators::{PartNote, SegmentAnswer};
 use crate::ledger::{Ledger, LedgerBar};
 use crate::music::{Bar, Meter, Note, Part, PerPart, Song, TempoChange, Ticks};
@@ -28,7 +28,8 @@ pub fn arrangement(ledger: &Ledger, extent: &Extent, parts: &PerPart<PartSetting
     let song = song_of(&bars, begins);
     let parts = sounding(&bars, parts, begins);
     let silent = song.melody.is_empty() && parts.is_empty();
-    (!silent).then(|| write(&song, &parts, &chord_names(&bars, begins), title))
+    let chords = answers(&bars).map(|answer| (answer.segment.start() - begins, answer.chord.chord));
+    (!silent).then(|| write(&song, &parts, &chord_names(chords), title))
 }
 
 impl Extent {
@@ -91,18 +92,6 @@ fn sounding(bars: &[&LedgerBar], settings: &PerPart<PartSettings>, begins: Ticks
     };
     let parts = Part::ALL.into_iter().filter(|part| heard[*part]).map(|part| (part, notes_of(part)));
     parts.filter(|(_, notes)| !notes.is_empty()).collect()
-}
-
-/// Where the chord changes.
-fn chord_names(bars: &[&LedgerBar], begins: Ticks) -> Vec<(Ticks, String)> {
-    let mut names: Vec<(Ticks, String)> = answers(bars)
-        .map(|answer| {
-            let name = answer.chord.chord.map_or_else(|| "N.C.".to_owned(), |chord| chord.to_string());
-            (answer.segment.start() - begins, name)
-        })
-        .collect();
-    names.dedup_by(|later, before| later.1 == before.1);
-    names
 }
 
 fn answers<'a>(bars: &'a [&LedgerBar]) -> impl Iterator<Item = &'a SegmentAnswer> {

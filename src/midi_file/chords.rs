@@ -6,6 +6,8 @@ use crate::music::{Chord, ChordPlan, Segment, Ticks};
 /// A marker's chord; the inner `None` is N.C.
 type NamedChord = (Ticks, Option<Chord>);
 
+const NO_CHORD: &str = "N.C.";
+
 /// Fewer chord names than one in so many bars are rehearsal letters (`A`, `B`).
 const BARS_PER_CHORD_NAME: usize = 4;
 
@@ -27,9 +29,17 @@ impl MidiFile {
     }
 }
 
+/// The names of chords where they change, as markers are to have them; `None` is N.C.
+pub fn chord_names(chords: impl IntoIterator<Item = (Ticks, Option<Chord>)>) -> Vec<(Ticks, String)> {
+    let name = |chord: Option<Chord>| chord.map_or_else(|| NO_CHORD.to_owned(), |chord| chord.to_string());
+    let mut names: Vec<(Ticks, String)> = chords.into_iter().map(|(at, chord)| (at, name(chord))).collect();
+    names.dedup_by(|later, earlier| later.1 == earlier.1);
+    names
+}
+
 fn chord_named(text: &str) -> Option<Option<Chord>> {
     match text.to_ascii_uppercase().as_str() {
-        "N.C." | "NC" => Some(None),
+        NO_CHORD | "NC" => Some(None),
         _ => text.parse().ok().map(Some),
     }
 }

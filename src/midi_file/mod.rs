@@ -12,11 +12,12 @@ mod test_files;
 mod write;
 
 pub use arrangement::{Extent, arrangement};
+pub use chords::chord_names;
 pub use melody_line::TrackChoice;
 pub use read::{LARGEST_FILE, ReadError, read};
 pub use write::{write, write_played};
 
-use crate::music::{Key, Meter, Note, Song, TempoChange, Ticks, Velocity, quantise};
+use crate::music::{Key, Meter, Note, Song, TempoChange, Ticks, Velocity, in_quarters, quantise};
 
 /// What a file holds, on its own timeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,14 @@ impl PlayedNote {
         let start = quantise(self.start_quarters);
         let duration = (quantise(self.end_quarters) - start).max(1);
         Note { start, key: self.key, duration, velocity: self.velocity }
+    }
+}
+
+/// Exactly where the grid says, on the first channel.
+impl From<&Note> for PlayedNote {
+    fn from(note: &Note) -> Self {
+        let (start_quarters, end_quarters) = (in_quarters(note.start), in_quarters(note.end()));
+        Self { start_quarters, end_quarters, key: note.key, velocity: note.velocity, channel: 0 }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Which device plays a model fastest at the pace of music: a bar's worth of reading on each, after pauses as they are between
 //! bars. In a tight loop devices look better than they are, since many go to sleep within seconds.
 //!
-//! One step at a time, so that whoever holds an audition can do something else meanwhile.
+//! One step at a time, so that whoever holds an audition can do something else meanwhile. Runs on the inference thread or at a
+//! shell.
 
 use super::{Memory, Model, ModelError, ModelSource, Run, open_model};
 use crate::contract::{AT_ONCE, Engine};
-use crate::runtime::{Device, Placement, Precision, Runtime, Target};
+use crate::runtime::{Device, Precision, Runtime, Target};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -91,11 +92,6 @@ impl<E: Engine> Audition<E> {
     /// Why devices dropped out.
     pub fn failures(&self) -> &[ModelError] {
         &self.failures
-    }
-
-    /// Where the steps of the model were seen to run, by device.
-    pub fn placements(&self) -> Vec<(Device, Option<Placement>)> {
-        self.on_stage.iter().map(|performer| (performer.device, performer.model.placement())).collect()
     }
 
     fn open(&self, device: Device) -> Result<Performer<E>, ModelError> {

@@ -1,4 +1,5 @@
 //! The models there are: those inside the plugin, and files in the user's models folder. Shared by all instances.
+//! Reads files and waits for locks: on inference threads, the window's and at a shell.
 
 use super::file::{self, FileError, ModelFile};
 use super::rolls::{RollFile, RollModel};

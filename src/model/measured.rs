@@ -1,4 +1,5 @@
 //! Remembers how devices did: a file in the user's folder, so that each machine is measured once for each model and library.
+//! Reads and writes it on the inference thread or at a shell.
 
 use super::ModelSource;
 use super::audition::{Trial, fastest};

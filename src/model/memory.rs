@@ -1,4 +1,5 @@
-//! What one listener has read with a model: keys and values by layer and place in the window, and the inputs of a run.
+//! What one listener has read with a model: keys and values by layer and place in the window, and the inputs of a run. Runs on the
+//! inference thread.
 
 use super::Caches;
 use super::graph::{self, CACHES, LAST, TOTAL};

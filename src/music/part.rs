@@ -1,4 +1,4 @@
-//! The parts of the band. A part's name, usual channel and register stand here and nowhere else.
+//! The parts of the band. A part's name, usual channel, program and colour stand here and nowhere else.
 
 use serde::{Deserialize, Serialize};
 use std::ops::{Index, IndexMut};
@@ -101,6 +101,25 @@ impl Part {
 
     pub const fn on_by_default(self) -> bool {
         self.row().on
+    }
+}
+
+/// Who works on the melody itself, each in a part of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Melodist {
+    Enhancer,
+    Extender,
+}
+
+impl Melodist {
+    pub const ALL: [Self; 2] = [Self::Enhancer, Self::Extender];
+
+    /// Where it plays.
+    pub const fn part(self) -> Part {
+        match self {
+            Self::Enhancer => Part::Enhanced,
+            Self::Extender => Part::Extension,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A melody with its tempo and metre map: what a file or a finished recording holds.
 
-use super::{Bar, BarIndex, Meter, Note, TICKS_PER_QUARTER, Ticks};
+use super::{Bar, BarIndex, Meter, Note, TICKS_PER_QUARTER, Ticks, in_quarters};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TempoChange {
@@ -45,7 +45,6 @@ impl Song {
 
     /// Seconds from the start of the song to a position in quarter notes.
     pub fn seconds_at(&self, quarters: f64) -> f64 {
-        let in_quarters = |ticks: Ticks| f64::from(ticks) / f64::from(TICKS_PER_QUARTER);
         let mut seconds = 0.0;
         for (index, change) in self.tempos.iter().enumerate() {
             let start = in_quarters(change.at);

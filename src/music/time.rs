@@ -16,6 +16,11 @@ pub fn quantise(quarters: f64) -> Ticks {
     (quarters * TICKS_PER_QUARTER as f64 + 0.5 + TIE_TOLERANCE).floor() as Ticks
 }
 
+/// A place or length of the grid in quarter notes.
+pub fn in_quarters(ticks: Ticks) -> f64 {
+    f64::from(ticks) / f64::from(TICKS_PER_QUARTER)
+}
+
 /// A time signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Meter {

@@ -1,8 +1,9 @@
-//! The knobs of those that work on the melody, and which of them is wanted.
+//! The knobs of those that work on the melody, and which of them is wanted. The knobs' values are atomics, read on the audio thread;
+//! who is wanted is behind a lock, for the host, the window and the inference thread.
 
 use super::{integer_from_text, linear, number_from_text, percentage, switch};
 use crate::channels::EditorCommand;
-use crate::music::Part;
+use crate::music::Melodist;
 use crate::settings::{EnhanceSettings, ExtendSettings, ExtendWhen, Sampling};
 use crossbeam_channel::Sender;
 use nice_plug::params::persist::PersistentField;
@@ -156,17 +157,17 @@ impl Enum for Sampling {
     }
 }
 
-/// Who works on the melody in one part: a name of [`crate::generators::library`]; an empty one is the first there is.
+/// Who is the enhancer, or the extender: a name of [`crate::generators::library`]; an empty one is the first there is.
 #[derive(Clone)]
 pub struct MelodistField {
-    part: Part,
+    melodist: Melodist,
     name: Arc<Mutex<String>>,
     commands: Sender<EditorCommand>,
 }
 
 impl MelodistField {
-    pub(super) fn new(part: Part, commands: Sender<EditorCommand>) -> Self {
-        Self { part, name: Arc::default(), commands }
+    pub(super) fn new(melodist: Melodist, commands: Sender<EditorCommand>) -> Self {
+        Self { melodist, name: Arc::default(), commands }
     }
 
     pub fn name(&self) -> String {
@@ -178,7 +179,7 @@ impl MelodistField {
         self.name.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&name);
         let name = Some(name).filter(|name| !name.is_empty());
         // Fails only when the inference thread is gone.
-        let _ = self.commands.send(EditorCommand::UseMelodist { part: self.part, name });
+        let _ = self.commands.send(EditorCommand::UseMelodist { melodist: self.melodist, name });
     }
 }
 

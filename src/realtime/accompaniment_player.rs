@@ -6,7 +6,7 @@ use super::timeline::Span;
 use super::vamp::Vamp;
 use crate::channels::{Meters, Reply, ReplyKind, ReplyMessage, TakeId};
 use crate::generators::PartNote;
-use crate::music::{Part, PerPart, Segment, TICKS_PER_QUARTER, Ticks, Timing};
+use crate::music::{Part, PerPart, Segment, TICKS_PER_QUARTER, Ticks, Timing, in_quarters};
 use crate::settings::PartSettings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -77,7 +77,7 @@ struct PendingNote {
 impl PendingNote {
     /// Until here it is early by its timing; from here on it begins to be late.
     fn due_at(&self) -> f64 {
-        self.note.struck_at().max(quarters(self.note.note.start))
+        self.note.struck_at().max(in_quarters(self.note.note.start))
     }
 
     /// Whether a take that begins at `from` comes too late for it. Up to a 32nd a host may be off that wraps a loop inside
@@ -175,7 +175,7 @@ impl AccompanimentPlayer {
         let newest = self.due.last().map_or(Ticks::MIN, |due| due.segment.start());
         let waiting = self.pending.iter().filter(|pending| pending.note.part == Part::Extension);
         let about_to =
-            || waiting.map(|pending| pending.segment_start).filter(|start| *start <= newest).min().map(quarters);
+            || waiting.map(|pending| pending.segment_start).filter(|start| *start <= newest).min().map(in_quarters);
         let since = self.extending_since.or_else(about_to);
         if since.is_none_or(|since| position < since + HAND) {
             return false;
@@ -197,7 +197,7 @@ impl AccompanimentPlayer {
             let past = self.due.remove(0);
             self.pending.retain(|note| note.segment_start != past.segment.start());
         }
-        let start = quarters(segment.start());
+        let start = in_quarters(segment.start());
         // Asked when it has begun already, or is about to, nothing could be in time.
         let decide_at = start.max(at + GRACE);
         // Notes that are played a little early are struck before their segment begins, if they are there by then.
@@ -434,17 +434,13 @@ impl AccompanimentPlayer {
         };
         if sounding.strike(sample, strike, output) {
             if of_part == Part::Extension {
-                self.extending_since.get_or_insert(quarters(pending.segment_start));
+                self.extending_since.get_or_insert(in_quarters(pending.segment_start));
             }
             self.meters.parts[of_part].strike(note.velocity);
         } else {
             Meters::count(&self.meters.dropped);
         }
     }
-}
-
-fn quarters(ticks: Ticks) -> f64 {
-    f64::from(ticks) / f64::from(TICKS_PER_QUARTER)
 }
 
 #[cfg(test)]
@@ -463,7 +459,7 @@ mod tests {
         let segments: Vec<Segment> =
             (0..3).flat_map(|index| Bar::of_constant_meter(index, Meter::COMMON).segments()).collect();
         let mut waited = |segment: Segment| {
-            let start = quarters(segment.start());
+            let start = in_quarters(segment.start());
             player.expect(segment, start, 0.0);
             let span = Span {
                 start,

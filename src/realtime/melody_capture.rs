@@ -63,12 +63,14 @@ impl MelodyCapture {
         self.next = Some(segment);
     }
 
+    /// A key goes down, at `at` quarter notes. `channel` is 0..=15.
     pub fn note_on(&mut self, at: f64, channel: u8, key: Key, velocity: Velocity) {
         if self.next.is_some() {
             self.send(Heard::NoteOn { key, velocity, channel, at });
         }
     }
 
+    /// A key goes down that is one of a chord, at `at` quarter notes. `channel` is 0..=15.
     pub fn chord_on(&mut self, at: f64, channel: u8, key: Key) {
         self.chord_keys[usize::from(channel % 16)] |= 1 << key.number();
         if self.next.is_some() {
@@ -76,7 +78,7 @@ impl MelodyCapture {
         }
     }
 
-    /// All keys of chords count as released: who holds them may not say when they are.
+    /// All keys of chords count as released at `at` quarter notes: who holds them may not say when they are.
     pub fn let_go_of_chords(&mut self, at: f64) {
         for channel in 0..16 {
             while self.chord_keys[usize::from(channel)] != 0 {
@@ -86,6 +88,7 @@ impl MelodyCapture {
         }
     }
 
+    /// A key goes up, of the melody or of a chord, at `at` quarter notes. `channel` is 0..=15.
     pub fn note_off(&mut self, at: f64, channel: u8, key: Key) {
         self.chord_keys[usize::from(channel % 16)] &= !(1 << key.number());
         if self.next.is_some() {

@@ -1,4 +1,4 @@
-//! The notes that sound, so that every struck note is released, and none by another part's release.
+//! The notes that sound, so that every struck note is released, and none by another part's release. Runs on the audio thread.
 
 use super::timeline::Span;
 use super::{EventBuffer, NoteEvent};
@@ -70,7 +70,7 @@ impl SoundingNotes {
         }
     }
 
-    /// Releases the accompaniment's notes for which `ended` holds.
+    /// Releases the accompaniment's notes for which `ended` holds, at sample `timing` of the block.
     pub fn release_parts(&mut self, timing: u32, output: &mut EventBuffer, ended: impl Fn(Part, u8) -> bool) {
         self.release_where(timing, output, |note| match note.source {
             Source::Melody => false,
@@ -78,6 +78,7 @@ impl SoundingNotes {
         });
     }
 
+    /// Releases all that sounds, the melody too, at sample `timing` of the block.
     pub fn release_all(&mut self, timing: u32, output: &mut EventBuffer) {
         self.release_where(timing, output, |_| true);
     }

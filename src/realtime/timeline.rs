@@ -198,6 +198,7 @@ pub fn sensible_sample_rate(sample_rate: f64) -> f64 {
     if (1000.0..=10e6).contains(&sample_rate) { sample_rate } else { USUAL }
 }
 
+/// Quarter notes a minute; 120 where the host's cannot be true.
 pub fn sensible_tempo(tempo: Option<f64>) -> f64 {
     told_tempo(tempo).unwrap_or(DEFAULT_TEMPO)
 }

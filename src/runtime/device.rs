@@ -1,4 +1,4 @@
-//! Devices that can compute models, and who knows which there are.
+//! Devices that can compute models, and who knows which there are. Asked on the inference thread or at a shell.
 
 use super::session::{Dialect, Session};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! Models in ONNX Runtime: its devices, and sessions on them. The library has been opened before.
+//! Models in ONNX Runtime: its devices, and sessions on them. The library has been opened before. Runs
+//! on the inference thread.
 
 use super::device::{Device, FoundDevice, Platform, Precision};
 use super::one_line;

@@ -1,4 +1,5 @@
-//! A model on a device, ready to run: all that the rest of the program knows of a backend.
+//! A model on a device, ready to run: all that the rest of the program knows of a backend. Runs on the
+//! inference thread.
 
 use std::fmt;
 use std::sync::Arc;

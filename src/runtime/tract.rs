@@ -1,4 +1,4 @@
-//! Models in tract, which is built in: on the processor, everywhere.
+//! Models in tract, which is built in: on the processor, everywhere. Runs on the inference thread.
 
 use super::device::{Device, FoundDevice, Platform, Precision};
 use super::session::{Dialect, Placement, Session, Values};

@@ -31,6 +31,7 @@ impl PreviewSound {
     const TAIL: f32 = Reverb::SECONDS * 100.0 / 60.0;
     const SWITCHING_OFF: f32 = 0.015;
 
+    /// `sample_rate`: samples a second.
     pub fn new(sample_rate: f64) -> Self {
         let sample_rate = sample_rate.clamp(1000.0, 1e6) as f32;
         let tail = (Self::TAIL * sample_rate) as usize;

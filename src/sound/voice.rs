@@ -122,6 +122,7 @@ impl Voices {
         self.of_channel(channel).filter(|voice| voice.held == Held::ByPedal).for_each(|voice| voice.let_go(false));
     }
 
+    /// All that sounds on a channel gets `ratio` times its frequency.
     pub fn bend(&mut self, channel: u8, ratio: f32) {
         self.of_channel(channel).for_each(|voice| voice.sound.as_sounds().bend(ratio));
     }

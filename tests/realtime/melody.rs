@@ -8,7 +8,7 @@ use obbligato::generators::extender::{self, Extension, KnownChords};
 use obbligato::generators::library::Loaded;
 use obbligato::generators::melodists::{EnhancesMelodies, ExtendsMelodies};
 use obbligato::generators::{GeneratorError, rules::RuleGenerator};
-use obbligato::music::{Key, Note, Part, Song, Ticks, Timing, Velocity};
+use obbligato::music::{Key, Melodist, Note, Part, Song, Ticks, Timing, Velocity};
 use obbligato::settings::{EnhanceSettings, ExtendSettings, ExtendWhen, Follow, Settings};
 
 /// Raises every note of what it may change by a fifth; with notes to add alone it adds the octave.
@@ -190,8 +190,8 @@ fn a_saved_project_gives_the_same_notes_in_any_block_size_with_and_without_the_m
 fn where_there_is_no_model_it_is_told_and_the_band_plays() {
     let settings = settings(&[Part::Enhanced, Part::Extension]);
     let mut host = TestHost::threaded(Loaded::rules);
-    for part in [Part::Enhanced, Part::Extension] {
-        host.commands.send(EditorCommand::UseMelodist { part, name: Some("nobody".into()) }).expect("it runs");
+    for melodist in Melodist::ALL {
+        host.commands.send(EditorCommand::UseMelodist { melodist, name: Some("nobody".into()) }).expect("it runs");
     }
     let heard = pass(&mut host, &stops(), &settings, usual_run());
     assert!(of_part(&heard, Part::Enhanced).is_empty() && of_part(&heard, Part::Extension).is_empty());

@@ -1,4 +1,4 @@
-//! Measures how fast the models inside the plugin answer, what a call costs the audio thread, and the preview sound, how long a project takes to save
+//! Measures how fast the models answer, what a call and the preview sound cost the audio thread, how long a project takes to save
 //! and load, and what the window's timeline costs. (The built plugin in a host: `jam --live`.)
 
 use crate::requirements::{self, Task};

@@ -41,17 +41,18 @@ pub fn bundle(workspace: &Workspace, options: BundleOptions) -> Result<()> {
     // The bundler reads its configuration from the current folder.
     std::env::set_current_dir(&workspace.root)?;
     nice_plug_xtask::bundle(&workspace.target, PACKAGE, &profile.map(str::to_owned), false)?;
-    for bundle in [workspace.clap(), workspace.vst3()] {
-        put_beside(&fetched(workspace)?, &bundle)?;
-        let megabytes = size_of(&bundle)? as f64 / 1e6;
-        eprintln!("{} ({megabytes:.1} MB)", bundle.display());
+    let program = options.standalone.then(|| workspace.standalone(options.profile()));
+    for built in [workspace.clap(), workspace.vst3()].into_iter().chain(program) {
+        put_beside(&fetched(workspace)?, &built)?;
+        let megabytes = size_of(&built)? as f64 / 1e6;
+        eprintln!("{} ({megabytes:.1} MB)", built.display());
     }
     Ok(())
 }
 
 /// Bytes in a file, or in all files of a folder.
 fn size_of(path: &Path) -> Result<u64> {
-    let metadata = path.metadata().with_context(|| format!("the bundler made no {}", path.display()))?;
+    let metadata = path.metadata().with_context(|| format!("there is no {}", path.display()))?;
     if metadata.is_file() {
         return Ok(metadata.len());
     }

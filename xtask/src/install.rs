@@ -62,7 +62,7 @@ pub fn install(workspace: &Workspace, options: &InstallOptions) -> Result<()> {
     Ok(())
 }
 
-/// Copies libraries to where a plugin looks for them; what lay there before is gone.
+/// Copies libraries to where a plugin or program looks for them; what lay there before is gone.
 ///
 /// # Errors
 /// When they cannot be read or written.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use obbligato::generators::PartNote;
 use obbligato::midi_file::{self, PlayedNote, TrackChoice};
-use obbligato::music::{Bar, ChordPlan, Part, Song, TICKS_PER_QUARTER, Ticks};
+use obbligato::music::{Bar, ChordPlan, Part, Song, Ticks, in_quarters};
 use obbligato::settings::Settings;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -336,7 +336,7 @@ fn summarise(answer: &Answer, melody: &Melody, title: &str) {
         "  late       {} segments, {} notes; {} messages dropped",
         report.late_segments, report.late_notes, report.dropped
     );
-    let music = melody.song.seconds_at(f64::from(melody.song.end()) / f64::from(TICKS_PER_QUARTER));
+    let music = melody.song.seconds_at(in_quarters(melody.song.end()));
     println!("  played     {music:.1} s of music in {:.1} s", answer.time.as_secs_f64());
     if let Some(problem) = &report.problem {
         println!("  problem    {problem}");

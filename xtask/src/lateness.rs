@@ -109,7 +109,6 @@ fn play_at(workspace: &Workspace, quarters_per_minute: f64, options: &LatenessOp
 fn melody(quarters_per_minute: f64, bars: i32) -> Melody {
     const KEYS: [i32; 11] = [60, 62, 64, 65, 67, 69, 71, 72, 74, 76, 77];
     const EIGHTH: Ticks = TICKS_PER_QUARTER / 2;
-    let place = |ticks: Ticks| f64::from(ticks) / f64::from(TICKS_PER_QUARTER);
     let note = |eighth: i32| {
         let chance = eighth * (eighth + 1) * 37 % 1009;
         let key = Key::folded(KEYS[(chance % 11) as usize]);
@@ -121,14 +120,7 @@ fn melody(quarters_per_minute: f64, bars: i32) -> Melody {
         })
     };
     let melody: Vec<Note> = (0..8 * bars).filter_map(note).collect();
-    let played = |note: &Note| PlayedNote {
-        start_quarters: place(note.start),
-        end_quarters: place(note.end()),
-        key: note.key,
-        velocity: note.velocity,
-        channel: 0,
-    };
-    let notes = melody.iter().map(played).collect();
+    let notes = melody.iter().map(PlayedNote::from).collect();
     let tempos = vec![TempoChange { at: 0, quarters_per_minute }];
     Melody { song: Song { melody, tempos, ..Song::default() }, notes }
 }

@@ -1,6 +1,6 @@
 //! The virtual environment of the training code.
 
-use crate::requirements::{self, Task};
+use crate::requirements::{self, PYTHON, Task};
 use crate::workspace::{Workspace, run};
 use anyhow::{Context, Result};
 use std::fs;
@@ -22,7 +22,7 @@ impl Python {
         requirements::check(&[Task::Training])?;
         let python = Self { folder: workspace.target.join("python") };
         if !python.program("python").exists() {
-            run(Command::new("python3").args(["-m", "venv"]).arg(&python.folder))?;
+            run(Command::new(PYTHON).args(["-m", "venv"]).arg(&python.folder))?;
         }
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable"];
         run(python.command(workspace, "python").args(install).arg(".[dev]"))?;

@@ -57,15 +57,18 @@ const JACK: Requirement = Requirement {
     packages: ["libjack-jackd2-dev", "pipewire-jack-audio-connection-kit-devel", "jack2", "libjack-devel", "jack"],
 };
 
-const PYTHON: Requirement = Requirement {
+/// As Python is called here.
+pub const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
+
+const PYTHON_WITH_VENV: Requirement = Requirement {
     what: "Python 3.11 or newer with venv",
-    probe: &["python3", "-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 11)"],
+    probe: &[PYTHON, "-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 11)"],
     packages: ["python3 python3-venv", "python3", "python", "python3", "python"],
 };
 
 const PIP: Requirement = Requirement {
     what: "pip, Python's package client",
-    probe: &["python3", "-m", "pip", "--version"],
+    probe: &[PYTHON, "-m", "pip", "--version"],
     packages: ["python3-pip", "python3-pip", "python-pip", "python3-pip", "python3"],
 };
 
@@ -77,7 +80,7 @@ impl Task {
             Self::Plugin if linux => &[C_COMPILER],
             Self::Standalone if linux => &[C_COMPILER, PKG_CONFIG, ALSA, JACK],
             Self::Plugin | Self::Standalone => &[],
-            Self::Training => &[PYTHON],
+            Self::Training => &[PYTHON_WITH_VENV],
             Self::Fetch if cfg!(windows) => &[],
             Self::Fetch => &[PIP],
         }

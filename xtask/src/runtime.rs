@@ -1,7 +1,8 @@
 //! Brings ONNX Runtime's shared library, for the plugin to load: from PyPI's wheels, whose sums are pinned here. Nothing is
 //! installed, and Python is needed for its package client alone.
 
-use crate::requirements::{self, Task};
+use crate::install::put_beside;
+use crate::requirements::{self, PYTHON, Task};
 use crate::workspace::{Workspace, run};
 use anyhow::{Context, Result, bail, ensure};
 use obbligato::checksums;
@@ -11,7 +12,7 @@ use std::process::Command;
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum RuntimeChore {
-    /// Bring ONNX Runtime's library; `bundle` and `install` then put it beside the plugin
+    /// Bring ONNX Runtime's library, for the command line at once; `bundle` and `install` then put it beside the plugin
     Fetch {
         /// One with a graphics processor's provider in it
         #[arg(long, value_enum)]
@@ -84,6 +85,8 @@ pub fn runtime(workspace: &Workspace, chore: &RuntimeChore) -> Result<()> {
     for path in unpacked {
         println!("{}", path.display());
     }
+    put_beside(&fetched(workspace)?, &workspace.command_line())?;
+    println!("It lies beside {}, too.", workspace.command_line().display());
     println!("`cargo xtask bundle` and `cargo xtask install` put it beside the plugin from now on.");
     Ok(())
 }
@@ -135,8 +138,6 @@ impl Wheel {
         files.into_iter().find(is_wheel).context("pip downloaded no wheel")
     }
 }
-
-const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
 
 /// Takes out of a wheel what the plugin needs; the files that were written.
 fn unpack(wheel: &Path, beside: &Path, to: &Path) -> Result<Vec<PathBuf>> {

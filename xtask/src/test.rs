@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct TestOptions {
-    /// Also the tests of the training code, in a virtual environment that is made (several GB for PyTorch)
+    /// Also the tests of the training code, in a virtual environment that is made (several GB for PyTorch), and those with ONNX Runtime
     #[arg(long)]
     pub training: bool,
     /// Also what takes minutes: a million random hosts, and an hour of playing

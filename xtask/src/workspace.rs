@@ -47,7 +47,16 @@ impl Workspace {
 
     /// The command line program that `cargo build --release` makes.
     pub fn command_line(&self) -> PathBuf {
-        self.target.join("release").join(format!("obbligato-cli{}", std::env::consts::EXE_SUFFIX))
+        self.program("obbligato-cli", "release")
+    }
+
+    /// The program that runs without a host, by the profile that it was built in.
+    pub fn standalone(&self, profile: &str) -> PathBuf {
+        self.program(PACKAGE, profile)
+    }
+
+    fn program(&self, name: &str, profile: &str) -> PathBuf {
+        self.target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
     pub fn models(&self) -> PathBuf {

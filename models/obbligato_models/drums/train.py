@@ -1,6 +1,6 @@
 """Trains the drummer for a given time in all, going on from the run's checkpoint where there is one.
 
-python -m obbligato_models.drums.train --dataset data/drums.npz --run runs/drums --minutes 12
+python -m obbligato_models.drums.train --dataset data/drums.npz --run runs/drums --minutes 13
 """
 
 from __future__ import annotations
@@ -408,7 +408,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of checkpoint and log")
-    parser.add_argument("--minutes", type=float, default=12, help="in all, with what the checkpoint has behind it")
+    parser.add_argument("--minutes", type=float, default=13, help="in all, with what the checkpoint has behind it")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tiny", action="store_true", help="a small network, to try the pipeline")
     parser.add_argument("--no-compile", action="store_true")

@@ -15,6 +15,8 @@ listening    does it listen to the melody?
 measures     the list of all that is measured on notes alone, with its value for many songs
 intervals    how sure is that value?
 bounds       what does it have to be, and is it?
+verdicts     what is said of it, in a table?
+classic      how far is it from the training songs, by AWS DeepComposer's three measures?
 midi         songs and answers from and to .mid files
 scores       a table of the modes (`model`), and of files of another program (`midi`)
 trials       what is the model made to play for the gates?

@@ -22,8 +22,6 @@ SURE = 0.6
 """Human bars with less weight on their first style teach nothing."""
 MOST_EXAMPLES = 900
 """Of each style."""
-FEWEST_EXAMPLES = 20
-"""A style with fewer is left out."""
 DECAY = 1e-3
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ASKED = (e.BASS, e.CHORDS)

@@ -1,6 +1,6 @@
 """Scores what the extender plays after the melody of held-out songs against what people went on with.
 
-python -m obbligato_models.extend.evaluate --checkpoint runs/extend/last.pt --dataset data/songs.npz --out runs/scores
+python -m obbligato_models.extend.evaluate --checkpoint runs/extend/last.pt --dataset data/songs.npz --out runs/extend/scores
 
 It hears sixteen bars and writes eight. Beside it: people's eight bars, the eight bars before again, and the eight bars
 of another song moved into the key. Writes scores.json and scores.md.
@@ -33,7 +33,6 @@ from . import play
 
 HEARD, WRITTEN = 16, 8
 BARS = HEARD + WRITTEN
-NEW = slice(HEARD, BARS)
 WIDEST = 12
 """Semitones of the widest interval that is told apart."""
 LAGS = (4, 8)

@@ -1,6 +1,6 @@
 """Trains the extender for a given time in all, going on from the run's checkpoint where there is one.
 
-python -m obbligato_models.extend.train --dataset data/songs.npz --run runs/extend --minutes 45
+python -m obbligato_models.extend.train --dataset data/songs.npz --run runs/extend --minutes 60
 
 The run's folder gets `last.pt` and `log.csv`; docs/training.md says what the numbers mean.
 """
@@ -68,7 +68,7 @@ def train(runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape, compiled:
 
 
 def main() -> None:
-    options = parser(__doc__, minutes=45)
+    options = parser(__doc__, minutes=60)
     options.add_argument("--no-compile", action="store_true")
     given = options.parse_args()
     shape = Shape(64, 2, 2, told=16) if given.tiny else SHAPE

@@ -1,7 +1,7 @@
 """Judges of what the model plays, learnt from people: does this belong to that melody, which style is it, and (while
 the model learns, posttrain.py) is it a person or the machine who plays?
 
-python -m obbligato_models.transformer.reward --dataset data/songs.npz --out runs/judges.pt --minutes 6
+python -m obbligato_models.transformer.reward --dataset data/songs.npz --out runs/judges.pt --minutes 11
 
 A judge hears a piano roll of some bars and says a number, or one for each style, for every segment. Match and style
 learn from people's songs alone, before the model does.
@@ -433,7 +433,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the .pt file to write")
-    parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--minutes", type=float, default=11)
     parser.add_argument("--steps", type=int, help="instead of minutes")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

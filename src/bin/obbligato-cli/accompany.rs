@@ -8,9 +8,9 @@ use obbligato::arranger::Arranger;
 use obbligato::contract::drums::DrumControls;
 use obbligato::generators::library::{self, GeneratorChoice, RULES};
 use obbligato::generators::{PartNote, SegmentAnswer};
-use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice};
+use obbligato::midi_file::{self, LARGEST_FILE, MidiFile, TrackChoice, chord_names};
 use obbligato::model::{Model, ModelError, ModelSource, find_model, hold_model, open_model};
-use obbligato::music::{ChordPlan, Part, Song, Ticks};
+use obbligato::music::{ChordPlan, Part, Song};
 use obbligato::runtime::{Place, Runtime, Target};
 use obbligato::settings::Settings;
 use std::any::Any;
@@ -23,6 +23,9 @@ use std::time::Instant;
 /// From here on a progress bar is worth its place.
 const LONG_SONG_BARS: usize = 24;
 
+/// # Errors
+/// [`Failure::Input`] when a file or flag is wrong (in a folder: some file failed), [`Failure::Other`] when an arrangement cannot
+/// be written.
 pub fn run(flags: &Accompany) -> Result<(), Failure> {
     let order = Order::new(flags)?;
     if let Some(problem) = library::load(&order.generator).problem {
@@ -96,7 +99,7 @@ impl Order {
         report.warnings.extend(arranger.problem().map(str::to_owned));
         let parts = self.parts(&answers);
         report.count(&song, &parts, &answers);
-        let chords = chord_names(&answers);
+        let chords = chord_names(answers.iter().map(|answer| (answer.segment.start(), answer.chord.chord)));
         let bytes = midi_file::write_played(&song, &line.notes, &parts, &chords, &title(&file, input));
         write_midi(output, &bytes)?;
         Ok(report)
@@ -133,6 +136,9 @@ impl Order {
 }
 
 /// A library that was asked for has to be the one that computes.
+///
+/// # Errors
+/// [`Failure::Input`] when it cannot be opened.
 pub fn check_runtime(asked: Option<&PathBuf>, choice: &GeneratorChoice) -> Result<(), Failure> {
     if asked.is_none() {
         return Ok(());
@@ -158,6 +164,9 @@ fn models(choice: &GeneratorChoice) -> Result<Option<Models>, ModelError> {
 }
 
 /// Chords from a text as people write it, from a text file, or from a MIDI file.
+///
+/// # Errors
+/// [`Failure::Input`] when they cannot be read, or a MIDI file has none.
 pub fn chord_plan(text: &str) -> Result<ChordPlan, Failure> {
     let path = PathBuf::from(text);
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
@@ -185,6 +194,8 @@ pub fn say_beside(output: &Path, line: &str) {
     if is_stream(output) { eprintln!("{line}") } else { say(line) }
 }
 
+/// # Errors
+/// [`Failure::Input`] when it cannot be read, or is no MIDI file.
 pub fn read_midi(path: &Path) -> Result<MidiFile, Failure> {
     let mut bytes = Vec::new();
     let reader: Box<dyn Read> = if is_stream(path) {
@@ -198,6 +209,8 @@ pub fn read_midi(path: &Path) -> Result<MidiFile, Failure> {
     midi_file::read(&bytes).map_err(|error| Failure::input(path, error))
 }
 
+/// # Errors
+/// [`Failure::Other`] when it cannot be written.
 pub fn write_midi(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = if is_stream(path) { io::stdout().write_all(bytes) } else { fs::write(path, bytes) };
     written.map_err(|error| Failure::other(path, error))
@@ -205,17 +218,6 @@ pub fn write_midi(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 pub fn is_same_file(input: &Path, output: &Path) -> bool {
     matches!((input.canonicalize(), output.canonicalize()), (Ok(input), Ok(output)) if input == output)
-}
-
-/// The chord at each place where it changes.
-fn chord_names(answers: &[SegmentAnswer]) -> Vec<(Ticks, String)> {
-    let named = answers.iter().map(|answer| {
-        let name = answer.chord.chord.map_or_else(|| "N.C.".to_owned(), |chord| chord.to_string());
-        (answer.segment.start(), name)
-    });
-    let mut names: Vec<(Ticks, String)> = named.collect();
-    names.dedup_by(|later, earlier| later.1 == earlier.1);
-    names
 }
 
 pub fn title(file: &MidiFile, input: &Path) -> String {

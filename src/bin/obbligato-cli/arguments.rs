@@ -7,7 +7,7 @@ use obbligato::generators::{enhancer, extender};
 use obbligato::midi_file::TrackChoice;
 use obbligato::music::{Part, PerPart, Style, style_from_text, style_stops, style_text};
 use obbligato::runtime::{Device, DeviceChoice, RuntimeChoice};
-use obbligato::settings::{CountInBand, Follow, PartSettings, Settings};
+use obbligato::settings::{CountInBand, EnhanceSettings, ExtendSettings, Follow, PartSettings, Settings};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -193,23 +193,23 @@ pub struct Enhance {
     #[command(flatten)]
     pub melody: OfMelody,
 
-    /// Notes at most that come in
+    /// Notes at most that come in, in all
     #[arg(long, value_name = "N", default_value_t = enhancer::Wish::default().add as u32, allow_negative_numbers = true)]
     add: u32,
 
-    /// Per cent of the notes, at most, that go
+    /// Per cent of all notes, at most, that go
     #[arg(long, value_name = "0..100", value_parser = within(0.0..=100.0), allow_negative_numbers = true)]
-    #[arg(default_value_t = 20.0)]
+    #[arg(default_value_t = 100.0 * EnhanceSettings::default().remove)]
     remove: f32,
 
     /// Passes in which it is done: more are more careful
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), allow_negative_numbers = true)]
-    #[arg(default_value_t = enhancer::Wish::default().iterations)]
+    #[arg(default_value_t = enhancer::Wish::default().iterations, visible_alias = "passes")]
     iterations: u32,
 
     /// Creative risk: at 0 only what is likelier than not
-    #[arg(long, value_name = "0..2", value_parser = within(0.0..=2.0), allow_negative_numbers = true)]
-    #[arg(default_value_t = enhancer::Wish::default().temperature)]
+    #[arg(long, value_name = "0..2", value_parser = within(EnhanceSettings::RISK), allow_negative_numbers = true)]
+    #[arg(default_value_t = enhancer::Wish::default().temperature, visible_alias = "risk")]
     temperature: f32,
 }
 
@@ -238,8 +238,8 @@ pub struct Extend {
     sampling: SamplingFlag,
 
     /// Creative risk: 1 is as the model was trained, at 0 always the likeliest is taken
-    #[arg(long, value_name = "0..2", value_parser = within(0.0..=2.0), allow_negative_numbers = true)]
-    #[arg(default_value_t = extender::Wish::default().temperature)]
+    #[arg(long, value_name = "0..2", value_parser = within(ExtendSettings::RISK), allow_negative_numbers = true)]
+    #[arg(default_value_t = extender::Wish::default().temperature, visible_alias = "risk")]
     temperature: f32,
 
     /// Chords of the melody and of what comes: bars between `|`, or a text file of them, or a MIDI file with chords
@@ -440,6 +440,20 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn knobs_of_the_melody_have_their_names_in_the_plugin_too() {
+        let words = |command: &'static str, flags: &[&'static str]| {
+            let words = ["obbligato-cli", command, "in.mid", "-o", "out.mid"];
+            Arguments::parse_from(words.iter().chain(flags)).command
+        };
+        let Command::Enhance(enhance) = words("enhance", &["--passes", "3", "--risk", "0.25"]) else {
+            panic!("enhance was asked for")
+        };
+        assert_eq!((enhance.wish().iterations, enhance.wish().temperature), (3, 0.25));
+        let Command::Extend(extend) = words("extend", &["--risk", "0.75"]) else { panic!("extend was asked for") };
+        assert_eq!(extend.wish().temperature, 0.75);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+/// # Errors
+/// [`Failure::Input`] when the folder cannot be read or some file failed, [`Failure::Other`] when there cannot be a folder to write to.
 pub fn run(flags: &Accompany, order: &Order) -> Result<(), Failure> {
     let inputs = melodies_in(&flags.input)?;
     if is_same_file(&flags.input, &flags.output) {

@@ -5,8 +5,8 @@ use crate::arguments::{Enhance, Extend, OfMelody};
 use crate::failure::Failure;
 use obbligato::generators::enhancer::Fixed;
 use obbligato::generators::library::{self, GeneratorChoice};
-use obbligato::midi_file::{self, MidiFile, PlayedNote};
-use obbligato::music::{Chord, Note, Segment, Song, TICKS_PER_QUARTER, Ticks};
+use obbligato::midi_file::{self, MidiFile, PlayedNote, chord_names};
+use obbligato::music::{Note, Segment, Song, Ticks};
 use std::collections::BTreeMap;
 
 /// # Errors
@@ -41,8 +41,9 @@ pub fn extend(flags: &Extend) -> Result<(), Failure> {
     let found = extender.extend(&opened.song, from, &known, &flags.wish());
     let found = found.map_err(|error| Failure::Other(format!("{} failed: {error}", extender.name())))?;
     let heard = opened.line_notes().filter(|note| note.on_grid().start < from).copied();
-    let played: Vec<PlayedNote> = heard.chain(found.notes.iter().map(on_grid)).collect();
-    opened.write(&flags.melody, &played, &chord_names(&found.chords))?;
+    let played: Vec<PlayedNote> = heard.chain(found.notes.iter().map(PlayedNote::from)).collect();
+    let chords = chord_names(found.chords.iter().map(|(segment, chord)| (segment.start(), *chord)));
+    opened.write(&flags.melody, &played, &chords)?;
     let bar = opened.song.bars_until(from).count() + 1;
     opened.tell(&flags.melody, &format!("  {}: {} notes from bar {bar} on", extender.name(), found.notes.len()));
     Ok(())
@@ -87,7 +88,7 @@ impl Opened {
 
     /// What stays is played as it was.
     fn as_played(&self, note: &Note, before: &BTreeMap<(Ticks, obbligato::music::Key), PlayedNote>) -> PlayedNote {
-        let new = on_grid(note);
+        let new = PlayedNote::from(note);
         before.get(&(note.start, note.key)).map_or(new, |old| {
             let as_long = old.on_grid().duration == note.duration;
             let end_quarters = if as_long { old.end_quarters } else { new.end_quarters.max(old.start_quarters + 0.01) };
@@ -127,25 +128,4 @@ fn choice(flags: &OfMelody) -> Result<GeneratorChoice, Failure> {
 
 fn not_played(error: impl std::fmt::Display) -> Failure {
     Failure::Input(format!("--model: {error}"))
-}
-
-fn on_grid(note: &Note) -> PlayedNote {
-    let quarters = |ticks: Ticks| f64::from(ticks) / f64::from(TICKS_PER_QUARTER);
-    PlayedNote {
-        start_quarters: quarters(note.start),
-        end_quarters: quarters(note.end()),
-        key: note.key,
-        velocity: note.velocity,
-        channel: 0,
-    }
-}
-
-/// The chord at each place where it changes.
-fn chord_names(chords: &[(Segment, Option<Chord>)]) -> Vec<(Ticks, String)> {
-    let named = chords
-        .iter()
-        .map(|(segment, chord)| (segment.start(), chord.map_or_else(|| "N.C.".to_owned(), |chord| chord.to_string())));
-    let mut names: Vec<(Ticks, String)> = named.collect();
-    names.dedup_by(|later, earlier| later.1 == earlier.1);
-    names
 }

@@ -196,7 +196,21 @@ impl PianoRoll {
                 let points = self.viewport.x_of(f64::from(bar.end())) - self.viewport.x_of(f64::from(bar.start));
                 self.scroll_by(-points * bars as f32, &extent);
             }
-            _ => {}
+            Wish::Reroll(_)
+            | Wish::ToggleLock
+            | Wish::ToggleMusicLock
+            | Wish::ToggleChordLock
+            | Wish::Clear
+            | Wish::ClearBars
+            | Wish::ClearChords
+            | Wish::Undo
+            | Wish::Redo
+            | Wish::Step(_)
+            | Wish::Extend(_)
+            | Wish::ToStart
+            | Wish::ToEnd
+            | Wish::SelectAll
+            | Wish::SelectNothing => {}
         }
         wish.command(self.selection.as_ref(), &self.score)
     }

@@ -39,7 +39,7 @@ impl Toolbar<'_> {
         let selected = self.selection.is_some();
         ui.add_enabled_ui(selected, |ui| {
             let menu = ui.menu_button("Re-roll", |ui| self.parts(ui, wish));
-            explain(menu.response, "Another answer in the selected bars (R; 1 to 5 for one part)");
+            explain(menu.response, "Another answer in the selected bars (R; 1 to 7 for one part)");
         });
         let locked = self.selection.is_some_and(|selected| music_is_locked(&selected.ticks(), self.score));
         let (text, hint) = if locked {

@@ -29,23 +29,27 @@ impl Default for Viewport {
 }
 
 impl Viewport {
-    /// Takes in how wide the window is now; its left edge stays.
+    /// Takes in how wide the window is now, in points; its left edge stays.
     pub fn resize(&mut self, width: f32) {
         self.width = f64::from(width.max(1.0));
     }
 
+    /// Points right of the left edge.
     pub fn x_of(&self, tick: f64) -> f32 {
         ((tick - self.start) * self.points_per_tick) as f32
     }
 
+    /// The tick that stands `x` points right of the left edge.
     pub fn tick_at(&self, x: f32) -> f64 {
         self.start + f64::from(x) / self.points_per_tick
     }
 
+    /// How many are seen.
     pub fn ticks(&self) -> f64 {
         self.width / self.points_per_tick
     }
 
+    /// From the tick at the left edge to that at the right.
     pub fn visible(&self) -> Range<f64> {
         self.start..self.start + self.ticks()
     }

@@ -3,6 +3,7 @@
 //! It follows from the settings and from what is known of the song around the segment, so a segment of the past is shown
 //! with the very conditions under which it was written.
 
+use super::super::controls::{DENSEST, SPARSEST, octaves_of_tempo};
 use super::super::rules::phrase_bar;
 use super::super::{Ask, PartNote, Request, SegmentAnswer};
 use super::encoding::{Kind, MOST_TICKS};
@@ -23,11 +24,6 @@ const BASS_KNOWN: usize = 25;
 const BAND_KNOWN: usize = 26;
 const BASS: usize = 27;
 const BAND: usize = 75;
-/// Octaves of tempo around 120 that the model knows.
-const TEMPO_RANGE: f32 = 1.5;
-/// Shares of the training music at the ends of the density knob.
-const SPARSEST: f32 = 0.05;
-const DENSEST: f32 = 0.95;
 
 /// What a segment is to be. `None`: not known.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,8 +49,7 @@ impl Asked {
     pub fn condition(&self) -> Condition {
         let mut condition = [0.0; CONDITIONS];
         condition[..MOST_STYLES].copy_from_slice(&self.styles);
-        let octaves = (self.quarters_per_minute / 120.0).log2();
-        condition[TEMPO] = if octaves.is_finite() { octaves.clamp(-TEMPO_RANGE, TEMPO_RANGE) } else { 0.0 };
+        condition[TEMPO] = octaves_of_tempo(self.quarters_per_minute);
         for (at, value) in [
             (DENSITY, self.density.map(|density| density / 4.0)),
             (TRIPLETS, self.triplets),

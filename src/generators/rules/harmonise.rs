@@ -278,17 +278,9 @@ fn phrase(degree: &Degree, phrase_bar: i32, segment: Segment) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::quarters;
     use super::*;
-    use crate::music::{Key, Meter, Velocity};
-
-    /// Quarters of 12 ticks, keys as given; 0 rests.
-    fn quarters(keys: &[u8]) -> Vec<Note> {
-        let note = |(index, key): (usize, &u8)| {
-            let key = Key::new(*key).filter(|key| key.number() > 0)?;
-            Some(Note { start: 12 * index as Ticks, key, duration: 12, velocity: Velocity::default() })
-        };
-        keys.iter().enumerate().filter_map(note).collect()
-    }
+    use crate::music::Meter;
 
     const ODE_TO_JOY: [u8; 32] = [
         64, 64, 65, 67, 67, 65, 64, 62, 60, 60, 62, 64, 64, 62, 62, 0, //

@@ -114,7 +114,7 @@ fn notes_of(answers: &[SegmentAnswer], part: Part) -> Vec<Note> {
 }
 
 /// Keys a quarter apart; 0 rests.
-fn quarters(keys: &[u8]) -> Vec<Note> {
+pub fn quarters(keys: &[u8]) -> Vec<Note> {
     let note = |(index, key): (usize, &u8)| {
         let key = Key::new(*key).filter(|key| key.number() > 0)?;
         Some(Note { start: 12 * index as Ticks, key, duration: 12, velocity: Velocity::default() })

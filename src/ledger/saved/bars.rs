@@ -177,7 +177,8 @@ impl SavedAnswer {
             notes.extend(plain.into_iter().zip(timings).map(|(note, timing)| PartNote { part, note, timing }));
         }
         let within = |note: &PartNote| (segment.start()..segment.end()).contains(&note.note.start);
-        let sound = notes.iter().all(within) && self.quarters_per_minute.is_finite() && self.margin >= 0;
+        let in_order = self.parts.windows(2).all(|pair| pair[0].part < pair[1].part);
+        let sound = in_order && notes.iter().all(within) && self.quarters_per_minute.is_finite() && self.margin >= 0;
         sound.then_some(SegmentAnswer {
             segment,
             chord: self.chord.planned()?,

@@ -6,7 +6,7 @@
 use super::{BlockProcessor, HostBlock, HostTransport, HostedPlugin, Message, Recording, Timed, parameter_number};
 use anyhow::Result;
 use obbligato::midi_file::PlayedNote;
-use obbligato::music::{Bar, Song, TICKS_PER_QUARTER, Ticks};
+use obbligato::music::{Bar, Song, TICKS_PER_QUARTER, Ticks, in_quarters};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -64,25 +64,13 @@ impl SongPlayer {
 
     /// Plays the melody as it stands on the grid, on channel 1.
     pub fn of_song(song: &Song) -> Self {
-        let quarters = |ticks: Ticks| f64::from(ticks) / f64::from(TICKS_PER_QUARTER);
-        let notes: Vec<PlayedNote> = song
-            .melody
-            .iter()
-            .map(|note| PlayedNote {
-                start_quarters: quarters(note.start),
-                end_quarters: quarters(note.end()),
-                key: note.key,
-                velocity: note.velocity,
-                channel: 0,
-            })
-            .collect();
-        Self::new(song, &notes)
+        Self::new(song, &song.melody.iter().map(PlayedNote::from).collect::<Vec<_>>())
     }
 
     /// The whole song: to the end of its last bar.
     pub fn whole(&self) -> Range<f64> {
         let end = self.bars.last().map_or(0, Bar::end);
-        0.0..f64::from(end) / f64::from(TICKS_PER_QUARTER)
+        0.0..in_quarters(end)
     }
 
     pub fn bars(&self) -> &[Bar] {
@@ -134,7 +122,7 @@ impl SongPlayer {
             quarters,
             quarters_per_minute: self.song.tempo_at((quarters * f64::from(TICKS_PER_QUARTER) + 1e-6).floor() as Ticks),
             meter: (u16::from(bar.meter.beats()), u16::from(bar.meter.unit())),
-            bar_start: f64::from(bar.start) / f64::from(TICKS_PER_QUARTER),
+            bar_start: in_quarters(bar.start),
             bar_number: bar.index.0,
         }
     }
@@ -144,7 +132,7 @@ impl SongPlayer {
         let (mut quarters, mut since) = (0.0, 0.0);
         let mut quarters_per_minute = self.song.tempos[0].quarters_per_minute;
         for change in &self.song.tempos {
-            let at = f64::from(change.at) / f64::from(TICKS_PER_QUARTER);
+            let at = in_quarters(change.at);
             let reached = since + (at - quarters) * 60.0 / quarters_per_minute;
             if reached > seconds {
                 break;
@@ -277,11 +265,8 @@ impl<'a> Playing<'a> {
         let song = &self.player.song;
         let tempos = song.tempos.iter().map(|change| change.at);
         let changes = tempos.chain(song.meters.iter().map(|(at, _)| *at));
-        let mut edges: Vec<u64> = changes
-            .map(|at| f64::from(at) / f64::from(TICKS_PER_QUARTER))
-            .filter(|at| stretch.contains(at))
-            .map(|at| clock.sample_of(at))
-            .collect();
+        let mut edges: Vec<u64> =
+            changes.map(in_quarters).filter(|at| stretch.contains(at)).map(|at| clock.sample_of(at)).collect();
         edges.sort_unstable();
         edges
     }
