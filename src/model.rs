@@ -353,8 +353,9 @@ mod tests {
         let open = |dialect| {
             let target = Target { device: Device::Cpu, precision: Precision::Full };
             let bytes = Cow::Borrowed(EMBEDDED);
-            let mut model = Model::<Controls>::open(SessionSource { name: "ours".into(), bytes, runtime, target, dialect })
-                .expect("it is ours");
+            let mut model =
+                Model::<Controls>::open(SessionSource { name: "ours".into(), bytes, runtime, target, dialect })
+                    .expect("it is ours");
             model.warm_up().expect("it runs");
             model
         };

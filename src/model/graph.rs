@@ -34,16 +34,18 @@ pub fn kept(layer: &str) -> String {
     format!("{layer} kept")
 }
 
-/// Rewrites all there is to rewrite. The caches are inputs by layer ever after.
+/// Rewrites all there is to rewrite. The caches are inputs by layer ever after; in plain ONNX that is all, since tract is
+/// slower with attention in two halves than with a copy of the cache.
 pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Dialect) -> Caches {
     let Some(graph) = &mut model.graph else { return Caches::Told };
     for cache in CACHES {
         split_cache(graph, cache, contract);
     }
-    if dialect != Dialect::Standard {
-        norms::rewrite(graph, contract);
-        model.opset_import.push(OperatorSetIdProto { domain: ONNX_RUNTIME.into(), version: 1 });
+    if dialect == Dialect::Standard {
+        return Caches::Told;
     }
+    norms::rewrite(graph, contract);
+    model.opset_import.push(OperatorSetIdProto { domain: ONNX_RUNTIME.into(), version: 1 });
     let in_place = matches!(dialect, Dialect::InPlace | Dialect::EightBits) && attention::rewrite(graph, contract);
     let renewed = dialect == Dialect::OnDevice && renewed::rewrite(graph, contract);
     if !in_place {
@@ -343,14 +345,12 @@ mod tests {
             let inputs: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
             let caches = CACHES.iter().flat_map(|cache| (0..layers).map(|layer| layer_of(cache, layer)));
             assert!(caches.clone().all(|cache| inputs.contains(cache.as_str())) && inputs.len() == 4 + 2 * layers);
-            let copies = graph.node.iter().filter(|node| node.op_type == "Concat" && node.input[0].starts_with("past"));
-            assert_eq!(copies.count(), 0, "no cache is copied");
             // The table of tokens is looked into.
             assert_eq!((count(&graph, "Gather"), count(&graph, "Softmax")), (1, layers));
         }
         for (graph, layers) in all(Dialect::OnDevice) {
             let copies = graph.node.iter().filter(|node| node.op_type == "Concat" && node.input[0].starts_with("past"));
-            assert_eq!((count(&graph, "Pow"), copies.count()), (0, 0));
+            assert_eq!((count(&graph, "Pow"), copies.count()), (0, 0), "no cache is copied");
             let outputs: HashSet<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
             let changed = CACHES.iter().flat_map(|cache| (0..layers).map(|layer| kept(&layer_of(cache, layer))));
             assert!(changed.clone().all(|cache| outputs.contains(cache.as_str())) && !outputs.contains("new_k"));
