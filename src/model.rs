@@ -23,7 +23,7 @@ pub use memory::Memory;
 pub use rolls::RollModel;
 
 use crate::contract::{AT_ONCE, Contract, Controls, Engine};
-use crate::runtime::{Device, Dialect, Placement, Runtime, RuntimeError, Session, Target};
+use crate::runtime::{Device, Dialect, Keeping, Placement, Runtime, RuntimeError, Session, Target};
 use file::ModelFile;
 use memory::Listener;
 use pool::Pool;
@@ -74,8 +74,8 @@ pub enum ModelError {
 pub enum Caches {
     /// It is told, says what is new, and the new is written there for it.
     Told,
-    /// It writes there itself.
-    InPlace,
+    /// It keeps them itself.
+    Kept(Keeping),
 }
 
 /// How many tokens a run reads.
@@ -334,5 +334,50 @@ impl Run {
 impl ModelError {
     fn file(name: &str, error: FileError) -> Self {
         Self::File { name: name.to_owned(), error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{Backend, Precision, RuntimeChoice};
+
+    /// A device keeps its caches otherwise than the processor; ONNX Runtime can do it that way on the processor too.
+    #[test]
+    fn a_cache_that_is_said_anew_is_read_like_one_that_is_told() {
+        let runtime = Runtime::get(&RuntimeChoice::from_environment());
+        if *runtime.backend() == Backend::Tract {
+            eprintln!("skipped: it takes ONNX Runtime's library ({})", crate::runtime::LIBRARY_VARIABLE);
+            return;
+        }
+        let open = |dialect| {
+            let target = Target { device: Device::Cpu, precision: Precision::Full };
+            let bytes = Cow::Borrowed(EMBEDDED);
+            let mut model =
+                Model::<Controls>::open(SessionSource { name: "ours".into(), bytes, runtime, target, dialect })
+                    .expect("it is ours");
+            model.warm_up().expect("it runs");
+            model
+        };
+        let models = [Dialect::Standard, Dialect::OnDevice, Dialect::InPlace].map(open);
+        assert_eq!(models[1].caches, Caches::Kept(Keeping::Anew));
+        let mut memories = [0, 1, 2].map(|which: usize| models[which].memory().expect("there is room"));
+        let tokens: Vec<u16> = (0..80).map(|at| 2 + at * 13 % 300).collect();
+        let conditions = vec![0.3; tokens.len() * Controls::CONDITIONS];
+        // The last begins again in the midst of what was read.
+        let runs =
+            [(0, Run::Piece, 32), (32, Run::One, 1), (33, Run::Piece, 6), (39, Run::One, 1), (20, Run::Piece, 32)];
+        for (past, run, count) in runs {
+            let given = past * Controls::CONDITIONS..(past + count) * Controls::CONDITIONS;
+            let said = [0, 1, 2].map(|which: usize| {
+                let (model, memory) = (&models[which], &mut memories[which]);
+                let read = model.read_plain(memory, run, past, &tokens[past..past + count], &conditions[given.clone()]);
+                read.expect("it fits the window").to_vec()
+            });
+            for other in &said[1..] {
+                let apart = said[0].iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+                assert!(apart < 1e-3, "{count} after {past}: {apart}");
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ mod session;
 mod tract;
 
 pub use device::{Device, DeviceChoice, FoundDevice, Platform, Precision};
-pub use session::{CacheInPlace, Dialect, Placement, Session, Values};
+pub use session::{Dialect, Keeping, KeptCaches, Placement, Session, Values};
 pub use tract::Tract;
 
 use crate::checksums::{self, Verdict};

@@ -98,7 +98,9 @@ impl<E: Engine> ModelFile<E> {
     /// The same file for runs of exactly so many tokens: 1 or [`AT_ONCE`]. Backends plan fixed shapes best.
     pub fn with_length(&mut self, tokens: usize) -> Vec<u8> {
         debug_assert!(tokens == 1 || tokens == AT_ONCE);
-        let (inputs, outputs) = (inputs(&self.contract), outputs(&self.contract));
+        let (mut inputs, outputs) = (inputs(&self.contract), outputs(&self.contract));
+        let shape = vec![Size::Fixed(self.contract.window), Size::AndTokens(0)];
+        inputs.push(Port { name: graph::GOES, data: DataType::Float, shape });
         encoded_with_length(&mut self.proto, &inputs, &outputs, tokens)
     }
 }

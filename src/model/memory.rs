@@ -2,9 +2,9 @@
 //! inference thread.
 
 use super::Caches;
-use super::graph::{self, CACHES, LAST, TOTAL};
+use super::graph::{self, CACHES, GOES, LAST, STAYS, TOTAL};
 use crate::contract::{Contract, Engine};
-use crate::runtime::{CacheInPlace, Session, Values};
+use crate::runtime::{Keeping, KeptCaches, Session, Values};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tract_onnx::prelude::{Datum, Tensor};
@@ -37,7 +37,7 @@ enum Cache {
         /// Numbers of one place in all layers.
         place: usize,
     },
-    InPlace(CacheInPlace),
+    Kept(KeptCaches),
 }
 
 /// One that reads with a model.
@@ -72,13 +72,16 @@ impl Memory {
                 let cache = Cache::Told { past, new: Default::default(), layers, head_size, place };
                 (cache, &["ids", "cond", "pos", "mask"])
             }
-            Caches::InPlace => {
+            Caches::Kept(keeping) => {
                 let names = names.map(|name| {
                     let kept = graph::kept(&name);
                     [name, kept]
                 });
-                let cache = CacheInPlace::zeros(names, &[1, heads, graph::places(contract), head_size])?;
-                (Cache::InPlace(cache), &["ids", "cond", LAST, TOTAL])
+                let (places, inputs): (_, &[&'static str]) = match keeping {
+                    Keeping::InPlace => (graph::places(contract), &["ids", "cond", LAST, TOTAL]),
+                    Keeping::Anew => (window, &["ids", "cond", "pos", "mask", STAYS, GOES]),
+                };
+                (Cache::Kept(KeptCaches::zeros(keeping, names, &[1, heads, places, head_size])?), inputs)
             }
         };
         let inputs = inputs.iter().map(|name| (*name, Values::default())).collect();
@@ -114,6 +117,15 @@ impl Memory {
                         row[window..=window + index].fill(0.0);
                     }
                 }),
+                STAYS => fill(values, &[window, 1], |places: &mut [f32]| {
+                    places.fill(1.0);
+                    places[past..past + tokens.len()].fill(0.0);
+                }),
+                GOES => fill(values, &[window, length], |places: &mut [f32]| {
+                    places.fill(0.0);
+                    let rows = places.chunks_exact_mut(length).skip(past).take(tokens.len());
+                    rows.enumerate().for_each(|(token, row)| row[token] = 1.0);
+                }),
                 LAST => fill(values, &[1], |last: &mut [i32]| last.fill((past + length - 1) as i32)),
                 _ => fill(values, &[1], |total: &mut [i32]| total.fill((past + length) as i32)),
             }
@@ -134,7 +146,7 @@ impl Memory {
     ) -> Result<(), String> {
         let inputs = self.inputs.iter().map(|(name, values)| (*name, values));
         match &mut self.cache {
-            Cache::InPlace(cache) => session.run_in_place(&inputs.collect::<Vec<_>>(), cache, take),
+            Cache::Kept(caches) => session.run_keeping(&inputs.collect::<Vec<_>>(), caches, take),
             Cache::Told { past: caches, new, layers, head_size, place } => {
                 new.iter_mut().for_each(Vec::clear);
                 let caches_by_name = caches.iter().map(|(name, values)| (name.as_str(), values));

@@ -3,9 +3,10 @@
 
 use super::device::{Device, FoundDevice, Platform, Precision};
 use super::one_line;
-use super::session::{CacheInPlace, Dialect, Kept, Placement, Session, Values};
+use super::session::{Dialect, Keeping, Kept, KeptCaches, Placement, Session, Values};
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{OutputSelector, RunOptions, SessionInputValue};
 use ort::value::{Outlet, PrimitiveTensorElementType, Tensor, TensorRef};
@@ -75,7 +76,7 @@ impl Platform for OnnxRuntime {
         match (device, precision) {
             (Device::Cpu, Precision::Fast) => Dialect::EightBits,
             (Device::Cpu, Precision::Full) => Dialect::InPlace,
-            (Device::Cuda | Device::WebGpu, _) => Dialect::OnnxRuntime,
+            (Device::Cuda | Device::WebGpu, _) => Dialect::OnDevice,
             // Who compiles graphs knows plain ones best.
             (Device::TensorRt | Device::DirectMl | Device::CoreMl, _) => Dialect::Standard,
         }
@@ -158,27 +159,49 @@ impl OnnxSession {
     }
 }
 
+impl OnnxSession {
+    /// Room in the device's memory; in the computer's where it has none of its own, or tells nobody.
+    fn beside_the_weights(&self, shape: &[i64]) -> ort::Result<Tensor<f32>> {
+        let names: &[AllocationDevice<'_>] = match self.device {
+            Device::Cuda => &[AllocationDevice::CUDA],
+            // It has been renamed.
+            Device::WebGpu => &[AllocationDevice::WEBGPU_BUFFER, AllocationDevice::new("WebGPU_Buf\0")],
+            Device::Cpu | Device::TensorRt | Device::DirectMl | Device::CoreMl => &[],
+        };
+        let room = |name: &AllocationDevice<'_>| {
+            let place = MemoryInfo::new(*name, 0, AllocatorType::Device, MemoryType::Default)?;
+            Tensor::new(&Allocator::new(&self.session, place)?, shape)
+        };
+        names.iter().find_map(|name| room(name).ok()).map_or_else(|| Tensor::new(&Allocator::default(), shape), Ok)
+    }
+}
+
 impl Session for OnnxSession {
     fn run(&mut self, inputs: &[(&str, &Values)], take: &mut dyn FnMut(&str, &[f32])) -> Result<(), String> {
-        self.run_in_place(inputs, &mut CacheInPlace::default(), take)
+        self.run_keeping(inputs, &mut KeptCaches::default(), take)
     }
 
-    fn run_in_place(
+    fn run_keeping(
         &mut self,
         inputs: &[(&str, &Values)],
-        cache: &mut CacheInPlace,
+        caches: &mut KeptCaches,
         take: &mut dyn FnMut(&str, &[f32]),
     ) -> Result<(), String> {
         let said = |error: ort::Error| one_line(&error.to_string());
         let given = inputs.iter().map(|(name, values)| Ok((*name, view(values)?)));
         let mut given: Vec<(&str, SessionInputValue<'_>)> = given.collect::<Result<_, String>>()?;
         let mut room = OutputSelector::default();
-        for Kept { names: [read, written], values } in cache.kept() {
+        for Kept { keeping, values, next, .. } in &mut caches.0 {
+            if *keeping == Keeping::Anew && next.is_none() {
+                *next = Some(self.beside_the_weights(values.shape()).map_err(said)?);
+            }
+        }
+        for Kept { names: [read, written], values, next, .. } in &caches.0 {
             given.push((read, values.view().into_dyn().into()));
-            room = room.preallocate(written, same(values)?);
+            room = room.preallocate(written, same(next.as_ref().unwrap_or(values))?);
         }
         if self.outputs.is_empty() {
-            let changed = |name: &str| cache.kept().iter().any(|kept| kept.names[1] == name);
+            let changed = |name: &str| caches.0.iter().any(|kept| kept.names[1] == name);
             self.outputs = self.room(changed).map_err(said)?;
         }
         for (name, values) in &self.outputs {
@@ -186,6 +209,13 @@ impl Session for OnnxSession {
         }
         let options = RunOptions::new().map_err(said)?.with_outputs(room);
         self.session.run_with_options(given, &options).map_err(said)?;
+        for Kept { values, next, .. } in &mut caches.0 {
+            if let Some(now) = next.take() {
+                let before = std::mem::replace(values, now);
+                // The zeros at the beginning lie elsewhere.
+                *next = (!before.memory_info().is_cpu_accessible()).then_some(before);
+            }
+        }
         self.outputs.iter().for_each(|(name, values)| take(name, values.extract_tensor().1));
         Ok(())
     }

@@ -17,46 +17,61 @@ pub trait Session: Send {
     /// In words, when the device fails.
     fn run(&mut self, inputs: &[(&str, &Values)], take: &mut dyn FnMut(&str, &[f32])) -> Result<(), String>;
 
-    /// The same for a network that reads and changes a cache where it lies.
+    /// The same for a network that keeps its caches itself.
     ///
     /// # Errors
     /// As above, and where a backend cannot.
-    fn run_in_place(
+    fn run_keeping(
         &mut self,
         _inputs: &[(&str, &Values)],
-        _cache: &mut CacheInPlace,
+        _caches: &mut KeptCaches,
         _take: &mut dyn FnMut(&str, &[f32]),
     ) -> Result<(), String> {
-        Err("it changes nothing in place".into())
+        Err("it keeps no caches".into())
     }
 
     /// Where the steps of the runs so far were computed. Known once, and only of a session that was opened to be watched.
     fn placement(&mut self) -> Option<Placement>;
 }
 
-/// Tensors that a network reads and changes where they lie. They outlive sessions, and any session of a model takes them.
+/// How a network keeps its caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// It changes them where they lie.
+    InPlace,
+    /// It says them anew, whole: into the memory of its device, from where the next run takes them.
+    Anew,
+}
+
+/// Tensors that a network reads and changes. They outlive sessions, and any session of a model on one device takes them.
 #[derive(Default)]
-pub struct CacheInPlace(Vec<Kept>);
+pub struct KeptCaches(pub(super) Vec<Kept>);
 
 pub(super) struct Kept {
+    pub(super) keeping: Keeping,
     /// As an input, and as an output.
     pub(super) names: [String; 2],
     pub(super) values: ort::value::Tensor<f32>,
+    /// Where the next run writes what is said anew.
+    pub(super) next: Option<ort::value::Tensor<f32>>,
 }
 
-impl CacheInPlace {
+impl KeptCaches {
     /// All zero. `names` are those of inputs and of the outputs that they become.
     ///
     /// # Errors
     /// In words, when there is no room.
-    pub fn zeros(names: impl IntoIterator<Item = [String; 2]>, shape: &[usize]) -> Result<Self, String> {
+    pub fn zeros(
+        keeping: Keeping,
+        names: impl IntoIterator<Item = [String; 2]>,
+        shape: &[usize],
+    ) -> Result<Self, String> {
         let zeros = || ort::value::Tensor::from_array((shape, vec![0.0_f32; shape.iter().product()]));
-        let kept = |names| Ok(Kept { names, values: zeros().map_err(|error| super::one_line(&error.to_string()))? });
+        let kept = |names| {
+            let values = zeros().map_err(|error| super::one_line(&error.to_string()))?;
+            Ok(Kept { keeping, names, values, next: None })
+        };
         names.into_iter().map(kept).collect::<Result<_, _>>().map(Self)
-    }
-
-    pub(super) fn kept(&self) -> &[Kept] {
-        &self.0
     }
 }
 
@@ -65,9 +80,10 @@ impl CacheInPlace {
 pub enum Dialect {
     /// ONNX alone.
     Standard,
-    /// With what ONNX Runtime knows beyond it, in single precision.
-    OnnxRuntime,
-    /// The same with caches that are [changed in place](Session::run_in_place): for processors.
+    /// With what ONNX Runtime knows beyond it, in single precision, and caches that are [said anew](Keeping::Anew): for
+    /// devices with memory of their own.
+    OnDevice,
+    /// The same with caches that are [changed in place](Keeping::InPlace): for processors.
     InPlace,
     /// That with large matrices in eight bits.
     EightBits,

@@ -206,6 +206,7 @@ fn with_onnx_runtime(workspace: &Workspace) -> Result<()> {
         command.current_dir(&workspace.root).args(test).args(arguments);
         run(command.env("OBBLIGATO_ONNXRUNTIME", &library))
     };
+    run_with(&[PACKAGE, "--lib", "--", "model::tests"])?;
     run_with(&[PACKAGE, "--test", "model_parity", "--test", "steady_memory", "--test", "instances"])?;
     run_with(&["xtask", "--test", "clap_host"])
 }

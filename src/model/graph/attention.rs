@@ -5,7 +5,7 @@
 //! the whole window with most of it hidden. All layers are rewritten or none.
 
 use super::{
-    CACHES, ONNX_RUNTIME, Uses, constants, float, float_tensor, integers_attribute, layer_of, node, producers,
+    CACHES, ONNX_RUNTIME, Uses, constants, float, float_tensor, integers_attribute, kept, layer_of, node, producers,
     replace_nodes, with_float, with_integer,
 };
 use crate::contract::{AT_ONCE, Contract};
@@ -16,11 +16,6 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 /// Inputs: how many tokens there are with those that are being read, less one; and the same number.
 pub const LAST: &str = "last place";
 pub const TOTAL: &str = "tokens so far";
-
-/// The name of what one layer of a cache has become, as an output of the rewritten graph.
-pub fn kept(layer: &str) -> String {
-    format!("{layer} kept")
-}
 
 /// Places of a cache that is filled in place: a run that is filled up to its length may write behind the window.
 pub fn places<E>(contract: &Contract<E>) -> usize {
