@@ -29,6 +29,8 @@ const MOST_GIVEN: usize = 2 * MOST_TOKENS;
 const CHORD_COOLNESS: f32 = 0.7;
 /// Bars after which a melody comes back to what it had.
 const PHRASES: [usize; 2] = [8, 4];
+/// Bars on end in which a melody that is alive may strike nothing: of 968 bars of people's two were the third of such a rest.
+const MOST_RESTS: usize = 2;
 /// Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies come back as
 /// often as people's.
 const COMES_BACK: f32 = 0.6;
@@ -297,11 +299,14 @@ impl<'a> Writer<'a> {
         let mut notes = Vec::new();
         let mut chosen: Option<(Ticks, Key, Ticks)> = None;
         let (phrases, first) = (self.a_phrase_before(bar, then), self.context.len() - given);
+        let strikes = given == 0 && self.has_rested();
         for _ in given..MOST_TOKENS - LAST_TOKENS {
             let written = &self.context.tokens[first..];
             let known = phrases.iter().filter_map(|bar| bar.strip_prefix(written)?.first().copied());
             let known: Vec<Token> = known.collect();
-            let (token, loudness) = self.draw(self.wish.temperature, &known, |token| grammar.allows(token))?;
+            let may_end = !strikes || !written.is_empty();
+            let allowed = |token| grammar.allows(token) && (may_end || token != then);
+            let (token, loudness) = self.draw(self.wish.temperature, &known, allowed)?;
             // Only now has the model said how loud the note before is.
             notes.extend(chosen.take().map(|chosen| self.note(bar, chosen, &loudness)));
             if token == then {
@@ -318,6 +323,14 @@ impl<'a> Writer<'a> {
     fn note(&mut self, bar: &Bar, chosen: (Ticks, Key, Ticks), loudness: &[f32; LOUDNESS_CLASSES]) -> Note {
         let (at, key, duration) = chosen;
         Note { start: bar.start + at, key, duration, velocity: self.dynamics.velocity(loudness, &mut self.dice) }
+    }
+
+    /// As long as a melody may, and it is still in the ear.
+    fn has_rested(&self) -> bool {
+        let is_struck = |bar: &Bar| self.melody.iter().any(|note| (bar.start..bar.end()).contains(&note.start));
+        let heard = self.bars.iter().rev().take(self.wish.listen).map(|(bar, _)| is_struck(bar));
+        let struck: Vec<bool> = heard.collect();
+        struck.contains(&true) && !struck.iter().take(MOST_RESTS).any(|struck| *struck)
     }
 
     /// The notes of the bars a phrase before, and what begins the bar after.
@@ -480,6 +493,20 @@ mod tests {
         let place = |later: Ticks| move |note: &Note| (note.start + later, note.key, note.duration);
         let before: Vec<_> = song.melody.iter().take(16).map(place(384)).collect();
         assert_eq!(found.notes.iter().map(place(0)).collect::<Vec<_>>(), before);
+    }
+
+    #[test]
+    fn it_rests_for_two_bars_on_end_and_no_longer() {
+        let silent = |token: Token, _| if token < 16 { 9.0 } else { 0.0 };
+        let mut silent = Extender::new(contract(), Box::new(Hashing::new(silent)));
+        let mut bars_with_notes = |heard: i32, rest: i32| -> Vec<Ticks> {
+            let (song, from) = (song(heard, Meter::COMMON), (heard + rest) * 48);
+            let wish = Wish { bars: 6, temperature: 0.0, listen: 16, ..Wish::default() };
+            let found = silent.extend(&song, from, &nobody_knows, &wish).expect("the network works");
+            found.notes.iter().map(|note| (note.start - from) / 48).collect()
+        };
+        assert_eq!([bars_with_notes(4, 0), bars_with_notes(4, 1)], [[2, 5], [1, 4]]);
+        assert!(bars_with_notes(4, 16).is_empty() && bars_with_notes(0, 4).is_empty(), "nothing is in the ear");
     }
 
     #[test]

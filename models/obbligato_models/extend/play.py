@@ -28,6 +28,8 @@ AT_ONCE = 32
 """Tokens that are read in one run, as in the program."""
 PHRASES = (8, 4)
 """Bars after which a melody comes back to what it had."""
+MOST_RESTS = 2
+"""Bars on end in which a melody that is alive may strike nothing: of 968 bars of people's two were the third of such a rest."""
 CHORD_COOLNESS = 0.7
 """Times the creative risk: the temperature of the chords."""
 
@@ -171,13 +173,14 @@ class Writer:
         # A bass has one note at a position, as a melody that is a line; the others as many as any melody.
         part = e.BASS if self.line else e.COUNTER
         written, velocities = list(given), []
-        phrases = self.a_phrase_before(then)
+        phrases, strikes = self.a_phrase_before(then), not given and self.has_rested()
         while len(written) < MOST_TOKENS - 4:
             allowed = e.allowed_in_part(part, written, 0, end, then)
             allowed[e.POS : e.POS + first] = False
             if len(written) == len(given):
                 # The last note that was heard is not joined by another.
                 allowed[e.NOTE :] = False
+            allowed[then] &= not strikes or bool(written)
             logits, at = outputs.logits.copy(), len(written)
             logits[[bar[at] for bar in phrases if bar[:at] == written and at < len(bar)]] += self.choice.comes_back
             token = self.draw(logits, allowed, self.choice.risk)
@@ -191,6 +194,11 @@ class Writer:
         if new and new[-1] < e.CHORD:
             new.pop()
         return sample.read_notes(new, velocities)
+
+    def has_rested(self) -> bool:
+        """As long as a melody may, and it is still in the ear."""
+        struck = [any(n.start >= 0 for n in bar.melody) for bar in self.bars[-self.choice.listen :]]
+        return any(struck) and not any(struck[-MOST_RESTS:])
 
     def a_phrase_before(self, then: int) -> list[list[int]]:
         """The notes of those bars, and what begins the bar after."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +40,13 @@ JUDGED = 8
 GENERATOR_RATE, CRITIC_RATE = 2e-3, 3e-4
 SLOWER = 0.25
 """Of the generator's rate, once the critic speaks."""
-SUPERVISED = 0.3
-"""Share of the plan before the critic speaks."""
 LEARNING_TO_JUDGE = 100
 """Steps in which only the critic learns, before the generator listens to it."""
 CRITIC_STEPS = 3
 PENALTY = 10.0
 """Of gradients whose norm is not 1 (Gulrajani et al., Improved training of Wasserstein GANs, 2017)."""
-IMITATION_ENDS, IMITATION_FLOOR = 0.8, 0.15
-"""The weight of imitation falls from 1, when the critic begins to speak, to the floor at this share of the plan."""
+IMITATION_ENDS = 0.8
+"""The weight of imitation falls from 1, when the critic begins to speak, to its floor at this share of the plan."""
 LOUDEST = 5.0
 """At most so many times the critic's gradient is amplified to be as strong as imitation's."""
 DIFFERENCE_WEIGHT, DIFFERENCE = 0.5, 0.3
@@ -57,6 +55,30 @@ OWN_HISTORY = 0.35
 """Share of steps in which the bars before are the generator's own."""
 CLIP = 1.0
 CRITIC_CLIP = 100.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How much of the training is whose."""
+
+    supervised: float = 0.3
+    """Share of the plan before the critic speaks."""
+    imitation_floor: float = 1.0
+    """The weight of imitation in the end, 0..1."""
+    critic_share: float = 0.3
+    """How strongly the critic moves the generator, by how strongly imitation does."""
+    begin_from: Path | None = None
+    """A generator that was taught before (`supervised.pt`, or one of `iterations/`); then the critic speaks at once."""
+
+    def speaks(self, done: float) -> bool:
+        return self.begin_from is not None or done >= self.supervised
+
+    def imitation_weight(self, done: float) -> float:
+        began = 0.0 if self.begin_from else self.supervised
+        left = (IMITATION_ENDS - done) / (IMITATION_ENDS - began)
+        return max(self.imitation_floor, min(1.0, left))
+
+
 COLUMNS = (
     "imitation", "imitation weight", "critic", "distance", "penalty", "gradient norm", "adversarial", "loudness",
     "difference", "struck",
@@ -97,19 +119,17 @@ def penalty(critic: Critic, real: Tensor, fake: Tensor, listened: Tensor) -> tup
     return PENALTY * (norms - 1).square().mean(), norms.mean().detach()
 
 
-def imitation_weight(done: float) -> float:
-    left = (IMITATION_ENDS - done) / (IMITATION_ENDS - SUPERVISED)
-    return max(IMITATION_FLOOR, min(1.0, left))
-
-
 class Trainer:
-    def __init__(self, runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape):
+    def __init__(self, runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape, schedule: Schedule):
         torch.manual_seed(SEED)
+        self.schedule = schedule
         training = [r for r in runs if r.split == "train"]
         held_out = [r for r in runs if r.split == "validation"]
         self.windows, self.held_out = Windows(training), Windows(held_out)
         self.ahead = Ahead(lambda number: self.windows.batch(SEED, number, BATCH))
         self.generator, self.critic = Generator(shape), Critic(shape)
+        if schedule.begin_from:
+            self.generator.load_state_dict(torch.load(schedule.begin_from, map_location="cpu")["generator"])
         self.facts = {"shape": asdict(shape), "controls": styles.controls(training)}
         self.facts["thresholds"] = [0.0] * len(rolls.PARTS)
         networks = {"generator": self.generator, "critic": self.critic}
@@ -124,7 +144,7 @@ class Trainer:
         if self.session.step == 0:
             self.session.line(self.check(0))
         for done in self.session.steps(SEED, self.check):
-            self.session.note(self.imitate() if done < SUPERVISED else self.compete(done))
+            self.session.note(self.compete(done) if self.schedule.speaks(done) else self.imitate())
         self.keep(self.session.step)
         self.session.save()
 
@@ -148,7 +168,7 @@ class Trainer:
         found = {name: float(np.mean([j[name] for j in judging])) for name in judging[0]}
         if self.session.step - self.judged_since < LEARNING_TO_JUDGE:
             return found
-        return found | self.convince(imitation_weight(done))
+        return found | self.convince(self.schedule.imitation_weight(done))
 
     def begin_to_judge(self) -> None:
         """`supervised.pt` is the generator that nobody but people has taught; a run that goes on has it already."""
@@ -189,7 +209,7 @@ class Trainer:
         self.critic.requires_grad_(False)
         adversarial = -self.critic(struck(logits, asked.repeat(2, 1)), self.critic.listen(twice)).mean()
         self.critic.requires_grad_(True)
-        loud = self.loudness(copied, adversarial)
+        loud = self.schedule.critic_share * self.loudness(copied, adversarial)
         apart = difference(logits, asked)
         loss = weight * copied + loud * adversarial + DIFFERENCE_WEIGHT * F.relu(DIFFERENCE - apart)
         self.session.learn("generator", loss, CLIP)
@@ -301,15 +321,21 @@ def difference(logits: Tensor, asked: Tensor) -> Tensor:
     return (one - other).abs().sum() / (one + other).sum().clamp(min=1e-3)
 
 
-def train(runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape) -> None:
-    trainer = Trainer(runs, folder, plan, shape)
+def train(runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape, schedule: Schedule | None = None) -> None:
+    trainer = Trainer(runs, folder, plan, shape, schedule or Schedule())
     to_the_end(trainer.session, trainer.run)
 
 
 def main() -> None:
-    given = parser(__doc__, minutes=150).parse_args()
+    options, usual = parser(__doc__, minutes=150), Schedule()
+    options.add_argument("--begin-from", type=Path, help="a generator that was taught before: the critic speaks at once")
+    options.add_argument("--supervised", type=float, default=usual.supervised, help="share of the time without critic")
+    options.add_argument("--imitation-floor", type=float, default=usual.imitation_floor, help="its weight in the end")
+    options.add_argument("--critic-share", type=float, default=usual.critic_share, help="its strength by imitation's")
+    given = options.parse_args()
     shape = Shape(16, 16) if given.tiny else Shape()
-    train(dataset.load(given.dataset), given.run, plan_of(given), shape)
+    schedule = Schedule(given.supervised, given.imitation_floor, given.critic_share, given.begin_from)
+    train(dataset.load(given.dataset), given.run, plan_of(given), shape, schedule)
 
 
 if __name__ == "__main__":
