@@ -189,6 +189,15 @@ def torch_runner(step: Stepper):
     return run
 
 
+def shape_of(graph: onnx.ModelProto) -> Shape:
+    """Of an exported network."""
+    said = {entry.key: entry.value for entry in graph.metadata_props}
+    layers, heads, head_size, window = (
+        int(said[f"obbligato.{key}"]) for key in ("layers", "heads", "head_size", "window")
+    )
+    return Shape(width=heads * head_size, layers=layers, heads=heads, window=window)
+
+
 def onnx_runner(graph: onnx.ModelProto):
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, inputs)

@@ -1,6 +1,7 @@
 """Scores the enhancer on melodies of held-out songs that were spoilt on purpose.
 
-python -m obbligato_models.arcnn.evaluate --checkpoint runs/arcnn/last.pt --dataset data/songs.npz --out runs/arcnn/scores
+python -m obbligato_models.arcnn.evaluate --checkpoint runs/arcnn/last.pt --dataset data/songs.npz \\
+    --out runs/arcnn/scores
 
 Off tune: 15 % of the notes moved by a semitone. Gaps: 25 % of the notes removed. Beside the enhancer stand the spoilt
 melody as it is, and the rule: each note to the nearest one of the major scale that holds most of the spoilt melody.

@@ -1,6 +1,7 @@
 """Scores what the extender plays after the melody of held-out songs against what people went on with.
 
-python -m obbligato_models.extend.evaluate --checkpoint runs/extend/last.pt --dataset data/songs.npz --out runs/extend/scores
+python -m obbligato_models.extend.evaluate --checkpoint runs/extend/last.pt --dataset data/songs.npz \\
+    --out runs/extend/scores
 
 It hears sixteen bars and writes eight. Beside it: people's eight bars, the eight bars before again, and the eight bars
 of another song moved into the key. Writes scores.json and scores.md.
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 from .. import dataset, export
@@ -253,7 +255,9 @@ def write(out: Path, result: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--checkpoint", type=Path)
+    which.add_argument("--weights", type=Path, help="the exported file")
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--songs", type=int, help="only so many of each set")
@@ -262,11 +266,15 @@ def main() -> None:
     given = parser.parse_args()
     everything = dataset.load(given.dataset)
     runs = songs_of([r for r in everything if r.split == "validation"], given.songs)
-    step = play.load(given.checkpoint)
     torch.set_num_threads(1)
     training = [r for r in everything if r.split == "train"]
-    runner, choice = export.torch_runner(step), play.choice_of(given)
-    print(write(given.out, evaluate(runner, step.model.shape, runs, training, choice, given.seeds)))
+    if given.weights:
+        graph = onnx.load(given.weights)
+        runner, shape = export.onnx_runner(graph), export.shape_of(graph)
+    else:
+        step = play.load(given.checkpoint)
+        runner, shape = export.torch_runner(step), step.model.shape
+    print(write(given.out, evaluate(runner, shape, runs, training, play.choice_of(given), given.seeds)))
 
 
 if __name__ == "__main__":

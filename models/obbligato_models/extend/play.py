@@ -29,7 +29,7 @@ AT_ONCE = 32
 PHRASES = (8, 4)
 """Bars after which a melody comes back to what it had."""
 MOST_RESTS = 2
-"""Bars on end in which a melody that is alive may strike nothing: of 968 bars of people's two were the third of such a rest."""
+"""Bars on end in which a melody that is alive may strike nothing: of 968 bars of people's two were the third of a rest."""
 CHORD_COOLNESS = 0.7
 """Times the creative risk: the temperature of the chords."""
 
@@ -46,8 +46,8 @@ class Choice:
     listen: int = 16
     """Bars of what was heard that are listened back to."""
     comes_back: float = 0.6
-    """Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies come
-    back as often as people's."""
+    """Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies
+    come back as often as people's."""
     seed: int = 0
 
 

@@ -328,7 +328,7 @@ def train(runs: Sequence[Run], folder: Path, plan: Plan, shape: Shape, schedule:
 
 def main() -> None:
     options, usual = parser(__doc__, minutes=150), Schedule()
-    options.add_argument("--begin-from", type=Path, help="a generator that was taught before: the critic speaks at once")
+    options.add_argument("--begin-from", type=Path, help="a generator that was taught before")
     options.add_argument("--supervised", type=float, default=usual.supervised, help="share of the time without critic")
     options.add_argument("--imitation-floor", type=float, default=usual.imitation_floor, help="its weight in the end")
     options.add_argument("--critic-share", type=float, default=usual.critic_share, help="its strength by imitation's")
