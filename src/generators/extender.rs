@@ -29,7 +29,7 @@ const MOST_GIVEN: usize = 2 * MOST_TOKENS;
 const CHORD_COOLNESS: f32 = 0.7;
 /// Bars after which a melody comes back to what it had.
 const PHRASES: [usize; 2] = [8, 4];
-/// Bars on end in which a melody that is alive may strike nothing: of 968 bars of people's two were the third of such a rest.
+/// Bars on end in which a melody that is alive may strike nothing: 2 of 968 bars of people were the third of a rest.
 const MOST_RESTS: usize = 2;
 /// Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies come back as
 /// often as people's.

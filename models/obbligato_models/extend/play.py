@@ -29,7 +29,7 @@ AT_ONCE = 32
 PHRASES = (8, 4)
 """Bars after which a melody comes back to what it had."""
 MOST_RESTS = 2
-"""Bars on end in which a melody that is alive may strike nothing: of 968 bars of people's two were the third of a rest."""
+"""Bars on end in which a melody that is alive may strike nothing: 2 of 968 bars of people were the third of a rest."""
 CHORD_COOLNESS = 0.7
 """Times the creative risk: the temperature of the chords."""
 
