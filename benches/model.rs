@@ -54,19 +54,30 @@ fn main() {
     let generator = GeneratorChoice { name, runtime: choice };
     let resting = perform(true, &generator, BARS_IN_TIME, REST);
     println!("{:18} {}", "bar, every 2 s", Spread::of(resting.times));
+    time_band(&generator);
+    println!("memory in all      {:.0} MB", resident_megabytes() - before);
+    let gan = GeneratorChoice { name: Some("GAN".into()), ..generator };
+    match find_model(gan.name.as_deref()) {
+        Ok(_) => time_band(&gan),
+        Err(problem) => println!("GAN                {problem}"),
+    }
+    time_melodists(&gan.runtime);
+    if let Some(folder) = std::env::var_os("OBBLIGATO_ORIGINALS") {
+        time_originals(Path::new(&folder), runtime, device);
+    }
+}
+
+fn time_band(generator: &GeneratorChoice) {
+    let whose = generator.name.as_deref().map(|name| format!("{name}: ")).unwrap_or_default();
     for arrange in [true, false] {
-        let runs: Vec<Performance> = (0..RUNS).map(|_| perform(arrange, &generator, BARS, Duration::ZERO)).collect();
+        let runs: Vec<Performance> = (0..RUNS).map(|_| perform(arrange, generator, BARS, Duration::ZERO)).collect();
         let least = |of: fn(&Performance) -> &Vec<f64>| Spread::of(least(runs.iter().map(of)));
-        println!("{:18} {}", if arrange { "bar, arranging" } else { "segment, jamming" }, least(|run| &run.times));
+        let what = format!("{whose}{}", if arrange { "bar, arranging" } else { "segment, jamming" });
+        println!("{what:18} {}", least(|run| &run.times));
         println!("{:18} {}", "  as it came", Spread::of(runs[0].times.clone()));
         println!("{:18} {}", "  to its first note", least(|run| &run.first_notes));
         println!("{:18} {}", "  its drums", least(|run| &run.drums));
         println!("{:18} {} in {BARS} bars", "  notes", runs[0].notes);
-    }
-    println!("memory in all      {:.0} MB", resident_megabytes() - before);
-    time_melodists(&generator.runtime);
-    if let Some(folder) = std::env::var_os("OBBLIGATO_ORIGINALS") {
-        time_originals(Path::new(&folder), runtime, device);
     }
 }
 
