@@ -10,6 +10,7 @@ use crate::host::{HostBlock, HostTransport, HostedPlugin, PlayOptions, PluginSta
 use crate::jam::Melody;
 use crate::workspace::{PLUGIN_ID, Workspace};
 use anyhow::{Context, Result, bail, ensure};
+use obbligato::music::Meter;
 use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -36,17 +37,29 @@ struct Scene {
     size: (u32, u32),
     scale: f64,
     state: Option<fn(&mut PluginState)>,
+    /// Beside a band of five.
+    parameters: &'static [(&'static str, f64)],
     /// Bars of the tune that have been played.
     bars: u32,
+    /// Bars after which the player rests.
+    rests_after: i32,
 }
 
-const SCENES: [Scene; 5] = [
-    Scene { name: "empty", size: (980, 760), scale: 1.0, state: None, bars: 0 },
-    Scene { name: "playing", size: (1280, 860), scale: 1.0, state: None, bars: 7 },
-    Scene { name: "planned", size: (980, 760), scale: 1.0, state: Some(with_a_plan), bars: 2 },
-    Scene { name: "error", size: (900, 600), scale: 1.0, state: Some(with_a_model_that_is_gone), bars: 0 },
-    Scene { name: "large", size: (980, 760), scale: 2.0, state: None, bars: 4 },
+const USUAL: Scene =
+    Scene { name: "", size: (980, 760), scale: 1.0, state: None, parameters: &[], bars: 0, rests_after: i32::MAX };
+
+const SCENES: [Scene; 6] = [
+    Scene { name: "empty", ..USUAL },
+    Scene { name: "playing", size: (1280, 860), bars: 7, ..USUAL },
+    Scene { name: "melody", size: (1280, 860), parameters: &CARRIED_ON, bars: 7, rests_after: 4, ..USUAL },
+    Scene { name: "planned", state: Some(with_a_plan), bars: 2, ..USUAL },
+    Scene { name: "error", size: (900, 600), state: Some(with_a_model_that_is_gone), ..USUAL },
+    Scene { name: "large", scale: 2.0, bars: 4, ..USUAL },
 ];
+
+/// The melody is enhanced, and from bar 5 on the extender goes on with it.
+const CARRIED_ON: [(&str, f64); 4] =
+    [("enhanced_on", 1.0), ("extension_on", 1.0), ("extend_when", 1.0), ("extend_from", 5.0)];
 
 const QUARTERS_PER_MINUTE: f64 = 100.0;
 const SAMPLE_RATE: f64 = 48_000.0;
@@ -136,6 +149,7 @@ impl Scene {
         for part in ["pad", "counter", "drums"] {
             plugin.set_parameter(&format!("{part}_on"), 1.0)?;
         }
+        self.parameters.iter().try_for_each(|(id, value)| plugin.set_parameter(id, *value))?;
         self.play(workspace, &mut plugin)?;
         let pixels = |points: u32| (f64::from(points) * self.scale).round() as u32;
         let window = ParentWindow::open(pixels(self.size.0), pixels(self.size.1))?;
@@ -150,7 +164,9 @@ impl Scene {
         if self.bars == 0 {
             return Ok(());
         }
-        let melody = Melody::read(&workspace.root.join("examples/ode_to_joy.mid"), "")?;
+        let mut melody = Melody::read(&workspace.root.join("examples/ode_to_joy.mid"), "")?;
+        let rests = Meter::COMMON.bar_length().saturating_mul(self.rests_after);
+        melody.song.melody.retain(|note| note.start < rests);
         let end = 4.0 * f64::from(self.bars) + 1.5;
         let options =
             PlayOptions { sample_rate: SAMPLE_RATE, block_size: BLOCK, stretches: vec![0.0..end], live: false };
