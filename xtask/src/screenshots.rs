@@ -51,15 +51,14 @@ const USUAL: Scene =
 const SCENES: [Scene; 6] = [
     Scene { name: "empty", ..USUAL },
     Scene { name: "playing", size: (1280, 860), bars: 7, ..USUAL },
-    Scene { name: "melody", size: (1280, 860), parameters: &CARRIED_ON, bars: 7, rests_after: 4, ..USUAL },
+    Scene { name: "melody", size: (1280, 860), parameters: &ENHANCED_AND_ANSWERED, bars: 7, rests_after: 4, ..USUAL },
     Scene { name: "planned", state: Some(with_a_plan), bars: 2, ..USUAL },
     Scene { name: "error", size: (900, 600), state: Some(with_a_model_that_is_gone), ..USUAL },
     Scene { name: "large", scale: 2.0, bars: 4, ..USUAL },
 ];
 
-/// The melody is enhanced, and from bar 5 on the extender goes on with it.
-const CARRIED_ON: [(&str, f64); 4] =
-    [("enhanced_on", 1.0), ("extension_on", 1.0), ("extend_when", 1.0), ("extend_from", 5.0)];
+/// The melody is enhanced, and its four bars are answered by the extender's (call and response, the last of the choices).
+const ENHANCED_AND_ANSWERED: [(&str, f64); 3] = [("enhanced_on", 1.0), ("extension_on", 1.0), ("extend_when", 1.0)];
 
 const QUARTERS_PER_MINUTE: f64 = 100.0;
 const SAMPLE_RATE: f64 = 48_000.0;
