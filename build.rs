@@ -3,7 +3,7 @@
 use std::path::Path;
 
 const WEIGHTS: &str = "models/weights";
-const OPTIONAL: [&str; 3] = ["gan", "enhancer", "extender"];
+const OPTIONAL: [&str; 4] = ["gan", "unet", "enhancer", "extender"];
 
 fn main() {
     // The folder, not the files: one that is missing would be looked for, and all be built anew, each time.

@@ -42,6 +42,10 @@ static EMBEDDED_DRUMMER: &[u8] = include_bytes!("../models/weights/drums.onnx");
 static EMBEDDED_GAN: Option<&[u8]> = Some(include_bytes!("../models/weights/gan.onnx"));
 #[cfg(not(has_gan))]
 static EMBEDDED_GAN: Option<&[u8]> = None;
+#[cfg(has_unet)]
+static EMBEDDED_UNET: Option<&[u8]> = Some(include_bytes!("../models/weights/unet.onnx"));
+#[cfg(not(has_unet))]
+static EMBEDDED_UNET: Option<&[u8]> = None;
 #[cfg(has_enhancer)]
 static EMBEDDED_ENHANCER: Option<&[u8]> = Some(include_bytes!("../models/weights/enhancer.onnx"));
 #[cfg(not(has_enhancer))]

@@ -427,7 +427,16 @@ fn open_rolls<E: RollEngine>(source: &ModelSource) -> Arc<RollModel<E>> {
 
 #[test]
 fn the_gan_paints_what_the_reference_says() {
-    let Some((source, text)) = optional("gan") else { return };
+    check_that_it_paints("gan");
+}
+
+#[test]
+fn the_network_without_a_critic_paints_what_the_reference_says() {
+    check_that_it_paints("unet");
+}
+
+fn check_that_it_paints(name: &str) {
+    let Some((source, text)) = optional(name) else { return };
     let reference: RollReference<GanCase> = serde_json::from_str(&text).expect("the reference is well formed");
     let model = open_rolls::<of_rolls::Gan>(&source);
     let mut cells = Vec::new();

@@ -107,6 +107,21 @@ def test_thresholds_let_as_many_notes_pass_as_people_strike():
     assert train.highest(values, 0) == 0
 
 
+def test_what_must_be_sustained_is_lowered_in_the_network_as_behind_it():
+    torch.manual_seed(2)
+    generator = Generator(TINY)
+    given = given_of(Windows(music()).batch(1, 0, 2))
+    inputs = {**given._asdict(), "noise": torch.zeros(2, NOISE)}
+    inputs = {name: value.numpy() for name, value in inputs.items()}
+    below = [1.0, -2.0, 0.5, 0.0]
+    behind, plain = play.torch_forward(generator, below)(**inputs), play.torch_forward(generator)(**inputs)
+    assert np.allclose(
+        plain - behind, np.repeat(below, 2)[:, None, None] * np.tile([0, 1], 4)[:, None, None], atol=1e-5
+    )
+    within = play.torch_forward(play.lower(generator, below))(**inputs)
+    assert np.allclose(within, behind, atol=1e-5)
+
+
 def cells(*notes: tuple[int, int, int, int]) -> np.ndarray:
     """Logits of a roll in which these notes (part, start, duration, key) are sure."""
     logits = np.full((CHANNELS, 192, 96), -9.0)

@@ -3,7 +3,9 @@
 
 use super::file::{self, FileError, ModelFile};
 use super::rolls::{RollFile, RollModel};
-use super::{EMBEDDED, EMBEDDED_DRUMMER, EMBEDDED_ENHANCER, EMBEDDED_EXTENDER, EMBEDDED_GAN, Model, ModelError};
+use super::{
+    EMBEDDED, EMBEDDED_DRUMMER, EMBEDDED_ENHANCER, EMBEDDED_EXTENDER, EMBEDDED_GAN, EMBEDDED_UNET, Model, ModelError,
+};
 use crate::checksums::{self, Verdict};
 use crate::contract::drums::DrumControls;
 use crate::contract::extender::ExtenderControls;
@@ -23,6 +25,8 @@ pub enum ModelSource {
     Embedded,
     EmbeddedDrummer,
     EmbeddedGan,
+    /// The GAN's network as it was before the critic spoke.
+    EmbeddedUnet,
     EmbeddedEnhancer,
     EmbeddedExtender,
     File(PathBuf),
@@ -66,8 +70,9 @@ pub fn drummer() -> InstalledModel {
 
 /// The accompanists: the embedded ones first, then the user's by file name, also those that nobody can play.
 pub fn installed_models() -> Vec<InstalledModel> {
-    let gan = EMBEDDED_GAN.map(|_| ModelSource::EmbeddedGan);
-    let embedded: Vec<ModelSource> = [ModelSource::Embedded].into_iter().chain(gan).collect();
+    let painters = [EMBEDDED_GAN.map(|_| ModelSource::EmbeddedGan), EMBEDDED_UNET.map(|_| ModelSource::EmbeddedUnet)];
+    let embedded: Vec<ModelSource> =
+        [ModelSource::Embedded].into_iter().chain(painters.into_iter().flatten()).collect();
     installed(&embedded, |kind| !matches!(kind, Some(Kind::Enhancer | Kind::Extender)))
 }
 
@@ -278,6 +283,7 @@ impl ModelSource {
             Self::Embedded => "built in".into(),
             Self::EmbeddedDrummer => "built-in drummer".into(),
             Self::EmbeddedGan => "built-in GAN".into(),
+            Self::EmbeddedUnet => "built-in U-Net".into(),
             Self::EmbeddedEnhancer => "built-in enhancer".into(),
             Self::EmbeddedExtender => "built-in extender".into(),
             Self::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -292,6 +298,7 @@ impl ModelSource {
             Self::Embedded => Some(EMBEDDED),
             Self::EmbeddedDrummer => Some(EMBEDDED_DRUMMER),
             Self::EmbeddedGan => EMBEDDED_GAN,
+            Self::EmbeddedUnet => EMBEDDED_UNET,
             Self::EmbeddedEnhancer => EMBEDDED_ENHANCER,
             Self::EmbeddedExtender => EMBEDDED_EXTENDER,
             Self::File(_) => None,

@@ -180,12 +180,24 @@ def song_of(run: Run, controls: dict | None = None, seed: int = 0, **mode) -> So
     return Song(run, run.parts, cond, seed=seed, **mode)
 
 
-def torch_forward(generator: Generator) -> Forward:
+def torch_forward(generator: Generator, sustained: Sequence[float] = (0.0,) * len(rolls.PARTS)) -> Forward:
+    """`sustained`: what a sustained cell's logit must be above, by part; what comes out must be above 0."""
+    below = np.zeros((2 * len(rolls.PARTS), 1, 1), np.float32)
+    below[rolls.SUSTAIN :: 2, 0, 0] = sustained
+
     def forward(**inputs: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return generator(**{name: torch.from_numpy(v).float() for name, v in inputs.items()}).numpy()
+            return generator(**{name: torch.from_numpy(v).float() for name, v in inputs.items()}).numpy() - below
 
     return forward
+
+
+def lower(generator: Generator, sustained: Sequence[float]) -> Generator:
+    """The same as a change of the network."""
+    with torch.no_grad():
+        bias = generator.net.head.bias.view(2 * len(rolls.PARTS), -1)
+        bias[rolls.SUSTAIN :: 2] -= torch.tensor(sustained)[:, None]
+    return generator
 
 
 @dataclass
@@ -202,6 +214,7 @@ def load(checkpoint: Path) -> Trained:
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     generator = Generator(Shape(**saved["shape"]))
     generator.load_state_dict({name: value.float() for name, value in saved["generator"].items()})
+    lower(generator, saved.get("sustained", [0.0] * len(rolls.PARTS)))
     return Trained(generator.eval(), saved["thresholds"], saved["controls"], saved["step"])
 
 

@@ -132,6 +132,7 @@ class Trainer:
             self.generator.load_state_dict(torch.load(schedule.begin_from, map_location="cpu")["generator"])
         self.facts = {"shape": asdict(shape), "controls": styles.controls(training)}
         self.facts["thresholds"] = [0.0] * len(rolls.PARTS)
+        self.facts["sustained"] = [0.0] * len(rolls.PARTS)
         networks = {"generator": self.generator, "critic": self.critic}
         self.session = Session(folder, plan, networks, optimisers(*networks.values()), COLUMNS, self.facts)
         self.melodies = choose(held_out, MELODIES, MELODY_BARS)
@@ -244,9 +245,10 @@ class Trainer:
 
     @torch.no_grad()
     def calibrate(self) -> None:
-        """Each part strikes as often as people do."""
+        """Each part strikes as often as people do, and sounds as long."""
         self.generator.eval()
         self.facts["thresholds"][:] = thresholds(self.generator, self.windows)
+        self.facts["sustained"][:] = sustained(self.generator, self.windows)
         self.generator.train()
 
     def check(self, step: int) -> Measures:
@@ -273,7 +275,8 @@ class Trainer:
     def play_melodies(self, step: int) -> list:
         """The same melodies each time, with the same noise. One of each set becomes a .mid file."""
         songs = [play.song_of(run, self.facts["controls"], seed) for seed, run in enumerate(self.melodies)]
-        answers = play.play(play.torch_forward(self.generator), songs, self.facts["thresholds"])
+        forward = play.torch_forward(self.generator, self.facts["sustained"])
+        answers = play.play(forward, songs, self.facts["thresholds"])
         folder = self.session.folder / "samples"
         folder.mkdir(exist_ok=True)
         heard: dict[str, int] = {}
@@ -298,6 +301,23 @@ def thresholds(generator: Generator, windows: Windows) -> list[float]:
             asked = batch["asked"][:, 2 * part].numpy() > 0
             logits[part].append(moved[asked, part].ravel())
             wanted[part] += float(batch["parts"][:, 2 * part].sum())
+    return [highest(np.concatenate(values), int(count)) for values, count in zip(logits, wanted, strict=True)]
+
+
+@torch.no_grad()
+def sustained(generator: Generator, windows: Windows) -> list[float]:
+    """For each part the logit that as many sustained cells of the generator are above as people let sound; 0 for the
+    pad, whose sustain says the chords."""
+    logits, wanted = [[] for _ in rolls.PARTS], np.zeros(len(rolls.PARTS))
+    for number in range(CALIBRATION_BATCHES):
+        batch = windows.batch(SEED + 1, number, BATCH)
+        given = given_of(batch)
+        found = generator(*given[:4], torch.randn(BATCH, NOISE), given.cond)[:, rolls.SUSTAIN :: 2].numpy()
+        for part in range(len(rolls.PARTS)):
+            asked = batch["asked"][:, 2 * part].numpy() > 0
+            logits[part].append(found[asked, part].ravel())
+            wanted[part] += float(batch["parts"][:, 2 * part + rolls.SUSTAIN].sum())
+    wanted[rolls.PAD] = 0
     return [highest(np.concatenate(values), int(count)) for values, count in zip(logits, wanted, strict=True)]
 
 

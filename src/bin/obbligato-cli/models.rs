@@ -33,6 +33,7 @@ fn description(model: &InstalledModel) -> String {
         ModelSource::Embedded
         | ModelSource::EmbeddedDrummer
         | ModelSource::EmbeddedGan
+        | ModelSource::EmbeddedUnet
         | ModelSource::EmbeddedEnhancer
         | ModelSource::EmbeddedExtender => "built in".to_owned(),
         ModelSource::File(path) => path.display().to_string(),
