@@ -1,7 +1,8 @@
 """Writes the generator's ONNX file, its contract and the reference outputs together, and checks that they agree.
 
 python -m obbligato_models.gan.export --checkpoint runs/gan/last.pt --scores runs/gan/scores/scores.json
-python -m obbligato_models.gan.export --checkpoint runs/gan/supervised.pt --name "GAN, supervised only" --weights ...
+python -m obbligato_models.gan.export --checkpoint runs/gan/supervised.pt --name U-Net --weights weights/unet.onnx \\
+    --parity parity/unet.json
 """
 
 from __future__ import annotations
