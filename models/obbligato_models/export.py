@@ -190,11 +190,12 @@ def torch_runner(step: Stepper):
 
 
 def shape_of(graph: onnx.ModelProto) -> Shape:
-    """Of an exported network."""
+    """Of an exported network over tokens."""
     said = {entry.key: entry.value for entry in graph.metadata_props}
-    layers, heads, head_size, window = (
-        int(said[f"obbligato.{key}"]) for key in ("layers", "heads", "head_size", "window")
-    )
+    sizes = [said.get(f"obbligato.{key}") for key in ("layers", "heads", "head_size", "window")]
+    if None in sizes:
+        raise SystemExit("export: this file holds no network over tokens")
+    layers, heads, head_size, window = map(int, sizes)
     return Shape(width=heads * head_size, layers=layers, heads=heads, window=window)
 
 

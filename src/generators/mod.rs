@@ -23,7 +23,6 @@ pub mod rolls;
 pub mod rules;
 pub mod sampling;
 pub mod transformer;
-#[cfg(test)]
 pub mod watched;
 
 use crate::music::{Bar, Meter, Note, Part, PerPart, PlannedChord, Segment, TICKS_PER_QUARTER, Ticks, Timing};

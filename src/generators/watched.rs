@@ -1,4 +1,4 @@
-//! For tests: the rules, watched.
+//! For tests, here and in `tests/`: the rules, watched.
 
 use super::rules::RuleGenerator;
 use super::{Generator, GeneratorError, PartNote, Request};

@@ -41,25 +41,23 @@ pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Diale
     for cache in CACHES {
         split_cache(graph, cache, contract);
     }
-    if dialect == Dialect::Standard {
-        return Caches::Told;
+    if dialect != Dialect::Standard {
+        norms::rewrite(graph, contract);
+        model.opset_import.push(OperatorSetIdProto { domain: ONNX_RUNTIME.into(), version: 1 });
     }
-    norms::rewrite(graph, contract);
-    model.opset_import.push(OperatorSetIdProto { domain: ONNX_RUNTIME.into(), version: 1 });
-    let in_place = matches!(dialect, Dialect::InPlace | Dialect::EightBits) && attention::rewrite(graph, contract);
-    let renewed = dialect == Dialect::OnDevice && renewed::rewrite(graph, contract);
-    if !in_place {
+    let keeping = match dialect {
+        Dialect::Standard => None,
+        Dialect::OnDevice => renewed::rewrite(graph, contract).then_some(Keeping::Anew),
+        Dialect::InPlace | Dialect::EightBits => attention::rewrite(graph, contract).then_some(Keeping::InPlace),
+    };
+    if dialect != Dialect::Standard && keeping != Some(Keeping::InPlace) {
         attend_apart(graph, contract.window);
     }
     if dialect == Dialect::EightBits {
         eight_bits::rewrite(graph);
     }
     remove_unused(graph);
-    match (in_place, renewed) {
-        (true, _) => Caches::Kept(Keeping::InPlace),
-        (_, true) => Caches::Kept(Keeping::Anew),
-        (false, false) => Caches::Told,
-    }
+    keeping.map_or(Caches::Told, Caches::Kept)
 }
 
 /// The domain of ONNX Runtime's own operators.

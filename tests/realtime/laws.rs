@@ -7,9 +7,9 @@ use crate::host::{
 use obbligato::arranger::Arranger;
 use obbligato::channels::Heard;
 use obbligato::generators::library::Loaded;
-use obbligato::generators::rules::RuleGenerator;
-use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
-use obbligato::music::{Key, Meter, Part, PerPart, PlannedChord, Song, TICKS_PER_QUARTER, TempoChange, Ticks, Timing};
+use obbligato::generators::watched::Watched;
+use obbligato::generators::{PartNote, Request};
+use obbligato::music::{Key, Meter, Part, Song, TICKS_PER_QUARTER, TempoChange, Ticks, Timing};
 use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
 use obbligato::settings::{Follow, Settings};
 use std::collections::BTreeMap;
@@ -122,39 +122,18 @@ fn block_size_and_sample_rate_do_not_change_the_notes() {
 }
 
 /// Rules that take up to so many milliseconds more than they do, now more and now less.
-struct Dawdler(u64);
-
-impl Generator for Dawdler {
-    fn name(&self) -> &str {
-        "Dawdler"
-    }
-
-    fn parts(&self) -> PerPart<bool> {
-        RuleGenerator.parts()
-    }
-
-    fn plays(&self, meter: Meter) -> bool {
-        RuleGenerator.plays(meter)
-    }
-
-    fn answer(
-        &mut self,
-        request: &Request<'_>,
-        write: &mut dyn FnMut(PartNote),
-    ) -> Result<Vec<PlannedChord>, GeneratorError> {
-        std::thread::sleep(Duration::from_millis(request.seed % self.0));
-        RuleGenerator.answer(request, write)
-    }
+fn dawdler(milliseconds: u64) -> Loaded {
+    let dawdle = move |request: &Request<'_>| std::thread::sleep(Duration::from_millis(request.seed % milliseconds));
+    Loaded { generator: Box::new(Watched(dawdle)), ..Loaded::rules() }
 }
 
 #[test]
 fn a_render_does_not_depend_on_how_fast_anyone_is() {
     let (song, settings) = (song(), Settings { follow: Follow::Arrange, ..all_parts() });
-    let dawdler = || Loaded { generator: Box::new(Dawdler(30)), ..Loaded::rules() };
     for passes in [1, 2] {
         let expected = played(Loaded::rules, &song, &settings, Run::offline(SAMPLE_RATE, 512), passes);
         for block_size in [32, 480, 8192] {
-            let notes = played(dawdler, &song, &settings, Run::offline(SAMPLE_RATE, block_size), passes);
+            let notes = played(|| dawdler(30), &song, &settings, Run::offline(SAMPLE_RATE, block_size), passes);
             assert_eq!(notes, expected, "blocks of {block_size}, {passes} passes");
         }
     }
@@ -314,7 +293,7 @@ fn capture_is_cut_as_late_as_the_answers_allow() {
 
 #[test]
 fn a_render_is_always_cut_alike() {
-    let mut host = TestHost::threaded(|| Loaded { generator: Box::new(Dawdler(100)), ..Loaded::rules() });
+    let mut host = TestHost::threaded(|| dawdler(100));
     host.play_song(&song(), &all_parts(), Run::offline(SAMPLE_RATE, 512));
     assert!(
         host.meters.wanted_seconds.load(std::sync::atomic::Ordering::Relaxed) > 0.1,

@@ -246,7 +246,7 @@ def write(out: Path, result: dict) -> str:
         lines.append(f"| {name} | " + " | ".join(f"{values[c]:.3g}" for c in columns) + " |")
     text = f"{result['songs']} songs\n\n{table(rows)}\n\n" + "\n".join(lines) + "\n"
     out.mkdir(parents=True, exist_ok=True)
-    summary = {"songs": result["songs"], "split": "validation", **result["all"]}
+    summary = {"songs": result["songs"], "split": result["split"], **result["all"]}
     saved = {**result, "gates": as_json(rows), "summary": summary}
     (out / "scores.json").write_text(json.dumps(saved, indent=1) + "\n")
     (out / "scores.md").write_text(text)
@@ -260,12 +260,16 @@ def main() -> None:
     which.add_argument("--weights", type=Path, help="the exported file")
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="validation")
     parser.add_argument("--songs", type=int, help="only so many of each set")
     parser.add_argument("--seeds", type=int, default=3)
     play.add_options(parser)
     given = parser.parse_args()
+    file = given.weights or given.checkpoint
+    if not file.is_file():
+        raise SystemExit(f"evaluate: there is no file {file}")
     everything = dataset.load(given.dataset)
-    runs = songs_of([r for r in everything if r.split == "validation"], given.songs)
+    runs = songs_of([r for r in everything if r.split == given.split], given.songs)
     torch.set_num_threads(1)
     training = [r for r in everything if r.split == "train"]
     if given.weights:
@@ -274,7 +278,8 @@ def main() -> None:
     else:
         step = play.load(given.checkpoint)
         runner, shape = export.torch_runner(step), step.model.shape
-    print(write(given.out, evaluate(runner, shape, runs, training, play.choice_of(given), given.seeds)))
+    result = evaluate(runner, shape, runs, training, play.choice_of(given), given.seeds)
+    print(write(given.out, {**result, "split": given.split}))
 
 
 if __name__ == "__main__":

@@ -353,6 +353,8 @@ def main() -> None:
     options.add_argument("--imitation-floor", type=float, default=usual.imitation_floor, help="its weight in the end")
     options.add_argument("--critic-share", type=float, default=usual.critic_share, help="its strength by imitation's")
     given = options.parse_args()
+    if given.begin_from and not given.begin_from.is_file():
+        raise SystemExit(f"train: there is no file {given.begin_from} to begin from")
     shape = Shape(16, 16) if given.tiny else Shape()
     schedule = Schedule(given.supervised, given.imitation_floor, given.critic_share, given.begin_from)
     train(dataset.load(given.dataset), given.run, plan_of(given), shape, schedule)
