@@ -19,6 +19,10 @@ const LATEST: f64 = 0.125;
 /// that what the reserve then begins with is not late itself.
 const GRACE: f64 = 0.115;
 
+/// So long a take that begins waits for anything to play before it plays the last bar again, in quarter notes from where it asked: a
+/// 16th, at 240 quarters a minute three of the looks of a worker at rest.
+const PATIENCE_AT_START: f64 = 0.25;
+
 /// A player's strike that comes sooner after the melody has begun to be carried on, in quarter notes, is a late one of before.
 /// Between two ticks, so that no rounding decides.
 const HAND: f64 = 2.5 / TICKS_PER_QUARTER as f64;
@@ -47,8 +51,12 @@ struct Due {
     segment: Segment,
     /// Nothing is struck before: where its earliest note may stand, or where the take began.
     from: f64,
+    /// Where it was asked for.
+    asked_at: f64,
     /// Where it is settled whether the answer came in time, in quarter notes.
     decide_at: f64,
+    /// Where the last bar is played if nothing has come.
+    give_up_at: f64,
     /// All of the answer is there.
     complete: bool,
     /// A render has waited for it, with success or without.
@@ -202,10 +210,13 @@ impl AccompanimentPlayer {
         let decide_at = start.max(at + GRACE);
         // Notes that are played a little early are struck before their segment begins, if they are there by then.
         let from = from.max(start + Timing::EARLIEST.ticks() / f64::from(TICKS_PER_QUARTER));
+        let give_up_at = if decide_at > start { at + PATIENCE_AT_START } else { decide_at };
         self.due.push(Due {
             segment,
             from,
+            asked_at: at,
             decide_at,
+            give_up_at,
             complete: false,
             waited: false,
             handed_back: false,
@@ -219,8 +230,8 @@ impl AccompanimentPlayer {
         open.map(|due| if offline { due.from } else { due.decide_at }).fold(f64::INFINITY, f64::min)
     }
 
-    /// Settles what is played of the segments whose time has come. Offline it waits for their answers.
-    pub fn decide(&mut self, span: &Span, sample: u32, offline: bool) {
+    /// Settles what is played of the segments whose time has come, in a call of so many samples. Offline it waits for their answers.
+    pub fn decide(&mut self, span: &Span, sample: u32, frames: u32, offline: bool) {
         self.receive();
         for index in 0..self.due.len() {
             let due = self.due[index];
@@ -232,10 +243,24 @@ impl AccompanimentPlayer {
                 self.due[index].waited = true;
                 self.wait_for_answer(index);
             }
-            if self.due[index].played.is_none() {
+            if self.due[index].played.is_none() && (offline || !self.waits_on(index, span, sample, frames)) {
                 self.do_without_answer(index);
             }
         }
+    }
+
+    /// Looks again with the next call, if the worker cannot have answered yet: it has been asked in this one, or just now by a
+    /// take that begins, for which there is no reserve. What is held on is joined then.
+    fn waits_on(&mut self, index: usize, span: &Span, sample: u32, frames: u32) -> bool {
+        let due = &mut self.due[index];
+        let asked_now = due.asked_at >= span.start;
+        let waits = asked_now || span.position(sample) < due.give_up_at;
+        if !waits || self.reserved.contains(&due.segment.start()) {
+            return false;
+        }
+        let next = span.position(frames);
+        (due.decide_at, due.from) = (next, due.from.max(next));
+        true
     }
 
     /// The answer to this segment has not begun in time.
@@ -469,7 +494,7 @@ mod tests {
                 bar: segment.bar,
             };
             let begun = Instant::now();
-            player.decide(&span, 0, true);
+            player.decide(&span, 0, 64, true);
             (begun.elapsed(), player.patience)
         };
         let (elapsed, patience) = waited(segments[0]);
@@ -511,7 +536,7 @@ mod tests {
             });
             let span =
                 Span { start: 0.0, tick: 0, quarters_per_sample: 1e-4, quarters_per_minute: 120.0, bar: segment.bar };
-            player.decide(&span, 0, true);
+            player.decide(&span, 0, 64, true);
             assert_eq!(player.pending.len(), 2, "the whole answer is there before its first note sounds");
         });
     }

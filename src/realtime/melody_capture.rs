@@ -7,6 +7,15 @@ use crate::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Where the next segment is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct NextCut {
+    segment: Segment,
+    margin: Ticks,
+    /// In quarter notes.
+    pub at: f64,
+}
+
 /// Sends what is heard to the inference thread, and cuts it where answers are due.
 pub struct MelodyCapture {
     queue: rtrb::Producer<Heard>,
@@ -96,42 +105,43 @@ impl MelodyCapture {
         }
     }
 
-    /// Where the next cut falls, in quarter notes. Infinite while stopped.
-    pub fn next_cut(&self, span: &Span, offline: bool) -> f64 {
-        self.next.map_or(f64::INFINITY, |segment| {
-            // The margin counts whole ticks that are surely known; rounding takes the other half tick.
-            let lead = f64::from(self.margin(&segment, span, offline)) - 0.5;
-            (f64::from(segment.start()) - lead) / f64::from(TICKS_PER_QUARTER)
-        })
+    /// Where the next cut falls, in a call of so many samples. `None` while stopped.
+    pub fn next_cut(&self, span: &Span, frames: u32, offline: bool) -> Option<NextCut> {
+        let segment = self.next?;
+        let margin = self.margin(&segment, span, frames, offline);
+        // The margin counts whole ticks that are surely known; rounding takes the other half tick.
+        let at = (f64::from(segment.start()) - (f64::from(margin) - 0.5)) / f64::from(TICKS_PER_QUARTER);
+        Some(NextCut { segment, margin, at })
     }
 
     /// Asks for the next segment, at `at` quarter notes, and returns it.
-    pub fn cut(&mut self, at: f64, span: &Span, settings: &Settings, offline: bool) -> Option<Segment> {
-        let segment = self.next?;
+    pub fn cut(&mut self, next: NextCut, at: f64, span: &Span, settings: &Settings, offline: bool) -> Segment {
+        let NextCut { segment, margin, .. } = next;
         self.mend(at);
         self.send(Heard::Cut(Cut {
             take: self.take,
             segment,
-            margin: self.margin(&segment, span, offline),
+            margin,
             settings: *settings,
             quarters_per_minute: Cut::tempo(span.quarters_per_minute),
             offline,
         }));
         self.meters.set_asked(Some((self.take, segment.start())));
         self.next = Some(segment.next());
-        Some(segment)
+        segment
     }
 
-    /// As late as the measured inference time allows; offline always the least, so that a render is reproducible.
-    fn margin(&self, segment: &Segment, span: &Span, offline: bool) -> Ticks {
+    /// As late as the measured inference time allows, and the time from one call to the next: what is asked for in a call can at the
+    /// earliest be there in the next. Offline always the least, so that a render is reproducible.
+    fn margin(&self, segment: &Segment, span: &Span, frames: u32, offline: bool) -> Ticks {
         if offline {
             return SHORTEST_MARGIN;
         }
         let longest = (segment.end() - segment.start()) / 2;
         let seconds = f64::from(self.meters.wanted_seconds.load(Ordering::Relaxed));
-        let ticks = seconds * span.quarters_per_minute / 60.0 * f64::from(TICKS_PER_QUARTER);
+        let quarters = seconds * span.quarters_per_minute / 60.0 + f64::from(frames) * span.quarters_per_sample;
         // Rounding takes half a tick. A cast from a float saturates.
-        ((ticks + 0.5).ceil() as Ticks).min(longest).max(SHORTEST_MARGIN)
+        ((quarters * f64::from(TICKS_PER_QUARTER) + 0.5).ceil() as Ticks).min(longest).max(SHORTEST_MARGIN)
     }
 
     /// What was heard in part is ended, and the take told anew from here on, as soon as there is room again.

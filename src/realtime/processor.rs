@@ -153,7 +153,7 @@ impl RealtimeProcessor {
                 self.hear(event, sample, span.position(sample), block, output);
             }
             self.ask_at(sample, span, block);
-            self.player.decide(span, sample, block.offline);
+            self.player.decide(span, sample, block.frames, block.offline);
             let next = self.next_stop(span, block).min(input.peek().map_or(u32::MAX, |event| event.timing));
             let next = next.clamp(sample + 1, block.frames);
             self.player.play(span, sample..next, &self.parts, &mut self.sounding, output);
@@ -168,17 +168,17 @@ impl RealtimeProcessor {
 
     /// The sample at which the next answer is asked for or due.
     fn next_stop(&self, span: &Span, block: &Block<'_>) -> u32 {
-        let cut = self.capture.next_cut(span, block.offline);
+        let cut = self.capture.next_cut(span, block.frames, block.offline).map_or(f64::INFINITY, |cut| cut.at);
         span.sample(cut.min(self.player.next_decision(block.offline)))
     }
 
     /// Asks for every segment whose time has come.
     fn ask_at(&mut self, sample: u32, span: &Span, block: &Block<'_>) {
         let at = span.position(sample);
-        while span.sample(self.capture.next_cut(span, block.offline)) <= sample {
-            let Some(segment) = self.capture.cut(at, span, &block.settings, block.offline) else {
-                return;
-            };
+        while let Some(next) = self.capture.next_cut(span, block.frames, block.offline)
+            && span.sample(next.at) <= sample
+        {
+            let segment = self.capture.cut(next, at, span, &block.settings, block.offline);
             self.player.expect(segment, at, self.take_start);
         }
     }

@@ -67,6 +67,9 @@ pub struct TestHost {
     /// Releases of what was not sounding.
     pub orphans: usize,
     pub elapsed: u64,
+    /// How early a worker that takes its turns between the blocks wants to be asked: how fast this machine is just now must not shape
+    /// a run that is to be repeated.
+    pub wanted_seconds: f32,
 }
 
 impl TestHost {
@@ -121,6 +124,7 @@ impl TestHost {
             sounding: Sounding::default(),
             orphans: 0,
             elapsed: 0,
+            wanted_seconds: 0.0,
         }
     }
 
@@ -152,8 +156,7 @@ impl TestHost {
     /// One call of `process`. The worker does not get to run: as if inference took longer than the block.
     pub fn block_without_worker(&mut self, block: &Block<'_>) {
         if matches!(self.band, Band::Inline(_) | Band::Gone) {
-            // How fast this machine is just now must not shape a run that is to be repeated.
-            self.meters.wanted_seconds.store(0.0, Ordering::Relaxed);
+            self.meters.wanted_seconds.store(self.wanted_seconds, Ordering::Relaxed);
         }
         self.output.clear();
         let (processor, output) = (&mut self.processor, &mut self.output);

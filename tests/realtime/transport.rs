@@ -174,6 +174,38 @@ fn in_a_loop_notes_stand_at_their_place_in_every_pass() {
     }
 }
 
+/// At 240 quarters a minute, with a worker that wants to be asked .15 s before: also in blocks that are longer than a 32nd, and where
+/// the loop begins when its next segment has to be asked for already.
+#[test]
+fn nothing_in_a_loop_is_late() {
+    const A_QUARTER: u32 = SAMPLES_PER_QUARTER / 2;
+    for (from, to) in [(0.0, 8.0), (1.3, 6.7), (1.9, 5.9), (3.75, 8.0)] {
+        for frames in [64, 512, 2048, 4096] {
+            let case = format!("{from}..{to} in blocks of {frames}");
+            let mut host = TestHost::inline(Metronome::default().load());
+            host.wanted_seconds = 0.15;
+            let settings = only(Part::Bass);
+            let samples = ((to - from) * f64::from(A_QUARTER)).round() as u32;
+            let mut strikes = Vec::new();
+            for _ in 0..4 {
+                let before = host.sent.len();
+                for sample in (0..samples).step_by(frames as usize) {
+                    let position = from + f64::from(sample) / f64::from(A_QUARTER);
+                    let transport = HostTransport { quarters_per_minute: Some(240.0), ..playing(position) };
+                    make(&mut host, &call(frames.min(samples - sample), transport), &settings);
+                }
+                strikes.push(host.sent[before..].iter().filter(|sent| sent.is_on()).count());
+            }
+            let late = (host.count(|meters| &meters.late_segments), host.count(|meters| &meters.late_notes));
+            assert_eq!((late, host.count(|meters| &meters.repeated_segments)), ((0, 0), 0), "{case}");
+            let inside = (0..4).filter(|segment| (from..to).contains(&(2.0 * f64::from(*segment)))).count();
+            assert!(strikes.iter().all(|strikes| *strikes >= inside), "{case}: {strikes:?} of {inside}");
+            host.stop(&settings);
+            assert_eq!((host.hanging(), host.orphans), (0, 0), "{case}");
+        }
+    }
+}
+
 /// Some hosts wrap a loop inside a block, so that the next block begins a little after the loop's start.
 #[test]
 fn a_stroke_on_the_loop_point_is_made_up_for() {
