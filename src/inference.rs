@@ -34,6 +34,8 @@ pub struct InferenceWorker {
     arranger: Arranger,
     status: EngineStatus,
     loading: Loading,
+    /// The model has come while the band was playing, and has not read yet what was played before.
+    settling: bool,
     melodists: LoadedMelodists,
     /// Why a part of the melody that is wanted is not written.
     unable: Option<String>,
@@ -75,7 +77,19 @@ impl InferenceWorker {
         end: InferenceEnd,
         view: SharedView,
         commands: Receiver<EditorCommand>,
+        loaded: Loaded,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        Self::while_loading(end, view, commands, loaded, Loading::default(), stop)
+    }
+
+    /// The same; `loaded` plays until what is `loading` is there.
+    fn while_loading(
+        end: InferenceEnd,
+        view: SharedView,
+        commands: Receiver<EditorCommand>,
         mut loaded: Loaded,
+        loading: Loading,
         stop: Arc<AtomicBool>,
     ) -> Self {
         let (status, mut melodists) = (status_of(&loaded), LoadedMelodists::default());
@@ -89,7 +103,8 @@ impl InferenceWorker {
             view,
             arranger,
             status,
-            loading: Loading::default(),
+            loading,
+            settling: false,
             melodists,
             unable: None,
             choice: loaded.choice,
@@ -116,7 +131,7 @@ impl InferenceWorker {
     }
 
     fn show_readiness(&self) {
-        self.end.meters.ready.store(!self.loading.is_going_on(), Ordering::Relaxed);
+        self.end.meters.ready.store(!self.loading.is_going_on() && !self.settling, Ordering::Relaxed);
     }
 
     /// The same among other instances.
@@ -170,13 +185,24 @@ impl InferenceWorker {
             self.publish();
         }
         let read = !worked && !wrote && self.read_ahead();
-        if !worked && !wrote && !read && self.is_at_rest() {
+        let idle = !worked && !wrote && !read;
+        if idle {
+            self.settle();
+        }
+        if idle && self.is_at_rest() {
             self.arranger.at_rest();
         }
         if self.arranger.device().is_some_and(|device| device != self.status.device) {
             self.publish();
         }
         worked || wrote || read
+    }
+
+    /// From now on what the model misses is late.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.settling) {
+            self.show_readiness();
+        }
     }
 
     /// Does as the user has linked this instance. Returns whether it plays a part of another.
@@ -270,7 +296,7 @@ impl InferenceWorker {
     /// not looked for again until something has come.
     fn write_next(&mut self) -> bool {
         // What is written ahead stays: it is worth waiting for a model.
-        if self.all_written || self.loading.is_going_on() {
+        if self.all_written || self.loading.is_going_on() || !self.has_time_for_a_bar() {
             return false;
         }
         let (begun, written) = (Instant::now(), self.arranger.written());
@@ -281,6 +307,15 @@ impl InferenceWorker {
             self.timing.note(begun.elapsed(), written, &cut, &self.end.meters);
         }
         arranged
+    }
+
+    /// Whether a bar can be written before the next segment is asked for. At rest there is always time.
+    fn has_time_for_a_bar(&self) -> bool {
+        let Some(cut) = self.last_cut.filter(|cut| !cut.offline && !self.is_at_rest()) else { return true };
+        let next = cut.segment.next();
+        let left = in_quarters(next.start() - cut.margin) - self.end.meters.playhead_quarters.load(Ordering::Relaxed);
+        let half_bars = cut.segment.bar.segments().count() as f64;
+        left * 60.0 / f64::from(cut.quarters_per_minute) >= half_bars * f64::from(self.timing.slowest_seconds)
     }
 
     /// What has to be read before the next answer is read when there is time; until something has come, once.
@@ -327,7 +362,8 @@ impl InferenceWorker {
         self.arranger.set_band(loaded.generator, loaded.drummer);
         (self.choice, self.failures, self.timing) =
             (loaded.choice.or(self.choice.take()), 0, Timing::of_a_band(loaded.half_bar, &self.end.meters));
-        (self.all_written, self.all_read) = (false, false);
+        (self.all_written, self.all_read, self.slow_for) = (false, false, 0);
+        self.settling = !self.is_at_rest();
         self.show_readiness();
         self.publish();
     }
@@ -336,12 +372,16 @@ impl InferenceWorker {
     fn answer(&mut self, cut: &Cut, after: &[Heard]) {
         let later = after.iter().find(|heard| matches!(heard, Heard::TakeBegan { .. } | Heard::Cut(_)));
         match later.filter(|_| !cut.offline) {
+            Some(Heard::Cut(next)) if next.take == cut.take && self.begins(cut) => return self.answer_at_once(cut),
             Some(Heard::Cut(_)) => return self.pass_over(cut),
             Some(_) => return,
             None => self.slow_for = self.slow_for.saturating_sub(1),
         }
-        // A render must not depend on when a model is ready.
+        self.arranger.wait_to_arrange(self.loading.is_going_on());
+        // A render must not depend on when a model is ready; what stands needs none.
         if cut.offline
+            && self.loading.is_going_on()
+            && !self.arranger.plays_again(cut)
             && let Some(loaded) = self.loading.wait(None)
         {
             self.play_with(loaded);
@@ -367,6 +407,7 @@ impl InferenceWorker {
         if written > 0 {
             self.timing.note(begun.elapsed(), written, cut, &self.end.meters);
             self.timing.ask_for_time(begun.elapsed(), &self.end.meters);
+            self.settle();
         }
         if !cut.offline {
             self.send_reserve(cut.segment.next(), cut);
@@ -377,22 +418,39 @@ impl InferenceWorker {
         self.publish();
     }
 
+    /// Whether nothing has been sent in this take.
+    fn begins(&self, cut: &Cut) -> bool {
+        self.reserved.is_none_or(|(take, _)| take != cut.take)
+    }
+
+    /// A take begins so shortly before its second segment that this is asked for already: the rest of the first is played as what
+    /// stands, or by rule.
+    fn answer_at_once(&mut self, cut: &Cut) {
+        self.arranger.pass_over(cut);
+        self.send_at_once(cut.segment, cut, ReplyKind::Answer);
+    }
+
     /// A segment that is over already, or as good as, when its turn comes.
     fn pass_over(&mut self, cut: &Cut) {
         /// Long enough to be read.
         const TOLD_FOR: u32 = 8;
         self.arranger.pass_over(cut);
         // What was played while the model was still being loaded is not its fault.
-        if self.last_cut.is_some() {
+        if self.last_cut.is_some() && !self.loading.is_going_on() {
             self.slow_for = TOLD_FOR;
             self.publish();
         }
     }
 
     fn send_reserve(&mut self, segment: Segment, cut: &Cut) {
+        self.send_at_once(segment, cut, ReplyKind::Reserve);
+    }
+
+    /// What stands, or what the rules write: it takes microseconds.
+    fn send_at_once(&mut self, segment: Segment, cut: &Cut, kind: ReplyKind) {
         let band = self.entry.as_ref().map(BandEntry::band);
         let mut outlet = Outlet { end: &mut self.end, stop: &self.stop, band };
-        let mut stream = AnswerStream::new(&Cut { segment, ..*cut }, ReplyKind::Reserve);
+        let mut stream = AnswerStream::new(&Cut { segment, ..*cut }, kind);
         self.arranger.reserve(segment, cut, &mut |note| stream.send(note, &mut outlet));
         stream.finish(&mut outlet);
         self.reserved = Some((cut.take, segment.start()));
@@ -588,9 +646,9 @@ impl InferenceThread {
             let mut loading = Loading::default();
             let loaded = loading.begin(load).or_else(|| loading.wait(Some(Instant::now() + WORTH_WAITING)));
             let loaded = loaded.unwrap_or_else(until_loaded);
-            let mut worker = InferenceWorker::new(end, view, commands, loaded, stopped).seated(seat);
-            (worker.joins, worker.loading) = (joins, loading);
-            worker.show_readiness();
+            let worker = InferenceWorker::while_loading(end, view, commands, loaded, loading, stopped);
+            let mut worker = worker.seated(seat);
+            worker.joins = joins;
             while !worker.stop.load(Ordering::Relaxed) {
                 if !worker.take_turn() {
                     worker.wait();

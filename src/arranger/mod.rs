@@ -49,6 +49,7 @@ pub struct Arranger {
     takes: u32,
     /// How much music has been written so far.
     written: Ticks,
+    waits_to_arrange: bool,
 }
 
 /// A bar that is being answered in this take. What was decided at its first answer counts until its end.
@@ -77,6 +78,7 @@ impl Arranger {
             under_way: None,
             takes: 0,
             written: 0,
+            waits_to_arrange: false,
         }
     }
 
@@ -222,6 +224,21 @@ impl Arranger {
         let listened = self.ledger().bar(&segment.bar).is_some_and(|entry| entry.listened);
         self.played.add(PlayedSegment { answer: answer.clone(), listened });
         answer
+    }
+
+    /// Whether all that a render needs for this segment is written already. The song has then come to it.
+    pub fn plays_again(&mut self, cut: &Cut) -> bool {
+        self.pass_over(cut);
+        self.take_down_chord(cut);
+        let end = cut.segment.bar.end();
+        let waits = cut.settings.follow == Follow::Arrange && !self.waiting_to_be_arranged(end).is_empty();
+        let wanted = self.ledger().wanted_anew(end).next().is_some();
+        !waits && !wanted && self.standing(cut).is_some_and(|answer| missing(&answer, &cut.settings).is_none())
+    }
+
+    /// The band stands in for another that is on its way: what is played live is not arranged by it.
+    pub fn wait_to_arrange(&mut self, waits: bool) {
+        self.waits_to_arrange = waits;
     }
 
     /// The song has come to a cut. Where its answer would come too late this is all; the melody is heard nevertheless.

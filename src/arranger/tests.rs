@@ -437,6 +437,41 @@ fn arrange_rounds(arranger: &mut Arranger, rounds: i32, between: impl FnOnce(&mu
     pass(arranger)
 }
 
+#[test]
+fn who_stands_in_for_a_model_does_not_arrange() {
+    let mut arranger = Arranger::new(Box::new(RuleGenerator), None);
+    play_bars(&mut arranger, &song(TUNE), |_| settings(), 0..=7, false);
+    arranger.wait_to_arrange(true);
+    play_bars(&mut arranger, &song(TUNE), |_| arranged(), 0..=7, false);
+    assert!(!states(&arranger).contains(&BarState::Arranged), "{:?}", states(&arranger));
+    // The model is there.
+    arranger.set_band(Box::new(Model), None);
+    arranger.wait_to_arrange(false);
+    idle(&mut arranger);
+    assert_eq!(states(&arranger), [BarState::Arranged; 8]);
+    let of_model = play_bars(&mut arranger, &song(TUNE), |_| arranged(), 0..=7, false);
+    assert_eq!(of_model, play_bars(&mut arranger, &song(TUNE), |_| arranged(), 0..=7, true));
+}
+
+#[test]
+fn a_render_knows_whether_anything_has_to_be_written() {
+    for usual in [settings(), arranged()] {
+        let mut arranger = band();
+        let needs_nothing = |arranger: &mut Arranger, settings: &Settings| {
+            arranger.hear(&Heard::TakeBegan { take: TakeId(2), at: 0.0 });
+            let segment = bar(0).segments().next().expect("it has some");
+            arranger.plays_again(&cut_of(&song(TUNE), segment, settings))
+        };
+        assert!(!needs_nothing(&mut arranger, &usual), "nothing is written yet");
+        play(&mut arranger, TUNE, &usual);
+        play(&mut arranger, TUNE, &usual);
+        assert!(needs_nothing(&mut arranger, &usual), "{:?}", usual.follow);
+        assert!(!needs_nothing(&mut arranger, &Settings { seed: 77, ..usual }), "other settings");
+        arranger.command(LedgerCommand::Reroll { bars: 0..48, parts: PerPart::from_fn(|_| true) });
+        assert!(!needs_nothing(&mut arranger, &usual), "the user wants another");
+    }
+}
+
 /// By bar from the second round on: whether it is played as the same bar was in the round before.
 fn as_the_round_before(answers: &[SegmentAnswer]) -> String {
     let of_round = 8;

@@ -134,7 +134,7 @@ impl Arranger {
             let wanted: Vec<Bar> = self.ledger().wanted_anew(cut.segment.bar.end()).collect();
             wanted.into_iter().for_each(|bar| self.rewrite(bar));
         }
-        if cut.settings.follow == Follow::Arrange {
+        if cut.settings.follow == Follow::Arrange && (cut.offline || !self.waits_to_arrange) {
             self.arrange_for(cut);
         }
     }
@@ -173,7 +173,7 @@ impl Arranger {
     }
 
     /// Bars before `end` whose melody is known and whose music was written before it was, or for other chords of the user.
-    fn waiting_to_be_arranged(&self, end: Ticks) -> Vec<Bar> {
+    pub(super) fn waiting_to_be_arranged(&self, end: Ticks) -> Vec<Bar> {
         let waits = |entry: &&LedgerBar| {
             let known = entry.bar.start < end && entry.melody.is_some() && !entry.locked;
             known && (!entry.is_settled() || self.has_other_chords(entry))

@@ -119,6 +119,31 @@ fn a_project_that_is_saved_and_loaded_renders_what_was_heard() {
 }
 
 #[test]
+fn what_stands_is_rendered_before_the_model_is_there() {
+    for follow in [Follow::Jam, Follow::Arrange] {
+        let settings = Settings { follow, ..settings() };
+        let mut host = TestHost::threaded(model);
+        pass(&mut host, &settings, usual_run());
+        settle(&host, &settings);
+        let heard = pass(&mut host, &settings, usual_run());
+        let (open, gate) = crossbeam_channel::bounded::<()>(0);
+        let mut other = TestHost::threaded(move || {
+            // Until the test is over.
+            let _ = gate.recv();
+            model()
+        });
+        other.state.load(host.state.save());
+        assert_eq!(pass(&mut other, &settings, usual_run()), heard, "{follow:?}");
+        assert_eq!(
+            other.view.get().engine.generator,
+            Loaded::rules().generator.name(),
+            "the model is still on its way"
+        );
+        drop(open);
+    }
+}
+
+#[test]
 fn commands_reach_the_song_in_any_block_size() {
     let play = |block_size| {
         let mut host = TestHost::threaded(model);
