@@ -137,7 +137,8 @@ impl MelodyCapture {
         if offline {
             return SHORTEST_MARGIN;
         }
-        let longest = (segment.end() - segment.start()) / 2;
+        // A slow machine in fast music hears little, but what it plays comes in time.
+        let longest = (segment.end() - segment.start()) * 3 / 4;
         let seconds = f64::from(self.meters.wanted_seconds.load(Ordering::Relaxed));
         let quarters = seconds * span.quarters_per_minute / 60.0 + f64::from(frames) * span.quarters_per_sample;
         // Rounding takes half a tick. A cast from a float saturates.

@@ -283,9 +283,11 @@ fn margins(wanted: f32) -> Vec<(Ticks, Ticks)> {
 
 #[test]
 fn capture_is_cut_as_late_as_the_answers_allow() {
-    // Half of a segment at most, and a 32nd at least.
+    // Three quarters of a segment at most, and a 32nd at least.
     // At 120 a tick is 42 ms, which here is the time from one call to the next as well; rounding takes half of one.
-    for (wanted, expected) in [(0.0, 2), (0.02, 2), (0.06, 3), (0.1, 4), (0.27, 8), (0.43, 12), (0.5, 12), (20.0, 12)] {
+    for (wanted, expected) in
+        [(0.0, 2), (0.02, 2), (0.06, 3), (0.1, 4), (0.27, 8), (0.43, 12), (0.65, 18), (0.8, 18), (20.0, 18)]
+    {
         let at = |margin| [(24, margin), (48, margin), (72, margin), (96, margin)].to_vec();
         assert_eq!(margins(wanted), at(expected), "{wanted} s wanted");
     }

@@ -26,6 +26,9 @@ pub struct LatenessOptions {
     /// Bars of 4/4 that are played at each
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub bars: i32,
+    /// `arrange` plays the song twice: the second time bars are arranged while it plays
+    #[arg(long, value_enum, default_value = "jam")]
+    pub follow: FollowOption,
     /// Programs that compute all the time meanwhile [default: one for each core]
     #[arg(long)]
     pub busy: Option<usize>,
@@ -73,6 +76,9 @@ fn each_in_its_process(options: &LatenessOptions) -> Result<()> {
         let mut child = Command::new(std::env::current_exe().context("this program has a file")?);
         child.args(["lateness", "--no-build", "--backends", backend, "--tempi", &tempi.join(",")]);
         child.args(["--bars", &options.bars.to_string()]).env(BACKEND_VARIABLE, backend);
+        if options.follow == FollowOption::Arrange {
+            child.args(["--follow", "arrange"]);
+        }
         if let Some(busy) = options.busy {
             child.args(["--busy", &busy.to_string()]);
         }
@@ -96,7 +102,7 @@ fn play_at(workspace: &Workspace, quarters_per_minute: f64, options: &LatenessOp
         out: None,
         track: String::new(),
         band,
-        follow: FollowOption::Jam,
+        follow: options.follow,
         live: true,
         block_size: 512,
         sample_rate: 48_000.0,
