@@ -66,6 +66,7 @@ class Session:
         for name, some in self.optimisers.items():
             for optimiser, state in zip(some, saved["optimisers"][name], strict=True):
                 optimiser.load_state_dict(state)
+        self.facts.update({name: saved[name] for name in self.facts if name in saved})
         self.step, self.before = saved["step"], saved["elapsed"]
         print(f"goes on from step {self.step}, {self.before / 60:.1f} min")
 

@@ -9,9 +9,9 @@ import torch
 from made_up import song
 
 from obbligato_models import encoding as e
-from obbligato_models import rolls, training
+from obbligato_models import rolls, styles, training
 from obbligato_models.encoding import Note
-from obbligato_models.gan import play, train
+from obbligato_models.gan import calibrate, play, train
 from obbligato_models.gan.model import CHANNELS, NOISE, Critic, Generator, Shape
 from obbligato_models.gan.windows import Windows, given_of
 from obbligato_models.transformer.train import Plan
@@ -95,7 +95,7 @@ def test_what_is_struck_is_binary_and_teaches():
     logits = torch.randn(2, 8, 48, 96, requires_grad=True)
     asked = torch.ones(2, 8)
     asked[0, 4:6] = 0
-    cells = train.struck(logits, asked)
+    cells = train.struck(logits, asked, torch.zeros(8))
     assert torch.allclose(cells, cells.round(), atol=1e-6) and not cells[0, 4:6].any()
     cells.sum().backward()
     assert logits.grad[1].min() > 0 and not logits.grad[0, 4:6].any()
@@ -103,8 +103,30 @@ def test_what_is_struck_is_binary_and_teaches():
 
 def test_thresholds_let_as_many_notes_pass_as_people_strike():
     values = np.random.default_rng(0).standard_normal(1000)
-    assert (values >= train.highest(values, 37)).sum() == 37
-    assert train.highest(values, 0) == 0
+    assert (values >= calibrate.highest(values, 37)).sum() == 37
+    assert calibrate.highest(values, 0) == 0
+
+
+def test_thresholds_follow_what_is_played_in_whole_songs(monkeypatch):
+    """A generator that strikes everything after silence, and nothing after its own notes, is thinned out as far as it plays."""
+    torch.manual_seed(3)
+    runs = music()
+    controls = styles.NO_CONTROLS
+    trained = play.Trained(Generator(TINY).eval(), [-7.0] * len(rolls.PARTS), controls, 0)
+    played = []
+
+    def ratios(songs, answers):
+        found = notes_beside(songs, answers)
+        played.append(found)
+        return found
+
+    notes_beside = calibrate.notes_beside_people
+    monkeypatch.setattr(calibrate, "notes_beside_people", ratios)
+    found = calibrate.while_playing(trained, runs, rounds=12)
+    asked = sorted({part for run in runs for part in run.parts})
+    first, last = (np.abs(np.log(np.clip(ratio[asked], 0.05, 20))) for ratio in (played[0], played[-1]))
+    assert last.max() < 0.5 and first.max() > 2 * last.max(), (played[0], played[-1])
+    assert found != trained.thresholds
 
 
 def test_what_must_be_sustained_is_lowered_in_the_network_as_behind_it():
@@ -193,7 +215,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(train, name, value)
     monkeypatch.setattr(train, "MELODIES", {"pop909": train.Wanted(1, 8)})
     monkeypatch.setattr(train, "MELODY_BARS", 4)
-    monkeypatch.setattr(train, "CALIBRATION_BATCHES", 1)
+    monkeypatch.setattr(calibrate, "BATCHES", 1)
     monkeypatch.setattr(training, "LOG_STEPS", 5)
     monkeypatch.setattr(training, "CHECK_STEPS", 10)
 

@@ -28,7 +28,7 @@ from ..evaluate.midi import file_name, write_rows
 from ..training import Ahead, Measures, Session, parser, plan_of, to_the_end, write_checkpoint
 from ..transformer import device
 from ..transformer.train import Plan
-from . import play
+from . import calibrate, play
 from .model import NOISE, Critic, Generator, Given, Shape
 from .windows import Windows, given_of
 
@@ -42,7 +42,7 @@ SLOWER = 0.25
 """Of the generator's rate, once the critic speaks."""
 LEARNING_TO_JUDGE = 100
 """Steps in which only the critic learns, before the generator listens to it."""
-CRITIC_STEPS = 3
+CRITIC_STEPS = 2
 PENALTY = 10.0
 """Of gradients whose norm is not 1 (Gulrajani et al., Improved training of Wasserstein GANs, 2017)."""
 IMITATION_ENDS = 0.8
@@ -68,14 +68,13 @@ class Schedule:
     critic_share: float = 0.3
     """How strongly the critic moves the generator, by how strongly imitation does."""
     begin_from: Path | None = None
-    """A generator that was taught before (`supervised.pt`, or one of `iterations/`); then the critic speaks at once."""
+    """A generator that was taught before: `supervised.pt`, or one of `iterations/`."""
 
     def speaks(self, done: float) -> bool:
-        return self.begin_from is not None or done >= self.supervised
+        return done >= self.supervised
 
     def imitation_weight(self, done: float) -> float:
-        began = 0.0 if self.begin_from else self.supervised
-        left = (IMITATION_ENDS - done) / (IMITATION_ENDS - began)
+        left = (IMITATION_ENDS - done) / max(1e-3, IMITATION_ENDS - self.supervised)
         return max(self.imitation_floor, min(1.0, left))
 
 
@@ -87,7 +86,6 @@ MELODIES = {"pop909": Wanted(6), "lieder": Wanted(3), "open_hymnal": Wanted(2), 
 """Validation songs that are measured while training; the first `LISTENED` of each set are kept as .mid."""
 MELODY_BARS = 16
 LISTENED = 1
-CALIBRATION_BATCHES = 6
 
 
 def optimisers(generator: Generator, critic: Critic) -> dict[str, list[torch.optim.Optimizer]]:
@@ -95,17 +93,22 @@ def optimisers(generator: Generator, critic: Critic) -> dict[str, list[torch.opt
     return {"generator": [first], "critic": [torch.optim.Adam(critic.parameters(), lr=CRITIC_RATE, betas=(0.0, 0.9))]}
 
 
-def imitation(logits: Tensor, parts: Tensor, asked: Tensor) -> Tensor:
-    """Nats a tick for all cells of the parts that are asked for."""
+def each_imitation(logits: Tensor, parts: Tensor, asked: Tensor) -> Tensor:
+    """Nats a tick for all cells of the parts that are asked for, by example."""
     each = F.binary_cross_entropy_with_logits(logits.float(), parts, reduction="none")
-    return (each.sum(3).mean(2) * asked).sum(1).mean()
+    return (each.sum(3).mean(2) * asked).sum(1)
 
 
-def struck(logits: Tensor, asked: Tensor) -> Tensor:
+def imitation(logits: Tensor, parts: Tensor, asked: Tensor) -> Tensor:
+    return each_imitation(logits, parts, asked).mean()
+
+
+def struck(logits: Tensor, asked: Tensor, above: Tensor) -> Tensor:
     """Cells as 0 or 1, as they are heard, with the gradient of their chances (straight-through, Bengio et al. 2013).
-    The noise is that of playing at temperature 1."""
+    The noise is that of playing at temperature 1; `above` [8]: what a channel's logit must be above. A critic that heard
+    all above 0 would hear a fifth of the notes, and would need to count no further."""
     even = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
-    moved = logits + play.CELL_NOISE * (even / (1 - even)).log()
+    moved = logits + play.CELL_NOISE * (even / (1 - even)).log() - above[:, None, None]
     soft = torch.sigmoid(moved)
     return ((moved > 0).float() + soft - soft.detach()) * asked[:, :, None, None]
 
@@ -160,6 +163,11 @@ class Trainer:
         with device.autocast(torch.device("cpu")):
             return self.generator(*given[:4], noise, given.cond).float()
 
+    def heard(self, logits: Tensor, asked: Tensor) -> Tensor:
+        """As often and as long as when it plays: `calibrate` keeps these numbers true."""
+        above = [self.facts[name] for name in ("thresholds", "sustained")]
+        return struck(logits, asked, torch.tensor(above).T.flatten())
+
     def compete(self, done: float) -> Measures:
         """Some steps of the critic, then one of the generator."""
         if self.judged_since is None:
@@ -190,7 +198,7 @@ class Trainer:
         batch = self.batch(index, JUDGED)
         given, asked = self.with_history(batch), batch["asked"]
         with torch.no_grad():
-            fake = struck(self.answer(given, torch.randn(JUDGED, NOISE)), asked)
+            fake = self.heard(self.answer(given, torch.randn(JUDGED, NOISE)), asked)
         listened = self.critic.listen(given)
         real_score, fake_score = self.critic(batch["parts"], listened), self.critic(fake, listened)
         apart = real_score.mean() - fake_score.mean()
@@ -206,9 +214,12 @@ class Trainer:
         given, asked = self.with_history(batch), batch["asked"]
         twice = Given(*(torch.cat([value, value]) for value in given))
         logits = self.answer(twice, torch.randn(2 * JUDGED, NOISE))
-        copied = imitation(logits, batch["parts"].repeat(2, 1, 1, 1), asked.repeat(2, 1))
+        # The better of the two is asked to be what people played, so that noise may decide between ways to play (Fan et
+        # al., A point set generation network, 2017).
+        each = each_imitation(logits, batch["parts"].repeat(2, 1, 1, 1), asked.repeat(2, 1))
+        copied = torch.minimum(*each.chunk(2)).mean()
         self.critic.requires_grad_(False)
-        adversarial = -self.critic(struck(logits, asked.repeat(2, 1)), self.critic.listen(twice)).mean()
+        adversarial = -self.critic(self.heard(logits, asked.repeat(2, 1)), self.critic.listen(twice)).mean()
         self.critic.requires_grad_(True)
         loud = self.schedule.critic_share * self.loudness(copied, adversarial)
         apart = difference(logits, asked)
@@ -236,7 +247,7 @@ class Trainer:
         clock = given.clock.clone()
         clock[:, rolls.KNOWN] = 1
         earlier = Given(melody, torch.zeros_like(given.before), torch.zeros_like(given.chords), clock, given.cond)
-        played = struck(self.answer(earlier, torch.randn(len(melody), NOISE)), batch["asked"])
+        played = self.heard(self.answer(earlier, torch.randn(len(melody), NOISE)), batch["asked"])
         heard = (melody.amax((1, 2, 3), keepdim=True) > 0).float()
         before = torch.cat([heard * played + (1 - heard) * given.before[:, :channels], melody], 1)
         return given._replace(before=before)
@@ -247,8 +258,8 @@ class Trainer:
     def calibrate(self) -> None:
         """Each part strikes as often as people do, and sounds as long."""
         self.generator.eval()
-        self.facts["thresholds"][:] = thresholds(self.generator, self.windows)
-        self.facts["sustained"][:] = sustained(self.generator, self.windows)
+        self.facts["thresholds"][:] = calibrate.thresholds(self.generator, self.windows)
+        self.facts["sustained"][:] = calibrate.sustained(self.generator, self.windows)
         self.generator.train()
 
     def check(self, step: int) -> Measures:
@@ -285,47 +296,6 @@ class Trainer:
             if heard[run.source] <= LISTENED:
                 write_rows(folder / f"step{step:06d}-{file_name(run)}.mid", run, song.played)
         return answers
-
-
-def thresholds(generator: Generator, windows: Windows) -> list[float]:
-    """For each part the logit that as many onsets of the generator are above as people strike, with the noise of
-    playing at temperature 1."""
-    logits, wanted = [[] for _ in rolls.PARTS], np.zeros(len(rolls.PARTS))
-    random = np.random.default_rng(SEED)
-    for number in range(CALIBRATION_BATCHES):
-        batch = windows.batch(SEED + 1, number, BATCH)
-        given = given_of(batch)
-        found = generator(*given[:4], torch.randn(BATCH, NOISE), given.cond)[:, rolls.ONSET :: 2].numpy()
-        moved = found + play.CELL_NOISE * random.logistic(size=found.shape)
-        for part in range(len(rolls.PARTS)):
-            asked = batch["asked"][:, 2 * part].numpy() > 0
-            logits[part].append(moved[asked, part].ravel())
-            wanted[part] += float(batch["parts"][:, 2 * part].sum())
-    return [highest(np.concatenate(values), int(count)) for values, count in zip(logits, wanted, strict=True)]
-
-
-@torch.no_grad()
-def sustained(generator: Generator, windows: Windows) -> list[float]:
-    """For each part the logit that as many sustained cells of the generator are above as people let sound; 0 for the
-    pad, whose sustain says the chords."""
-    logits, wanted = [[] for _ in rolls.PARTS], np.zeros(len(rolls.PARTS))
-    for number in range(CALIBRATION_BATCHES):
-        batch = windows.batch(SEED + 1, number, BATCH)
-        given = given_of(batch)
-        found = generator(*given[:4], torch.randn(BATCH, NOISE), given.cond)[:, rolls.SUSTAIN :: 2].numpy()
-        for part in range(len(rolls.PARTS)):
-            asked = batch["asked"][:, 2 * part].numpy() > 0
-            logits[part].append(found[asked, part].ravel())
-            wanted[part] += float(batch["parts"][:, 2 * part + rolls.SUSTAIN].sum())
-    wanted[rolls.PAD] = 0
-    return [highest(np.concatenate(values), int(count)) for values, count in zip(logits, wanted, strict=True)]
-
-
-def highest(values: np.ndarray, count: int) -> float:
-    """The value that `count` others are above."""
-    if not count or count >= len(values):
-        return 0.0
-    return float(np.partition(values, -count)[-count])
 
 
 def struck_share(logits: Tensor, batch: dict[str, Tensor]) -> float:
