@@ -108,7 +108,6 @@ def test_thresholds_let_as_many_notes_pass_as_people_strike():
 
 
 def test_thresholds_follow_what_is_played_in_whole_songs(monkeypatch):
-    """A generator that strikes everything after silence, and nothing after its own notes, is thinned out as far as it plays."""
     torch.manual_seed(3)
     runs = music()
     controls = styles.NO_CONTROLS

@@ -3,8 +3,8 @@
 python -m obbligato_models.gan.calibrate --checkpoint runs/gan/iterations/013500.pt --dataset data/songs.npz \\
     --out runs/gan/last.pt
 
-measures these numbers again for a generator as a run kept it, and writes it with them: so any of a run's `iterations/` can
-be evaluated and exported.
+measures these numbers again for a generator as a run kept it, and writes it with them: so any of a run's `iterations/`
+can be evaluated and exported.
 """
 
 from __future__ import annotations

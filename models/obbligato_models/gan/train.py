@@ -105,8 +105,8 @@ def imitation(logits: Tensor, parts: Tensor, asked: Tensor) -> Tensor:
 
 def struck(logits: Tensor, asked: Tensor, above: Tensor) -> Tensor:
     """Cells as 0 or 1, as they are heard, with the gradient of their chances (straight-through, Bengio et al. 2013).
-    The noise is that of playing at temperature 1; `above` [8]: what a channel's logit must be above. A critic that heard
-    all above 0 would hear a fifth of the notes, and would need to count no further."""
+    The noise is that of playing at temperature 1; `above` [8]: what a channel's logit must be above. A critic that
+    heard all above 0 would hear a fifth of the notes, and would need to count no further."""
     even = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
     moved = logits + play.CELL_NOISE * (even / (1 - even)).log() - above[:, None, None]
     soft = torch.sigmoid(moved)
