@@ -65,7 +65,7 @@ impl History {
     pub fn change(&mut self, cause: Cause, change: impl FnOnce(&mut Ledger)) {
         let before = self.ledger.clone();
         change(&mut self.ledger);
-        let changed = before.differences(&self.ledger);
+        let changed = before.bars.differences(&self.ledger.bars);
         let counts = match cause {
             Cause::Command | Cause::Loading => !changed.is_empty(),
             Cause::Playing { .. } | Cause::Planning => {
@@ -117,9 +117,9 @@ impl History {
             // Bars that have been added since, in another metre.
             let others = image.as_ref().map_or_else(Vec::new, |image| self.ledger.overlapping(&image.bar));
             for other in others {
-                replaced.entry(other).or_insert(self.ledger.bars.remove(&other));
+                replaced.entry(other).or_insert(self.ledger.bars.remove(other));
             }
-            let current = self.ledger.bars.remove(&start);
+            let current = self.ledger.bars.remove(start);
             if let Some(image) = image {
                 let heard = current.as_deref().filter(|_| *cause != Cause::Loading);
                 self.ledger.bars.insert(start, brought_back(image, heard, now));
@@ -173,6 +173,7 @@ mod tests {
     use super::*;
     use crate::generators::SegmentAnswer;
     use crate::music::{Bar, Key, Meter, Note, PerPart, PlanSource, PlannedChord, Velocity};
+    use std::time::Instant;
 
     fn bar(index: i32) -> Bar {
         Bar::of_constant_meter(index, Meter::COMMON)
@@ -290,6 +291,32 @@ mod tests {
         assert_eq!(history.ledger(), &after);
         history.change(Cause::Loading, |ledger| ledger.load_melody(loaded));
         assert_eq!(history.steps(), (1, 0), "it was there already");
+    }
+
+    /// The least that a change takes in a song of so many bars, which somebody else sees too, in seconds.
+    fn cost_of_a_change(bars: i32) -> f64 {
+        let settings = Settings::default();
+        let halves = |index| {
+            bar(index).segments().map(move |segment| SegmentAnswer { segment, ..answer(index, 100.0, settings) })
+        };
+        let whole = |index| LedgerBar { answers: halves(index).collect(), ..LedgerBar::new(bar(index)) };
+        let mut history = History::of(Ledger::of((0..bars).map(whole)));
+        let cost = |take: u32| {
+            let shown = history.ledger().clone();
+            let begun = Instant::now();
+            play(&mut history, take, bars / 2, take as f32, settings);
+            let cost = begun.elapsed().as_secs_f64();
+            assert_ne!(history.ledger(), &shown);
+            cost
+        };
+        (0..40).map(cost).fold(f64::INFINITY, f64::min)
+    }
+
+    /// 20,000 bars are eleven hours at 120 quarters a minute.
+    #[test]
+    fn a_change_costs_no_more_after_hours() {
+        let (minutes, hours) = (cost_of_a_change(300), cost_of_a_change(20_000));
+        assert!(hours < 6.0 * minutes, "{:.1} µs, and {:.1} µs after hours", 1e6 * minutes, 1e6 * hours);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The song as it was heard and as it was answered: what plays again, what can be taken back, what a project keeps.
 //!
 //! Plain data that the inference thread changes; clones of it go to the editor and into saved state. A clone shares its
-//! bars with the original, so it costs little more than their count.
+//! bars with the original, so it costs little, also after hours.
 
+mod bars;
 mod history;
 pub mod saved;
 
@@ -11,7 +12,7 @@ pub use history::{Cause, History};
 use crate::generators::SegmentAnswer;
 use crate::music::{Bar, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Ticks};
 use crate::settings::Settings;
-use std::collections::BTreeMap;
+use bars::Bars;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -129,7 +130,7 @@ impl LedgerBar {
 /// The bars of the song, by where they begin. They do not overlap.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ledger {
-    bars: BTreeMap<Ticks, Arc<LedgerBar>>,
+    bars: Bars,
 }
 
 impl Ledger {
@@ -150,16 +151,16 @@ impl Ledger {
 
     /// In the order of the song.
     pub fn bars(&self) -> impl DoubleEndedIterator<Item = &LedgerBar> {
-        self.bars.values().map(Arc::as_ref)
+        self.bars.iter().map(Arc::as_ref)
     }
 
     pub fn bar_at(&self, start: Ticks) -> Option<&LedgerBar> {
-        self.bars.get(&start).map(Arc::as_ref)
+        self.bars.get(start).map(Arc::as_ref)
     }
 
     /// The bar in which a position lies.
     pub fn bar_holding(&self, position: Ticks) -> Option<&LedgerBar> {
-        let (_, entry) = self.bars.range(..=position).next_back()?;
+        let entry = self.bars.before(position.saturating_add(1)).next_back()?;
         (position < entry.bar.end()).then_some(&**entry)
     }
 
@@ -226,7 +227,7 @@ impl Ledger {
     /// Keeps answers that have gained a part; all else about their bars stays.
     pub fn extend(&mut self, answers: Vec<SegmentAnswer>) {
         for answer in answers {
-            let Some(entry) = self.bars.get_mut(&answer.segment.bar.start).filter(|entry| !entry.locked) else {
+            let Some(entry) = self.bars.get_mut(answer.segment.bar.start).filter(|entry| !entry.locked) else {
                 continue;
             };
             let place = entry.answers.iter().position(|old| old.segment.start() == answer.segment.start());
@@ -238,8 +239,8 @@ impl Ledger {
 
     /// What is still to be written anew is given up: what stands is what was locked.
     pub fn lock(&mut self, bars: Range<Ticks>) {
-        self.change(
-            bars,
+        self.bars.change(
+            &bars,
             |entry| !entry.locked && !entry.answers.is_empty(),
             |entry| {
                 (entry.locked, entry.wanted) = (true, PerPart::default());
@@ -248,7 +249,7 @@ impl Ledger {
     }
 
     pub fn unlock(&mut self, bars: Range<Ticks>) {
-        self.change(bars, |entry| entry.locked, |entry| entry.locked = false);
+        self.bars.change(&bars, |entry| entry.locked, |entry| entry.locked = false);
     }
 
     /// Wants another answer in these parts, where they were asked for.
@@ -259,14 +260,14 @@ impl Ledger {
         };
         let concerns =
             |entry: &LedgerBar| !entry.locked && Part::ALL.iter().any(|part| parts[*part] && entry.parts()[*part]);
-        self.change(bars, concerns, |entry| {
+        self.bars.change(&bars, concerns, |entry| {
             entry.wanted = wanted(entry);
             entry.rolls = entry.rolls.wrapping_add(1);
         });
     }
 
     pub fn clear(&mut self, bars: Range<Ticks>) {
-        self.bars.retain(|start, _| !bars.contains(start));
+        self.bars.retain(|entry| !bars.contains(&entry.bar.start));
     }
 
     /// Makes these chords the user's.
@@ -293,22 +294,22 @@ impl Ledger {
     }
 
     pub fn unlock_chords(&mut self, bars: Range<Ticks>) {
-        self.change(bars, |entry| entry.locked_chords != [None; 2], |entry| entry.locked_chords = [None; 2]);
+        self.bars.change(&bars, |entry| entry.locked_chords != [None; 2], |entry| entry.locked_chords = [None; 2]);
         // A bar that held nothing but its chords.
         self.bars
-            .retain(|_, entry| entry.melody.is_some() || !entry.answers.is_empty() || entry.locked_chords != [None; 2]);
+            .retain(|entry| entry.melody.is_some() || !entry.answers.is_empty() || entry.locked_chords != [None; 2]);
     }
 
     /// At most `count` bars before `end`, in order.
     pub fn bars_before(&self, end: Ticks, count: usize) -> Vec<Bar> {
-        let mut bars: Vec<Bar> = self.bars.range(..end).rev().take(count).map(|(_, entry)| entry.bar).collect();
+        let mut bars: Vec<Bar> = self.bars.before(end).rev().take(count).map(|entry| entry.bar).collect();
         bars.reverse();
         bars
     }
 
     /// The melody before `end`, from at most `bars` bars back, by start and key.
     pub fn melody_before(&self, end: Ticks, bars: usize) -> Vec<Note> {
-        let mut entries: Vec<&LedgerBar> = self.bars.range(..end).rev().take(bars).map(|(_, entry)| &**entry).collect();
+        let mut entries: Vec<&LedgerBar> = self.bars.before(end).rev().take(bars).map(Arc::as_ref).collect();
         entries.reverse();
         entries.iter().filter_map(|entry| entry.melody.as_ref()).flatten().copied().collect()
     }
@@ -332,9 +333,7 @@ impl Ledger {
     ) -> Vec<(&LedgerBar, &SegmentAnswer)> {
         let mut found = Vec::new();
         let mut expected_end = end;
-        for entry in
-            self.bars.range(..end).rev().take(bars).map(|(_, entry)| &**entry).take_while(|entry| counts(entry))
-        {
+        for entry in self.bars.before(end).rev().take(bars).map(Arc::as_ref).take_while(|entry| counts(entry)) {
             for answer in entry.answers.iter().rev() {
                 if answer.segment.end() == expected_end {
                     expected_end = answer.segment.start();
@@ -351,8 +350,8 @@ impl Ledger {
 
     /// Bars before `end` that are to be written anew, in order.
     pub fn wanted_anew(&self, end: Ticks) -> impl Iterator<Item = Bar> {
-        let wanted = self.bars.range(..end).filter(|(_, entry)| entry.wanted.0.contains(&true));
-        wanted.map(|(_, entry)| entry.bar)
+        let wanted = self.bars.before(end).filter(|entry| entry.wanted.0.contains(&true));
+        wanted.map(|entry| entry.bar)
     }
 
     /// The chords as they stand.
@@ -361,27 +360,20 @@ impl Ledger {
         answers.map(|answer| (answer.segment, answer.chord)).collect()
     }
 
-    /// Where the bars of a range begin that the two hold differently, each with what this one holds.
-    fn differences(&self, other: &Self) -> Vec<(Ticks, Option<Arc<LedgerBar>>)> {
-        let of_this = self.bars.iter().filter(|(start, entry)| {
-            other.bars.get(*start).is_none_or(|others| !Arc::ptr_eq(entry, others) && entry != &others)
-        });
-        let of_other = other.bars.keys().filter(|start| !self.bars.contains_key(*start));
-        let of_this = of_this.map(|(start, entry)| (*start, Some(entry.clone())));
-        of_this.chain(of_other.map(|start| (*start, None))).collect()
-    }
-
     /// The bar's entry, made if it is new. A bar that the host now measures otherwise loses what was written for it,
     /// and so do the bars it overlaps; `None` if one of these is locked, and stays.
     fn entry(&mut self, bar: Bar) -> Option<&mut Arc<LedgerBar>> {
         let others = self.overlapping(&bar);
-        if others.iter().any(|start| self.bars[start].locked) {
+        if others.iter().any(|start| self.bar_at(*start).is_some_and(|other| other.locked)) {
             return None;
         }
         others.iter().for_each(|start| {
-            self.bars.remove(start);
+            self.bars.remove(*start);
         });
-        let entry = self.bars.entry(bar.start).or_insert_with(|| Arc::new(LedgerBar::new(bar)));
+        if self.bars.get(bar.start).is_none() {
+            self.bars.insert(bar.start, Arc::new(LedgerBar::new(bar)));
+        }
+        let entry = self.bars.get_mut(bar.start)?;
         if entry.bar != bar {
             Arc::make_mut(entry).bar = bar;
         }
@@ -390,8 +382,8 @@ impl Ledger {
 
     /// Whether the melody was heard here in bars of another metre.
     fn was_heard_otherwise(&self, bar: &Bar) -> bool {
-        let heard = self.bars.range(..bar.end()).next_back().filter(|(_, entry)| entry.melody.is_some());
-        heard.is_some_and(|(_, entry)| {
+        let heard = self.bars.before(bar.end()).next_back().filter(|entry| entry.melody.is_some());
+        heard.is_some_and(|entry| {
             entry.bar.end() > bar.start && (entry.bar.start, entry.bar.meter) != (bar.start, bar.meter)
         })
     }
@@ -399,14 +391,8 @@ impl Ledger {
     /// Where other bars begin that share time with this one, or are this one in another metre.
     fn overlapping(&self, bar: &Bar) -> Vec<Ticks> {
         let same = |entry: &LedgerBar| (entry.bar.start, entry.bar.meter) == (bar.start, bar.meter);
-        let before_end = self.bars.range(..bar.end()).rev().take_while(|(_, entry)| entry.bar.end() > bar.start);
-        before_end.filter(|(_, entry)| !same(entry)).map(|(start, _)| *start).collect()
-    }
-
-    fn change(&mut self, bars: Range<Ticks>, concerns: impl Fn(&LedgerBar) -> bool, change: impl Fn(&mut LedgerBar)) {
-        for (_, entry) in self.bars.iter_mut().filter(|(start, entry)| bars.contains(*start) && concerns(entry)) {
-            change(Arc::make_mut(entry));
-        }
+        let before_end = self.bars.before(bar.end()).rev().take_while(|entry| entry.bar.end() > bar.start);
+        before_end.filter(|entry| !same(entry)).map(|entry| entry.bar.start).collect()
     }
 }
 

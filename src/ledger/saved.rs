@@ -11,13 +11,14 @@ use super::Ledger;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use miniz_oxide::deflate::compress_to_vec_zlib;
-use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
+use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 use serde::de::DeserializeOwned;
 
 /// The version that is written. Each one below it is still read.
 const VERSION: u32 = 3;
-/// Bytes of a song when it is unpacked: a hundred times what three hundred bars take.
-const LARGEST: usize = 16 << 20;
+/// Bytes of a song when it is unpacked: days of a busy band, which takes some 650 a bar. More would be no song, but a way to
+/// take a host's memory.
+const LARGEST: usize = 256 << 20;
 /// 0..=10; more takes much longer for a percent or two.
 const COMPRESSION: u8 = 6;
 
@@ -64,12 +65,15 @@ pub fn from_text(text: &str) -> Result<Ledger, SavedError> {
 const NO_SONG: SavedError = SavedError::Damaged("there are things in it that no song has");
 
 fn read<Song: DeserializeOwned>(packed: &str) -> Result<Song, SavedError> {
-    postcard::from_bytes(&unpacked(packed)?).map_err(|_| SavedError::Damaged("it breaks off"))
+    postcard::from_bytes(&unpacked(packed, LARGEST)?).map_err(|_| SavedError::Damaged("it breaks off"))
 }
 
-fn unpacked(text: &str) -> Result<Vec<u8>, SavedError> {
+fn unpacked(text: &str, largest: usize) -> Result<Vec<u8>, SavedError> {
     let packed = BASE64_STANDARD.decode(text).map_err(|_| SavedError::Damaged("it is not whole"))?;
-    decompress_to_vec_zlib_with_limit(&packed, LARGEST).map_err(|_| SavedError::Damaged("its check sum is wrong"))
+    decompress_to_vec_zlib_with_limit(&packed, largest).map_err(|error| match error.status {
+        TINFLStatus::HasMoreOutput => SavedError::Damaged("it is larger than any song"),
+        _ => SavedError::Damaged("its check sum is wrong"),
+    })
 }
 
 #[cfg(test)]

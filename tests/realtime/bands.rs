@@ -1,9 +1,12 @@
 //! Generators to try the real-time side with.
 
+use obbligato::generators::enhancer::{self, Fixed};
+use obbligato::generators::extender::{self, Extension, KnownChords};
 use obbligato::generators::library::Loaded;
+use obbligato::generators::melodists::{EnhancesMelodies, ExtendsMelodies};
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
-use obbligato::music::{Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Ticks, Timing, Velocity};
+use obbligato::music::{Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Song, Ticks, Timing, Velocity};
 use obbligato::settings::Settings;
 
 /// The melody does not sound; the whole band does.
@@ -55,6 +58,59 @@ fn chance_timing(note: &PartNote) -> Timing {
 
 pub fn loose_band() -> Loaded {
     Loaded { generator: Box::new(LooseBand(RuleGenerator)), ..Loaded::rules() }
+}
+
+/// Raises every note of what it may change by a fifth; with notes to add alone it adds the octave.
+struct Fifths;
+
+impl EnhancesMelodies for Fifths {
+    fn name(&self) -> &str {
+        "Fifths"
+    }
+
+    fn enhance(&mut self, song: &Song, fixed: &Fixed, _: &enhancer::Wish) -> Result<Vec<Note>, GeneratorError> {
+        let raised = |note: &Note| {
+            let key = Key::folded(i32::from(note.key.number()) + 7);
+            let may_change = fixed.editable.as_ref().is_none_or(|editable| editable.contains(&note.start));
+            if may_change { Note { key, ..*note } } else { *note }
+        };
+        Ok(song.melody.iter().map(raised).collect())
+    }
+}
+
+/// Goes on with a key a beat, of which the seed and what was heard decide.
+struct Beats;
+
+impl ExtendsMelodies for Beats {
+    fn name(&self) -> &str {
+        "Beats"
+    }
+
+    fn extend(
+        &mut self,
+        song: &Song,
+        from: Ticks,
+        _: KnownChords<'_>,
+        wish: &extender::Wish,
+    ) -> Result<Extension, GeneratorError> {
+        let heard = song.melody.iter().filter(|note| note.start < from).map(|note| i32::from(note.key.number()));
+        let sum: i32 = heard.sum::<i32>() + (wish.seed % 97) as i32;
+        let end = (from / 48 + wish.bars as Ticks) * 48;
+        let note = |start: Ticks| {
+            let key = Key::folded(60 + (sum + start).rem_euclid(12));
+            Note { start, key, duration: 12, velocity: Velocity::default() }
+        };
+        Ok(Extension { notes: ((from + 11) / 12 * 12..end).step_by(12).map(note).collect(), chords: Vec::new() })
+    }
+}
+
+pub fn band_with_melodists() -> Loaded {
+    Loaded {
+        generator: Box::new(RuleGenerator),
+        enhancer: Some(Box::new(Fifths)),
+        extender: Some(Box::new(Beats)),
+        ..Loaded::rules()
+    }
 }
 
 /// Strikes a key of one part at the start of each segment, always so far from the grid.

@@ -1,15 +1,16 @@
 //! The notes do not depend on the block size, and they are what the engine writes.
 
-use crate::bands::{Metronome, all_parts, loose_band};
+use crate::bands::{Metronome, all_parts, band_with_melodists, loose_band};
 use crate::host::{
     Run, SAMPLE_RATE, SAMPLES_PER_QUARTER, SentNote, TestHost, allocations_in, block, melody, playing, release, strike,
+    worker,
 };
 use obbligato::arranger::Arranger;
-use obbligato::channels::Heard;
+use obbligato::channels::{self, Cut, Heard, Reply, ReplyKind, ReplyMessage, SHORTEST_MARGIN, SharedView, TakeId};
 use obbligato::generators::library::Loaded;
 use obbligato::generators::watched::Watched;
 use obbligato::generators::{PartNote, Request};
-use obbligato::music::{Key, Meter, Part, Song, TICKS_PER_QUARTER, TempoChange, Ticks, Timing};
+use obbligato::music::{Key, Meter, Part, PerPart, Song, TICKS_PER_QUARTER, TempoChange, Ticks, Timing, in_quarters};
 use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
 use obbligato::settings::{Follow, Settings};
 use std::collections::BTreeMap;
@@ -342,6 +343,70 @@ fn a_note_before_its_segment_is_struck_in_time_or_as_soon_as_it_is_known() {
         assert_eq!(strikes[1..8], later.collect::<Vec<_>>(), "{sixteenths} sixteenths");
         assert_eq!(host.count(|meters| &meters.late_notes), 0);
         assert_eq!(host.count(|meters| &meters.late_segments), 0);
+    }
+}
+
+/// What the inference thread sends while a song is played to it so many times.
+fn replies(load: fn() -> Loaded, song: &Song, settings: &Settings, passes: u32) -> Vec<Reply> {
+    let (mut realtime, end) = channels::connect();
+    let (_commands, received) = crossbeam_channel::unbounded();
+    let mut worker = worker(end, SharedView::default(), received, load());
+    let mut events = Vec::new();
+    for note in &song.melody {
+        let (key, velocity, channel) = (note.key, note.velocity, 0);
+        events.push((note.start, Heard::NoteOn { key, velocity, channel, at: in_quarters(note.start) }));
+        events.push((note.end(), Heard::NoteOff { key, channel, at: in_quarters(note.end()) }));
+    }
+    events.sort_by_key(|(at, heard)| (*at, matches!(heard, Heard::NoteOn { .. })));
+    let mut replies = Vec::new();
+    for take in (1..=passes).map(TakeId) {
+        let mut due = events.iter().peekable();
+        realtime.heard.push(Heard::TakeBegan { take, at: 0.0 }).expect("there is room");
+        for segment in song.bars().collect::<Vec<_>>().iter().flat_map(|bar| bar.segments()) {
+            let known = segment.start() - SHORTEST_MARGIN;
+            let mut hear = |heard| realtime.heard.push(heard).expect("there is room");
+            while let Some((_, heard)) = due.next_if(|(at, _)| *at <= known) {
+                hear(*heard);
+            }
+            let (margin, settings, quarters_per_minute) = (SHORTEST_MARGIN, *settings, 120.0);
+            hear(Heard::Cut(Cut { take, segment, margin, settings, quarters_per_minute, offline: false }));
+            while worker.run_pending() {}
+            while let Ok(reply) = realtime.replies.pop() {
+                replies.push(reply);
+            }
+        }
+    }
+    replies
+}
+
+#[test]
+fn the_notes_of_each_part_are_streamed_in_the_order_of_their_times() {
+    let mut settings = all_parts();
+    Part::ALL.into_iter().for_each(|part| settings.parts[part].on = true);
+    for (follow, load) in [Follow::Jam, Follow::Arrange]
+        .into_iter()
+        .flat_map(|follow| [Loaded::rules, loose_band, band_with_melodists].map(|load: fn() -> Loaded| (follow, load)))
+    {
+        let mut last = PerPart::from_fn(|_| Ticks::MIN);
+        let (mut answers, mut notes) = (0, PerPart::<usize>::default());
+        for reply in replies(load, &song(), &Settings { follow, ..settings }, 2) {
+            match reply.message {
+                ReplyMessage::Begin => last = PerPart::from_fn(|_| Ticks::MIN),
+                ReplyMessage::Note(PartNote { part, note, .. }) => {
+                    assert!(
+                        last[part] <= note.start,
+                        "{part:?} in {:?} at {}, {follow:?}",
+                        reply.kind,
+                        reply.segment_start
+                    );
+                    last[part] = note.start;
+                    notes[part] += 1;
+                }
+                ReplyMessage::End => answers += usize::from(reply.kind == ReplyKind::Answer),
+            }
+        }
+        assert_eq!(answers, 2 * song().bars().flat_map(|bar| bar.segments()).count());
+        assert!(Part::BAND.into_iter().all(|part| notes[part] > 8), "{notes:?}");
     }
 }
 

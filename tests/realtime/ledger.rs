@@ -1,15 +1,19 @@
 //! Laws of the ledger, tried through the whole engine: a project that is saved, loaded and rendered plays what was heard,
 //! in any block size, with or without the model; saving disturbs nothing.
 
-use crate::host::{Run, SentNote, TestHost, melody};
+use crate::host::{Run, SAMPLES_PER_QUARTER, SentNote, TestHost, block, melody, playing, release, strike};
 use obbligato::channels::{EditorCommand, SongView};
 use obbligato::generators::library::{GeneratorChoice, Loaded};
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
 use obbligato::ledger::saved::from_text;
 use obbligato::ledger::{BarState, LedgerCommand};
-use obbligato::music::{Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Song, TempoChange, Ticks, Timing};
+use obbligato::music::{
+    Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, Song, TempoChange, Ticks, Timing,
+};
+use obbligato::realtime::Block;
 use obbligato::settings::{CountInBand, Follow, Settings};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -321,4 +325,73 @@ fn saving_on_other_threads_disturbs_nothing() {
         played
     });
     assert_eq!(played, expected);
+}
+
+/// Plays these bars of a tune that comes round every four, a key on each beat, in 4/4. The chords that are shown for what
+/// comes when each has begun.
+fn ahead_in_bars(host: &mut TestHost, bars: Range<u32>) -> Vec<Vec<(Segment, PlannedChord)>> {
+    const TUNE: [i32; 16] = [60, 62, 64, 65, 67, 65, 64, 62, 69, 67, 65, 64, 62, 60, 59, 62];
+    const FRAMES: u32 = SAMPLES_PER_QUARTER / 4;
+    let settings = Settings { count_in: 0, ..settings() };
+    let mut shown = Vec::new();
+    for sixteenth in 16 * bars.start..16 * bars.end {
+        let key = TUNE[(sixteenth / 4 % 16) as usize];
+        let input = match sixteenth % 4 {
+            0 => vec![strike(0, key)],
+            3 => vec![release(0, key)],
+            _ => Vec::new(),
+        };
+        let block = block(FRAMES, playing(f64::from(sixteenth) / 4.0), &settings);
+        host.block(&Block { input: &input, ..block });
+        if sixteenth % 16 == 0 {
+            shown.push(host.view.get().ahead.clone());
+        }
+    }
+    host.stop(&settings);
+    shown
+}
+
+/// Whether what was shown is what the song then had.
+fn assert_played(shown: &[(Segment, PlannedChord)], view: &SongView) {
+    for (segment, planned) in shown {
+        let played = view.ledger.answer_to(segment).map(|answer| answer.chord.chord);
+        assert!(
+            played.is_none_or(|chord| chord == planned.chord),
+            "{segment:?}: {planned:?} was shown, {played:?} played"
+        );
+    }
+}
+
+#[test]
+fn the_coming_chords_are_shown_when_the_melody_comes_round() {
+    let mut host = TestHost::inline(model());
+    let shown = ahead_in_bars(&mut host, 0..13);
+    let counts: Vec<usize> = shown.iter().map(Vec::len).collect();
+    assert_eq!(counts[..4], [0; 4], "what comes next is the generator's choice");
+    // Two bars have to come again before it is known that they do.
+    assert!(counts[6..].iter().all(|count| *count >= 4), "{counts:?}");
+    let view = host.view.get();
+    shown.iter().for_each(|shown| assert_played(shown, &view));
+    let chords: Vec<_> = shown[6].iter().map(|(_, planned)| planned.chord).collect();
+    assert!(
+        chords.windows(2).any(|pair| pair[0] != pair[1]),
+        "they are of the tune, not one over and over: {chords:?}"
+    );
+}
+
+#[test]
+fn the_coming_chords_are_shown_when_the_transport_loops() {
+    let mut host = TestHost::inline(model());
+    ahead_in_bars(&mut host, 0..4);
+    let shown = ahead_in_bars(&mut host, 0..4);
+    // Half a bar is answered already.
+    assert_eq!(
+        shown[0].iter().map(|(segment, _)| segment.start()).take(7).collect::<Vec<_>>(),
+        [24, 48, 72, 96, 120, 144, 168]
+    );
+    let view = host.view.get();
+    for shown in &shown {
+        assert!(!shown.is_empty());
+        assert_played(shown, &view);
+    }
 }

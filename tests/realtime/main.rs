@@ -4,6 +4,9 @@
 mod bands;
 mod chord_input;
 mod failures;
+#[cfg(target_os = "linux")]
+#[path = "../forbidden_calls/mod.rs"]
+mod forbidden_calls;
 mod host;
 mod laws;
 mod ledger;

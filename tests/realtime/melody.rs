@@ -1,68 +1,12 @@
 //! What comes of the melody, as a host hears it: enhanced, carried on, handed back; in any block size, and again from a saved
 //! project.
 
+use crate::bands::band_with_melodists as band;
 use crate::host::{Run, SentNote, TestHost, melody};
 use obbligato::channels::EditorCommand;
-use obbligato::generators::enhancer::{self, Fixed};
-use obbligato::generators::extender::{self, Extension, KnownChords};
 use obbligato::generators::library::Loaded;
-use obbligato::generators::melodists::{EnhancesMelodies, ExtendsMelodies};
-use obbligato::generators::{GeneratorError, rules::RuleGenerator};
 use obbligato::music::{Key, Melodist, Note, Part, Song, Ticks, Timing, Velocity};
 use obbligato::settings::{EnhanceSettings, ExtendSettings, ExtendWhen, Follow, Settings};
-
-/// Raises every note of what it may change by a fifth; with notes to add alone it adds the octave.
-struct Fifths;
-
-impl EnhancesMelodies for Fifths {
-    fn name(&self) -> &str {
-        "Fifths"
-    }
-
-    fn enhance(&mut self, song: &Song, fixed: &Fixed, _: &enhancer::Wish) -> Result<Vec<Note>, GeneratorError> {
-        let raised = |note: &Note| {
-            let key = Key::folded(i32::from(note.key.number()) + 7);
-            let may_change = fixed.editable.as_ref().is_none_or(|editable| editable.contains(&note.start));
-            if may_change { Note { key, ..*note } } else { *note }
-        };
-        Ok(song.melody.iter().map(raised).collect())
-    }
-}
-
-/// Goes on with a key a beat, of which the seed and what was heard decide.
-struct Beats;
-
-impl ExtendsMelodies for Beats {
-    fn name(&self) -> &str {
-        "Beats"
-    }
-
-    fn extend(
-        &mut self,
-        song: &Song,
-        from: Ticks,
-        _: KnownChords<'_>,
-        wish: &extender::Wish,
-    ) -> Result<Extension, GeneratorError> {
-        let heard = song.melody.iter().filter(|note| note.start < from).map(|note| i32::from(note.key.number()));
-        let sum: i32 = heard.sum::<i32>() + (wish.seed % 97) as i32;
-        let end = (from / 48 + wish.bars as Ticks) * 48;
-        let note = |start: Ticks| {
-            let key = Key::folded(60 + (sum + start).rem_euclid(12));
-            Note { start, key, duration: 12, velocity: Velocity::default() }
-        };
-        Ok(Extension { notes: ((from + 11) / 12 * 12..end).step_by(12).map(note).collect(), chords: Vec::new() })
-    }
-}
-
-fn band() -> Loaded {
-    Loaded {
-        generator: Box::new(RuleGenerator),
-        enhancer: Some(Box::new(Fifths)),
-        extender: Some(Box::new(Beats)),
-        ..Loaded::rules()
-    }
-}
 
 /// Bass, chords, and these parts of the melody.
 fn settings(parts: &[Part]) -> Settings {

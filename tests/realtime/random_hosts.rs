@@ -1,14 +1,18 @@
 //! Hosts that do anything, by chance: no note may hang, nothing be released that was not struck, nothing panic, nothing be
 //! allocated. A history is all of what one host does, and follows from its seed.
 
-use crate::bands::{all_parts, loose_band};
+use crate::bands::{all_parts, band_with_melodists, loose_band};
 use crate::host::{SAMPLE_RATE, TestHost};
 use obbligato::channels::{Cut, EditorCommand, Heard, InferenceEnd, Meters, Reply, ReplyKind, ReplyMessage};
 use obbligato::generators::PartNote;
 use obbligato::ledger::LedgerCommand;
-use obbligato::music::{Key, Note, Part, PerPart, TICKS_PER_QUARTER, Timing, Velocity};
+use obbligato::music::{
+    Bar, Key, Meter, Note, Part, PerPart, PlanSource, PlannedChord, Segment, TICKS_PER_QUARTER, Timing, Velocity,
+};
 use obbligato::realtime::{Block, HostTransport, NoteEvent, TimedEvent};
-use obbligato::settings::{ChordInput, Follow, Settings};
+use obbligato::settings::{
+    ChordInput, CountInBand, EnhanceSettings, ExtendSettings, ExtendWhen, Follow, Sampling, Settings,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::any::Any;
@@ -53,7 +57,8 @@ pub enum Act {
         octave: i8,
     },
     Follow(Follow),
-    CountIn(u8),
+    CountIn(u8, CountInBand),
+    Knob(Knob),
     Chords {
         input: ChordInput,
         split_key: u8,
@@ -71,6 +76,47 @@ pub enum Act {
     WorkerSleeps(bool),
 }
 
+/// What its user or automation turns; also further than it goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Knob {
+    Temperature(f32),
+    Style(f32),
+    Density(f32),
+    Seed(u32),
+    Velocity {
+        part: usize,
+        factor: f32,
+    },
+    PartDensity {
+        part: usize,
+        density: f32,
+    },
+    Solo {
+        part: usize,
+        on: bool,
+    },
+    /// The part stays when a bar is written anew.
+    LockPart {
+        part: usize,
+        on: bool,
+    },
+    Enhance {
+        risk: f32,
+        add: u8,
+        remove: f32,
+        passes: u8,
+        feeds: bool,
+    },
+    Extend {
+        when: ExtendWhen,
+        risk: f32,
+        sampling: Sampling,
+        listen: u8,
+        bars: u8,
+        from: u16,
+    },
+}
+
 /// What its user does to the song; parts are re-rolled all together.
 #[derive(Debug, Clone, Copy)]
 pub enum Edit {
@@ -79,7 +125,9 @@ pub enum Edit {
     Reroll,
     Clear,
     LockChords,
+    SetChords,
     UnlockChords,
+    LoadMelody { waltz: bool },
     Undo,
     Redo,
 }
@@ -92,7 +140,7 @@ pub fn history(seed: u64) -> Vec<Act> {
 }
 
 fn act(dice: &mut ChaCha8Rng) -> Act {
-    match dice.random_range(0..52) {
+    match dice.random_range(0..58) {
         0..16 => Act::Play { frames: frames(dice) },
         16 => Act::Stand { frames: frames(dice) },
         17..20 => Act::Jump { quarters: position(dice) },
@@ -126,7 +174,7 @@ fn act(dice: &mut ChaCha8Rng) -> Act {
         42 => Act::Panic(dice.random_bool(0.5)),
         43 => Act::PanicButton,
         44 => Act::Reset,
-        45 => Act::CountIn(dice.random_range(0..4)),
+        45 => Act::CountIn(dice.random_range(0..4), one_of(dice, &[CountInBand::Rules, CountInBand::Rests])),
         46..49 => {
             let first = dice.random_range(-2..16);
             let edits = [
@@ -135,7 +183,9 @@ fn act(dice: &mut ChaCha8Rng) -> Act {
                 Edit::Reroll,
                 Edit::Clear,
                 Edit::LockChords,
+                Edit::SetChords,
                 Edit::UnlockChords,
+                Edit::LoadMelody { waltz: dice.random_bool(0.3) },
                 Edit::Undo,
                 Edit::Redo,
             ];
@@ -147,8 +197,42 @@ fn act(dice: &mut ChaCha8Rng) -> Act {
             split_key: dice.random_range(36..48),
             channel: dice.random_range(0..3),
         },
+        51..57 => Act::Knob(knob(dice)),
         _ => Act::WorkerSleeps(dice.random_bool(0.4)),
     }
+}
+
+fn knob(dice: &mut ChaCha8Rng) -> Knob {
+    let part = dice.random_range(0..Part::COUNT);
+    match dice.random_range(0..10) {
+        0 => Knob::Temperature(turned(dice)),
+        1 => Knob::Style(8.0 * turned(dice)),
+        2 => Knob::Density(turned(dice)),
+        3 => Knob::Seed(dice.random_range(0..3)),
+        4 => Knob::Velocity { part, factor: turned(dice) },
+        5 => Knob::PartDensity { part, density: turned(dice) },
+        6 => Knob::Solo { part, on: dice.random_bool(0.6) },
+        7 => Knob::LockPart { part, on: dice.random_bool(0.6) },
+        8 => Knob::Enhance {
+            risk: turned(dice),
+            add: one_of(dice, &[0, 4, 32, 255]),
+            remove: turned(dice),
+            passes: one_of(dice, &[0, 1, 16, 255]),
+            feeds: dice.random_bool(0.5),
+        },
+        _ => Knob::Extend {
+            when: one_of(dice, &[ExtendWhen::Stops, ExtendWhen::FromBar, ExtendWhen::CallAndResponse]),
+            risk: turned(dice),
+            sampling: one_of(dice, &[Sampling::Nucleus, Sampling::TopK, Sampling::Random]),
+            listen: one_of(dice, &[0, 1, 16, 255]),
+            bars: one_of(dice, &[0, 1, 2, 4, 255]),
+            from: one_of(dice, &[0, 1, 2, 5, u16::MAX]),
+        },
+    }
+}
+
+fn turned(dice: &mut ChaCha8Rng) -> f32 {
+    if dice.random_bool(0.8) { dice.random_range(0.0..1.5) } else { one_of(dice, &[-1.0, 1e9, f32::NAN]) }
 }
 
 fn frames(dice: &mut ChaCha8Rng) -> u32 {
@@ -234,26 +318,15 @@ impl RandomHost {
                 (part.on, part.channel, part.octave) = (on, channel, octave);
             }
             Act::Follow(follow) => self.settings.follow = follow,
-            Act::CountIn(bars) => self.settings.count_in = bars,
+            Act::CountIn(bars, band) => (self.settings.count_in, self.settings.count_in_band) = (bars, band),
+            Act::Knob(knob) => self.turn(knob),
             Act::Chords { input, split_key, channel } => {
                 let settings = &mut self.settings;
                 (settings.chord_input, settings.split_key, settings.chord_channel) = (input, split_key, channel);
             }
-            Act::Edit { edit, bars: (first, last) } => {
-                const BAR: i32 = 4 * TICKS_PER_QUARTER;
-                let bars = first * BAR..last * BAR;
-                let command = match edit {
-                    Edit::Lock => LedgerCommand::Lock(bars),
-                    Edit::Unlock => LedgerCommand::Unlock(bars),
-                    Edit::Reroll => LedgerCommand::Reroll { bars, parts: PerPart::from_fn(|_| true) },
-                    Edit::Clear => LedgerCommand::Clear(bars),
-                    Edit::LockChords => LedgerCommand::LockChords(bars),
-                    Edit::UnlockChords => LedgerCommand::UnlockChords(bars),
-                    Edit::Undo => LedgerCommand::Undo,
-                    Edit::Redo => LedgerCommand::Redo,
-                };
+            Act::Edit { edit, bars } => {
                 // Where there is no worker nobody listens.
-                let _ = self.host.commands.send(EditorCommand::Ledger(command));
+                let _ = self.host.commands.send(EditorCommand::Ledger(command(edit, bars)));
             }
             Act::Thru(on) => self.settings.thru = on,
             Act::Bypass(on) => self.bypass = on,
@@ -263,6 +336,26 @@ impl RandomHost {
             Act::WorkerSleeps(sleeps) => self.worker_sleeps = sleeps,
         }
         false
+    }
+
+    fn turn(&mut self, knob: Knob) {
+        let settings = &mut self.settings;
+        match knob {
+            Knob::Temperature(temperature) => settings.temperature = temperature,
+            Knob::Style(style) => settings.style = style,
+            Knob::Density(density) => settings.density = density,
+            Knob::Seed(seed) => settings.seed = seed,
+            Knob::Velocity { part, factor } => settings.parts[Part::ALL[part]].velocity = factor,
+            Knob::PartDensity { part, density } => settings.parts[Part::ALL[part]].density = density,
+            Knob::Solo { part, on } => settings.parts[Part::ALL[part]].solo = on,
+            Knob::LockPart { part, on } => settings.parts[Part::ALL[part]].locked = on,
+            Knob::Enhance { risk, add, remove, passes, feeds } => {
+                settings.enhance = EnhanceSettings { risk, add, remove, passes, feeds };
+            }
+            Knob::Extend { when, risk, sampling, listen, bars, from } => {
+                settings.extend = ExtendSettings { when, risk, sampling, listen, bars, from };
+            }
+        }
     }
 
     fn block(&mut self, frames: u32, playing: bool) {
@@ -296,6 +389,50 @@ impl RandomHost {
         self.host.stop(&self.settings);
         (self.host.hanging(), self.host.orphans)
     }
+}
+
+fn command(edit: Edit, (first, last): (i32, i32)) -> LedgerCommand {
+    const BAR: i32 = 4 * TICKS_PER_QUARTER;
+    let bars = first * BAR..last * BAR;
+    match edit {
+        Edit::Lock => LedgerCommand::Lock(bars),
+        Edit::Unlock => LedgerCommand::Unlock(bars),
+        Edit::Reroll => LedgerCommand::Reroll { bars, parts: PerPart::from_fn(|_| true) },
+        Edit::Clear => LedgerCommand::Clear(bars),
+        Edit::LockChords => LedgerCommand::LockChords(bars),
+        Edit::SetChords => {
+            let bars = (first..last).map(|index| Bar::of_constant_meter(index, Meter::COMMON));
+            LedgerCommand::SetChords(bars.map(chord).collect())
+        }
+        Edit::UnlockChords => LedgerCommand::UnlockChords(bars),
+        Edit::LoadMelody { waltz } => {
+            let meter = Meter::new(if waltz { 3 } else { 4 }, 4).expect("usual");
+            let bars = (first..last).map(|index| Bar::of_constant_meter(index, meter));
+            LedgerCommand::LoadMelody(bars.map(|bar| (bar, notes(&bar))).collect())
+        }
+        Edit::Undo => LedgerCommand::Undo,
+        Edit::Redo => LedgerCommand::Redo,
+    }
+}
+
+/// A chord in one half of a bar, or that nothing is to be played there.
+fn chord(bar: Bar) -> (Segment, PlannedChord) {
+    const NAMES: [&str; 4] = ["C", "F#m7b5", "N.C.", "Bb/D"];
+    let name = NAMES[bar.index.0.rem_euclid(4) as usize];
+    let chord = name.parse().ok();
+    (bar.segment_at(bar.start + 24 * bar.index.0.rem_euclid(2)), PlannedChord { chord, source: PlanSource::User })
+}
+
+/// A tune of its own in each bar, or none.
+fn notes(bar: &Bar) -> Vec<Note> {
+    let number = bar.index.0.rem_euclid(5);
+    let note = |place: i32| Note {
+        start: bar.start + 36 * place / number,
+        key: Key::folded(60 + 7 * place + number),
+        duration: 9 * number,
+        velocity: Velocity::default(),
+    };
+    (0..number).map(note).collect()
 }
 
 /// A worker that answers what it likes, when it likes.
@@ -352,10 +489,21 @@ fn reply(dice: &mut ChaCha8Rng, end: &mut InferenceEnd, cut: &Cut, kind: ReplyKi
 /// Every so many histories have the plugin's own worker, which takes longer; the others a wild one.
 const REAL_WORKER_EVERY: u64 = 4;
 
+/// By turns with a band that plays around the grid and with one that works on the melody, too. Without `threads` the worker
+/// works between the blocks.
+fn with_real_worker(seed: u64, threads: bool) -> RandomHost {
+    let melody_parts = !(seed / REAL_WORKER_EVERY).is_multiple_of(2);
+    let load = move || if melody_parts { band_with_melodists() } else { loose_band() };
+    let mut host = RandomHost::new(if threads { TestHost::threaded(load) } else { TestHost::inline(load()) });
+    let parts = &mut host.settings.parts;
+    [Part::Enhanced, Part::Extension].into_iter().for_each(|part| parts[part].on = melody_parts);
+    host
+}
+
 /// What sounds at the end, and what was released without having been struck.
 fn play(seed: u64, acts: &[Act]) -> (usize, usize) {
     if seed.is_multiple_of(REAL_WORKER_EVERY) {
-        let mut host = RandomHost::new(TestHost::inline(loose_band()));
+        let mut host = with_real_worker(seed, false);
         acts.iter().for_each(|act| {
             host.act(*act);
         });
@@ -438,8 +586,8 @@ fn no_host_can_make_a_note_hang() {
 /// Hosts that render and play by turns, with a worker on its own thread.
 #[test]
 fn no_render_can_make_a_note_hang_or_hang_itself() {
-    for seed in 0..60 {
-        let mut host = RandomHost::new(TestHost::threaded(loose_band));
+    for seed in (0..60).map(|number| REAL_WORKER_EVERY * number) {
+        let mut host = with_real_worker(seed, true);
         for (index, act) in history(seed).into_iter().enumerate() {
             host.offline = !((index + seed as usize) / 12).is_multiple_of(3);
             host.act(act);
@@ -467,9 +615,9 @@ fn one_history() {
 /// Otherwise a seed would say nothing.
 #[test]
 fn a_history_comes_out_the_same_each_time() {
-    for seed in 0..8 {
+    for seed in (0..8).map(|number| REAL_WORKER_EVERY * number) {
         let run = || {
-            let mut host = RandomHost::new(TestHost::inline(loose_band()));
+            let mut host = with_real_worker(seed, false);
             history(seed).into_iter().for_each(|act| {
                 host.act(act);
             });
@@ -477,6 +625,22 @@ fn a_history_comes_out_the_same_each_time() {
         };
         assert_eq!(run(), run(), "history {seed}");
     }
+}
+
+/// Otherwise nothing would be tried.
+#[test]
+fn somewhere_in_the_histories_every_part_plays() {
+    let mut played = PerPart::<usize>::default();
+    for seed in (0..200).map(|number| REAL_WORKER_EVERY * number) {
+        let mut host = with_real_worker(seed, false);
+        history(seed).into_iter().for_each(|act| {
+            host.act(act);
+        });
+        let view = host.host.view.get();
+        let notes = view.ledger.bars().flat_map(|entry| &entry.answers).flat_map(|answer| &answer.notes);
+        notes.for_each(|note| played[note.part] += 1);
+    }
+    assert!(Part::ALL.into_iter().all(|part| played[part] > 20), "{played:?}");
 }
 
 /// Strikes that nothing releases, and releases of nothing, are found.

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{
-    BLOCK_SIZE, Render, Running, SAMPLE_RATE, assert_clean, assert_every_bar_answered, changing_tune, clap,
-    every_part_on, on_grid, standing_transport, survive_a_wild_host, tune, turned_knobs, without_thru, workspace,
+    BLOCK_SIZE, Render, Running, SAMPLE_RATE, assert_clean, assert_every_bar_answered, assert_reports_no_latency,
+    changing_tune, clap, every_part_on, on_grid, standing_transport, survive_a_wild_host, tune, turned_knobs,
+    without_thru, workspace,
 };
 use obbligato::midi_file;
 use obbligato::music::{Note, Part, Song};
@@ -58,22 +59,26 @@ fn values_read_as_people_write_them() {
     assert!(plugin.parameter_from_text("style", "Polka").is_err());
 }
 
+/// Neither an event nor its sample, nor the order of those at one sample.
 #[test]
 fn block_size_changes_nothing() {
-    // Blocks of one sample cost the most, so that song is short.
-    for (song, sizes) in [
-        (tune(1), vec![1, 64]),
-        (tune(6), vec![17, 32, 64, 480, 512, 4096, 8192]),
-        (changing_tune(), vec![17, 512, 8192]),
+    // Blocks of one sample cost the most, so that song is short, and nothing is counted in.
+    for (song, count_in, sizes) in [
+        (tune(2), 0.0, vec![1, 17, 64]),
+        (tune(6), 0.5, vec![17, 32, 64, 480, 512, 4096, 8192]),
+        (changing_tune(), 0.0, vec![17, 32, 512, 4096, 8192]),
     ] {
         let play = |block_size| {
             // A new instance each time: one that has heard the song before plays it differently.
             let mut plugin = clap();
             every_part_on(&mut plugin);
+            plugin.set_parameter("count_in", count_in).expect("it counts in");
             let recording = Render { block_size, ..Render::whole(&song, 1) }.play(&mut plugin, &song);
             assert_clean(&recording, &format!("blocks of {block_size}"));
             assert_every_bar_answered(&recording, 0, &song);
-            on_grid(&recording, 0)
+            let by_rule = EngineReport::settled(&mut plugin).expect("it reports").generator == "Rules";
+            assert!(!by_rule, "a model plays");
+            recording.sent
         };
         let reference = play(512);
         for size in sizes {
@@ -199,6 +204,11 @@ fn sample_rate_changes_nothing() {
     for rate in [8_000.0, 44_100.0, 192_000.0] {
         assert_eq!(play(rate), reference, "{rate} Hz");
     }
+}
+
+#[test]
+fn it_reports_no_latency() {
+    assert_reports_no_latency(&mut clap());
 }
 
 #[test]

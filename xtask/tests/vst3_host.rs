@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    Render, assert_clean, assert_every_bar_answered, changing_tune, clap, every_part_on, on_grid, standing_transport,
-    survive_a_wild_host, tune, turned_knobs, vst3, workspace,
+    Render, assert_clean, assert_every_bar_answered, assert_reports_no_latency, changing_tune, clap, every_part_on,
+    on_grid, standing_transport, survive_a_wild_host, tune, turned_knobs, vst3, workspace,
 };
 use serde_json::json;
 use xtask::host::vst3::Vst3Plugin;
@@ -75,6 +75,11 @@ fn so_is_one_that_begins_with_music() {
         assert_clean(&recording, "told too late");
         assert_eq!(on_grid(&recording, 0), expected, "blocks of {block_size}");
     }
+}
+
+#[test]
+fn it_reports_no_latency() {
+    assert_reports_no_latency(&mut vst3());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::{
 use anyhow::{Context, Result, bail};
 use clack_extensions::audio_ports::{AudioPortInfoBuffer, PluginAudioPorts};
 use clack_extensions::gui::{GuiApiType, GuiConfiguration, GuiSize, HostGui, HostGuiImpl, PluginGui, Window};
+use clack_extensions::latency::PluginLatency;
 use clack_extensions::params::{ParamInfoBuffer, ParamInfoFlags, PluginParams};
 use clack_extensions::render::PluginRender;
 use clack_extensions::state::PluginState as StateExtension;
@@ -279,6 +280,12 @@ impl HostedPlugin for ClapPlugin {
         if let Some(processor) = self.processor.take() {
             self.instance.deactivate(processor.started.stop_processing());
         }
+    }
+
+    fn latency(&mut self) -> Result<u32> {
+        let handle = self.instance.plugin_handle();
+        let latency: PluginLatency = handle.get_extension().context("the plugin does not tell its latency")?;
+        Ok(latency.get(&handle))
     }
 
     fn processor(&mut self) -> Result<&mut (dyn BlockProcessor + Send)> {

@@ -115,6 +115,9 @@ pub trait HostedPlugin {
 
     fn deactivate(&mut self);
 
+    /// The delay that the host is told to make up for, in samples.
+    fn latency(&mut self) -> Result<u32>;
+
     /// # Errors
     /// While the plugin is not active.
     fn processor(&mut self) -> Result<&mut (dyn BlockProcessor + Send)>;

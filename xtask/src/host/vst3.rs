@@ -248,6 +248,11 @@ impl HostedPlugin for Vst3Plugin {
         }
     }
 
+    fn latency(&mut self) -> Result<u32> {
+        // SAFETY: a plain call on a live component.
+        Ok(unsafe { self.audio_processor.getLatencySamples() })
+    }
+
     fn processor(&mut self) -> Result<&mut (dyn BlockProcessor + Send)> {
         let processor = self.processor.as_mut().context("the plugin is not active")?;
         Ok(processor)

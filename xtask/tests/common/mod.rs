@@ -236,6 +236,22 @@ pub fn standing_transport() -> HostTransport {
     }
 }
 
+/// Before the plugin is active, while it plays, and in between.
+pub fn assert_reports_no_latency(plugin: &mut dyn HostedPlugin) {
+    assert_eq!(plugin.latency().expect("it tells"), 0, "as it is loaded");
+    every_part_on(plugin);
+    for (sample_rate, mode) in [(48_000.0, RenderMode::Realtime), (96_000.0, RenderMode::Offline)] {
+        plugin.activate(sample_rate, BLOCK_SIZE, mode).expect("the plugin starts");
+        assert_eq!(plugin.latency().expect("it tells"), 0, "{mode:?}");
+        let song = tune(2);
+        let recording = Render { sample_rate, ..Render::whole(&song, 1) }.go_on(plugin, &song);
+        assert!(recording.sent.len() > 20, "it plays");
+        assert_eq!(plugin.latency().expect("it tells"), 0, "{mode:?}, after playing");
+    }
+    plugin.deactivate();
+    assert_eq!(plugin.latency().expect("it tells"), 0, "at rest");
+}
+
 /// The band alone: without the melody itself.
 pub fn without_thru(plugin: &mut dyn HostedPlugin) {
     plugin.set_parameter("thru", 0.0).expect("it has thru");
