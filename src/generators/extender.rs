@@ -33,7 +33,7 @@ const PHRASES: [usize; 2] = [8, 4];
 const MOST_RESTS: usize = 2;
 /// Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies come back as
 /// often as people's.
-const COMES_BACK: f32 = 0.6;
+const COMES_BACK: f32 = 1.0;
 const TOP_P: f32 = 0.95;
 const TOP_K: usize = 12;
 

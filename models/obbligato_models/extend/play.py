@@ -45,7 +45,7 @@ class Choice:
     top_k: int = 12
     listen: int = 16
     """Bars of what was heard that are listened back to."""
-    comes_back: float = 0.6
+    comes_back: float = 1.0
     """Nats by which what goes on as the bar a phrase before is favoured; chosen on training songs, so that melodies
     come back as often as people's."""
     seed: int = 0
