@@ -14,7 +14,7 @@ use crate::links::{Links, Seat};
 use crate::params::{self, ObbligatoParams};
 use crate::realtime::{Block, EventBuffer, RealtimeProcessor};
 use crate::settings::Settings;
-use crate::sound::{PreviewSound, TimedSound};
+use crate::sound::{PreviewSound, SoundSettings, TimedSound};
 use crate::standalone;
 use crossbeam_channel::Receiver;
 use events::{Incoming, IncomingNotes, OutgoingEvents, Refused, host_transport, sound_event};
@@ -90,6 +90,21 @@ impl Obbligato {
                     Some(format!("No accompaniment: the system gave no thread to write it ({error})."));
                 self.view.publish(view);
             }
+        }
+    }
+
+    /// A block of `frames` samples: its notes, and the preview sound into the first two of `channels`.
+    fn play(
+        &mut self,
+        asked: &Asked,
+        frames: usize,
+        channels: &mut [&mut [f32]],
+        context: &mut impl ProcessContext<Self>,
+    ) {
+        channels.iter_mut().for_each(|channel| channel.fill(0.0));
+        self.run(frames, asked.settings, asked.bypass, context);
+        if let [left, right, ..] = channels {
+            self.sound.play(&asked.sound, &self.heard, left, right);
         }
     }
 
@@ -174,6 +189,20 @@ impl Obbligato {
             })
         });
         self.meters.dropped.fetch_add(lost, Ordering::Relaxed);
+    }
+}
+
+/// What the parameters ask for in a block.
+struct Asked {
+    settings: Settings,
+    bypass: bool,
+    sound: SoundSettings,
+}
+
+impl Asked {
+    fn of(params: &ObbligatoParams) -> Self {
+        let settings = params.settings();
+        Self { settings, bypass: params.bypass.value(), sound: params.sound(&settings) }
     }
 }
 
@@ -265,13 +294,8 @@ impl Plugin for Obbligato {
         _aux: &mut AuxiliaryBuffers,
         context: &mut impl ProcessContext<Self>,
     ) -> ProcessStatus {
-        buffer.as_slice().iter_mut().for_each(|channel| channel.fill(0.0));
-        let (settings, bypass) = (self.params.settings(), self.params.bypass.value());
-        self.run(buffer.samples(), settings, bypass, context);
-        let sound = self.params.sound(&settings);
-        if let [left, right, ..] = buffer.as_slice() {
-            self.sound.play(&sound, &self.heard, left, right);
-        }
+        let asked = Asked::of(&self.params);
+        self.play(&asked, buffer.samples(), buffer.as_slice(), context);
         // Notes may come at any time, whatever the input does.
         ProcessStatus::KeepAlive
     }
@@ -301,6 +325,7 @@ nice_export_vst3!(Obbligato);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sound::ByChannel;
     use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
     use nice_plug::midi::{Channel, Key, VoiceID};
     use std::collections::VecDeque;
@@ -395,13 +420,15 @@ mod tests {
         assert_eq!(play(PluginApi::Clap, true, false, &events), events[..1]);
     }
 
-    /// From the host's events to the host's events; what lies between is tried in `tests/realtime`.
+    /// From parameters and the host's events to the host's events and its sound buffers; what lies between is tried in
+    /// `tests/realtime`, and the built plugin with the framework around it in `xtask/tests/system_calls.rs`.
     #[test]
     fn a_whole_call_allocates_nothing() {
         let mut plugin = Obbligato::default();
         let transport = Transport::new(48_000.0);
         let output = Vec::with_capacity(1 << 14);
         let mut host = Host { api: PluginApi::Vst3, transport, input: VecDeque::new(), output };
+        let (mut left, mut right, mut loudest) = ([0.0; 512], [0.0; 512], 0.0_f32);
         for block in 0..60_u32 {
             // Not for so long that it would be taken for a render, which waits.
             host.transport.playing = (10..40).contains(&block);
@@ -412,13 +439,20 @@ mod tests {
                 Meters::count(&plugin.meters.panics);
             }
             let before = violation_count();
-            assert_no_alloc(|| plugin.run(512, Settings::default(), block > 50, &mut host));
+            assert_no_alloc(|| {
+                let asked = Asked::of(&plugin.params);
+                let sound = SoundSettings::new(block % 15 < 10, 0.0, ByChannel::of(&asked.settings.parts));
+                let asked = Asked { sound, bypass: block > 50, ..asked };
+                plugin.play(&asked, 512, &mut [&mut left, &mut right], &mut host);
+            });
             assert_eq!(violation_count(), before, "block {block}");
             let silencing =
                 host.output.iter().filter(|event| matches!(event, NoteEvent::MidiCC { cc: 120, .. })).count();
             assert_eq!(silencing, if block % 20 == 19 { 16 } else { 0 });
             host.output.clear();
+            loudest = left.iter().chain(&right).fold(loudest, |loudest, sample| loudest.max(sample.abs()));
         }
+        assert!(loudest > 0.01, "the melody is heard in the preview: {loudest}");
     }
 
     #[test]

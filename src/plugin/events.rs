@@ -136,6 +136,8 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct OutgoingEvents {
     events: Vec<Outgoing>,
+    /// A bit for each key whose last strike the host did not take, by channel.
+    unstruck: [u128; 16],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +145,8 @@ struct Outgoing {
     timing: u32,
     /// Order among events of one timing.
     sequence: usize,
+    /// A release that the host had no room for in the block before.
+    kept: bool,
     event: Payload,
 }
 
@@ -161,7 +165,7 @@ impl OutgoingEvents {
     pub const CAPACITY: usize = Self::PASSED + 16 * Self::SILENCING.len() + 2 * EventBuffer::CAPACITY;
 
     pub fn new() -> Self {
-        Self { events: Vec::with_capacity(Self::CAPACITY) }
+        Self { events: Vec::with_capacity(Self::CAPACITY), unstruck: [0; 16] }
     }
 
     /// Passes a host event on as it is; `false` if there is no room.
@@ -184,17 +188,21 @@ impl OutgoingEvents {
         self.push(timed.timing, Payload::Note(timed.event))
     }
 
-    /// Hands everything to the host by time. Releases that the host has no room for are kept for the next block.
-    /// Returns the number of events that were lost.
+    /// Hands everything to the host by time. Releases that the host has no room for are kept for the next block, before all
+    /// else in it; what the host did not strike is not released. Returns the number of events that were lost.
     pub fn send(&mut self, mut send: impl FnMut(HostEvent) -> Result<(), Refused>) -> u32 {
-        let mut lost = 0;
+        let (mut lost, unstruck) = (0, &mut self.unstruck);
         self.events.sort_unstable_by_key(|outgoing| (outgoing.timing, outgoing.sequence));
         self.events.retain_mut(|outgoing| {
-            let release = matches!(outgoing.event, Payload::Note(realtime::NoteEvent::Off { .. }));
-            match send(outgoing.host_event()) {
+            if outgoing.releases_nothing(unstruck) {
+                return false;
+            }
+            let sent = send(outgoing.host_event());
+            outgoing.note_strike(sent.is_ok(), unstruck);
+            match sent {
                 Ok(()) => false,
-                Err(Refused::Full) if release => {
-                    outgoing.timing = 0;
+                Err(Refused::Full) if outgoing.is_release() => {
+                    (outgoing.timing, outgoing.kept) = (0, true);
                     true
                 }
                 Err(Refused::Full | Refused::Never) => {
@@ -203,19 +211,42 @@ impl OutgoingEvents {
                 }
             }
         });
+        self.events.iter_mut().enumerate().for_each(|(sequence, kept)| kept.sequence = sequence);
         lost
     }
 
     fn push(&mut self, timing: u32, event: Payload) -> bool {
         let room = self.events.len() < Self::CAPACITY;
         if room {
-            self.events.push(Outgoing { timing, sequence: self.events.len(), event });
+            self.events.push(Outgoing { timing, sequence: self.events.len(), kept: false, event });
         }
         room
     }
 }
 
 impl Outgoing {
+    fn is_release(&self) -> bool {
+        matches!(self.event, Payload::Note(realtime::NoteEvent::Off { .. }))
+    }
+
+    /// Whether it ends a note that the host never had. What is kept ends one of the time before.
+    fn releases_nothing(&self, unstruck: &mut [u128; 16]) -> bool {
+        let Payload::Note(realtime::NoteEvent::Off { channel, key }) = self.event else { return false };
+        let (keys, bit) = (&mut unstruck[usize::from(channel)], 1 << key.number());
+        let nothing = !self.kept && *keys & bit != 0;
+        if nothing {
+            *keys &= !bit;
+        }
+        nothing
+    }
+
+    fn note_strike(&self, taken: bool, unstruck: &mut [u128; 16]) {
+        if let Payload::Note(realtime::NoteEvent::On { channel, key, .. }) = self.event {
+            let (keys, bit) = (&mut unstruck[usize::from(channel)], 1 << key.number());
+            *keys = if taken { *keys & !bit } else { *keys | bit };
+        }
+    }
+
     fn host_event(&self) -> HostEvent {
         let (timing, voice_id) = (self.timing, VoiceID::Wildcard);
         match self.event {
@@ -445,6 +476,54 @@ mod tests {
         let expected = |number| off(0, Channel::Number(0), HostKey::Number(number));
         assert_eq!(sent, [expected(40), expected(41)]);
         assert_eq!(outgoing.send(|_| panic!("nothing is left")), 0);
+    }
+
+    /// What a host gets that takes so many events in each block: keys that go down and up.
+    fn sent_in(blocks: &[&[TimedEvent]], room: &[usize]) -> Vec<(u8, bool)> {
+        let mut outgoing = OutgoingEvents::new();
+        let mut sent = Vec::new();
+        for (block, room) in blocks.iter().zip(room) {
+            block.iter().for_each(|event| assert!(outgoing.note(event)));
+            let full = sent.len() + room;
+            outgoing.send(|event| match event {
+                _ if sent.len() == full => Err(Refused::Full),
+                NoteEvent::NoteOn { key, .. } => {
+                    sent.push((key.number().unwrap_or_default(), true));
+                    Ok(())
+                }
+                NoteEvent::NoteOff { key, .. } => {
+                    sent.push((key.number().unwrap_or_default(), false));
+                    Ok(())
+                }
+                other => panic!("only notes were given: {other:?}"),
+            });
+        }
+        sent
+    }
+
+    fn note_on(number: u8) -> TimedEvent {
+        let (key, velocity) = (Key::folded(i32::from(number)), Velocity::default());
+        TimedEvent { timing: 0, event: realtime::NoteEvent::On { channel: 0, key, velocity } }
+    }
+
+    #[test]
+    fn a_release_that_comes_late_ends_the_old_note_and_not_the_new_one() {
+        let (on, off) = (note_on(40), TimedEvent { timing: 0, ..note_off(40) });
+        let before = [on, note_on(41), note_on(42), off];
+        let expected = [(40, true), (41, true), (42, true), (40, false), (40, true), (40, false)];
+        assert_eq!(sent_in(&[&before, &[on], &[off]], &[3, 9, 9]), expected);
+        assert_eq!(sent_in(&[&before, &[], &[on, off]], &[3, 0, 9]), expected, "kept for two blocks");
+    }
+
+    #[test]
+    fn what_the_host_did_not_strike_is_not_released() {
+        let (on, off) = (note_on(40), TimedEvent { timing: 0, ..note_off(40) });
+        assert_eq!(sent_in(&[&[on], &[off]], &[0, 9]), []);
+        assert_eq!(sent_in(&[&[on, off], &[on], &[off]], &[0, 9, 9]), [(40, true), (40, false)]);
+        // The release of the first is still to be sent when the second is refused.
+        assert_eq!(sent_in(&[&[on], &[off, on], &[]], &[1, 0, 9]), [(40, true), (40, false)]);
+        assert_eq!(sent_in(&[&[on], &[off, on], &[off]], &[1, 0, 9]), [(40, true), (40, false)]);
+        assert_eq!(sent_in(&[&[on], &[off, on, off], &[on]], &[1, 0, 9]), [(40, true), (40, false), (40, true)]);
     }
 
     #[test]

@@ -10,26 +10,36 @@ use common::{SAMPLE_RATE, clap, every_part_on, standing_transport};
 use forbidden_calls::{finish, forbid, system_call_in};
 use serde_json::json;
 use std::hint::spin_loop;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use xtask::host::clap::ClapPlugin;
 use xtask::host::{HostBlock, HostTransport, HostedPlugin, Message, RenderMode, Timed, parameter_number};
 
 const FRAMES: u32 = 480;
 
+/// The children keep a core busy each.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_whole_call_makes_no_system_call() {
+    let _alone = ONE_AT_A_TIME.lock();
     assert_eq!(system_call_in("child", "live"), None);
 }
 
 /// A render waits for its answers: so calls inside the plugin are found.
 #[test]
 fn a_system_call_would_be_found_and_named() {
+    let _alone = ONE_AT_A_TIME.lock();
     assert_eq!(system_call_in("child", "render"), Some("clock_nanosleep"));
 }
 
 #[test]
 #[ignore = "started by the tests above, in a process of its own"]
 fn child() {
+    /// Three bars, and more where the inference thread gets little time beside this one, which never rests.
+    const FEWEST: u32 = 600;
+    const MOST: u32 = 10 * FEWEST;
+    const STRIKES: usize = 30;
     let Some(work) = forbidden_calls::work() else { return };
     let mode = if work == "render" { RenderMode::Offline } else { RenderMode::Realtime };
     let mut plugin = plugin(mode);
@@ -38,8 +48,12 @@ fn child() {
     (0..100).for_each(|_| player.play_block());
     forbid();
     let before = player.strikes;
-    (0..600).for_each(|_| player.play_block());
-    assert!(player.strikes > before + 50, "a band plays: {} strikes", player.strikes - before);
+    let mut blocks = 0;
+    while blocks < FEWEST || (blocks < MOST && player.strikes < before + STRIKES) {
+        player.play_block();
+        blocks += 1;
+    }
+    assert!(player.strikes >= before + STRIKES, "a band plays: {} strikes", player.strikes - before);
     finish();
 }
 
@@ -65,7 +79,7 @@ struct Player<'a> {
     blocks: u32,
     input: Vec<Timed>,
     output: Vec<Timed>,
-    /// Of notes, since the start.
+    /// Of the band, since the start.
     strikes: usize,
 }
 
@@ -87,7 +101,7 @@ impl<'a> Player<'a> {
         let block = HostBlock { frames: FRAMES, transport: self.transport, input: &self.input };
         let processor = self.plugin.processor().expect("it is active");
         processor.process(&block, &mut self.output).expect("it processes");
-        let strike = |timed: &&Timed| matches!(timed.message, Message::NoteOn { .. });
+        let strike = |timed: &&Timed| matches!(timed.message, Message::NoteOn { channel: 1.., .. });
         self.strikes += self.output.iter().filter(strike).count();
         self.blocks += 1;
         // Who calls faster renders, and has the plugin wait.
