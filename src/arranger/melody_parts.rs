@@ -279,7 +279,7 @@ fn sounding_of(answer: &SegmentAnswer, played: &[Note]) -> Vec<Note> {
     let from = began(&answer.settings.extend, &answer.segment.bar, start, played).unwrap_or(start);
     let end = comes_in(from, start, played).unwrap_or(Ticks::MAX);
     let sounding = notes.filter(|note| note.start < end);
-    sounding.map(|note| Note { duration: note.duration.min(end - note.start), ..note }).collect()
+    sounding.map(|note| Note { duration: note.duration.min(end.saturating_sub(note.start)), ..note }).collect()
 }
 
 fn before(melody: &[Note], extension: impl Iterator<Item = Note>, end: Ticks) -> Vec<Note> {
