@@ -42,7 +42,7 @@ pub fn frames(workspace: &Workspace, options: FramesOptions) -> Result<()> {
     if !options.no_build {
         bundle(workspace, BundleOptions::default())?;
     }
-    on_display(workspace, &["frames", "--on-display"])
+    on_display(&["frames", "--on-display"])
 }
 
 fn count(workspace: &Workspace) -> Result<()> {

@@ -73,9 +73,9 @@ const SCENES: [Scene; 8] = [
 ];
 
 /// The band knows the melody, between two styles, and is heard.
-const ARRANGED: [(&str, f64); 3] = [("follow", 1.0), ("style", 0.44), ("preview", 1.0)];
-/// The third bar that is seen, its Lock, and the piano.
-const LOCKED: [(i16, i16); 3] = [(250, 600), (97, 374), (790, 23)];
+const ARRANGED: [(&str, f64); 3] = [("follow", 1.0), ("style", 0.4), ("preview", 1.0)];
+/// The fifth bar, its Lock, and the piano.
+const LOCKED: [(i16, i16); 3] = [(225, 600), (97, 340), (816, 23)];
 
 /// The melody is enhanced, and its four bars are answered by the extender's (call and response, the last of the choices).
 const ENHANCED_AND_ANSWERED: [(&str, f64); 3] = [("enhanced_on", 1.0), ("extension_on", 1.0), ("extend_when", 1.0)];
@@ -98,19 +98,20 @@ pub fn screenshots(workspace: &Workspace, options: ScreenshotOptions) -> Result<
         bundle(workspace, BundleOptions::default())?;
     }
     let compare = if options.compare { &["--compare"][..] } else { &[] };
-    on_display(workspace, &[&["screenshots", "--on-display"], compare].concat())
+    on_display(&[&["screenshots", "--on-display"], compare].concat())
 }
 
 /// This program once more, on a virtual display of its own.
 ///
 /// # Errors
 /// When there is none, or what was asked for fails.
-pub fn on_display(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+pub fn on_display(arguments: &[&str]) -> Result<()> {
     let Some(display) = Display::open()? else { bail!("{NO_DISPLAY}") };
     let mut child = Command::new(std::env::current_exe()?);
     child.args(arguments);
     // No window size, model or library of the user's own; the same renderer everywhere.
-    let empty = workspace.target.join("screenshots").join("user");
+    // Its path is seen in a picture, so it is the same everywhere too.
+    let empty = std::env::temp_dir().join("obbligato-pictures");
     let child = child
         .env("DISPLAY", &display.name)
         .env("XDG_DATA_HOME", &empty)
@@ -163,6 +164,7 @@ pub const TOLERATED_IN_TILE: f64 = 0.15;
 fn difference(picture: &Picture, file: &Path, workspace: &Workspace, scene: &Scene) -> Result<Option<String>> {
     let before = Picture::read(file)?;
     let (share, tile) = (picture.difference(&before), picture.worst_tile(&before, TILE, scene.steady(picture)));
+    println!("{}: {:.2} %, of a square {:.0} %", scene.name, 100.0 * share, 100.0 * tile.share);
     if share <= TOLERATED && tile.share <= TOLERATED_IN_TILE {
         return Ok(None);
     }
