@@ -74,7 +74,7 @@ impl Window {
         let scene = Scene { view, plan, parts, playhead: self.playhead, playing: true };
         let roll = &mut self.roll;
         let mut output = self.context.run_ui(input, |ui| {
-            black_box(roll.show(ui, &scene));
+            black_box(roll.show(ui, &scene, |_| {}));
         });
         let shapes = std::mem::take(&mut output.shapes);
         let pixels_per_point = output.pixels_per_point;

@@ -22,6 +22,8 @@ pub mod levels;
 mod links;
 #[cfg(feature = "plugin")]
 mod melody_rows;
+#[cfg(feature = "plugin")]
+mod meter;
 pub mod notice;
 #[cfg(feature = "plugin")]
 mod part_rows;

@@ -464,7 +464,10 @@ impl InferenceWorker {
         if let Some(problem) = self.arranger.problem() {
             engine.problem = Some(problem.to_owned());
         } else if self.slow_for > 0 {
-            engine.problem = Some(format!("{} is too slow here: the rules play what it misses.", engine.generator));
+            engine.problem = Some(format!(
+                "{} is too slow here, and the rules play what it misses: choose another model or device.",
+                engine.generator
+            ));
         } else if let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_passed_over()) {
             let number = entry.band().number();
             engine.problem = Some(format!("Another instance is {number} already: give this one another number."));
@@ -665,7 +668,10 @@ const WORTH_WAITING: Duration = Duration::from_millis(100);
 
 /// Who plays while the first model is being loaded.
 fn until_loaded() -> Loaded {
-    Loaded { problem: Some("The model is being loaded; the rules play until then.".into()), ..Loaded::rules() }
+    Loaded {
+        problem: Some("The model is being loaded; the rules play until then. Wait a few seconds.".into()),
+        ..Loaded::rules()
+    }
 }
 
 /// Short against a 32nd at 300 quarters a minute (25 ms), long against the cost of waking.
@@ -703,7 +709,7 @@ impl InferenceWorker {
     pub fn take_turn(&mut self) -> bool {
         catch_unwind(AssertUnwindSafe(|| self.run_pending())).unwrap_or_else(|_| {
             Meters::count(&self.end.meters.failed_answers);
-            self.status.problem = Some("An answer was lost to an error in the program; the last bar plays.".into());
+            self.status.problem = Some("An answer was lost to an error in the program; the last bar plays. If it happens again, choose another model.".into());
             // What broke may break this too; then it is told with the next answer.
             let _ = catch_unwind(AssertUnwindSafe(|| self.publish()));
             false

@@ -24,6 +24,7 @@ pub use rolls::RollModel;
 
 use crate::contract::{AT_ONCE, Contract, Controls, Engine};
 use crate::runtime::{Device, Dialect, Keeping, Placement, Runtime, RuntimeError, Session, Target};
+use crate::user_folder::models_folder;
 use file::ModelFile;
 use memory::Listener;
 use pool::Pool;
@@ -71,6 +72,37 @@ pub enum ModelError {
     Run { name: String, reason: String },
     #[error("model `{name}` was placed on {device}, but only {placement} run there")]
     Elsewhere { name: String, device: Device, placement: Placement },
+}
+
+impl ModelError {
+    /// For the window: sentences that say what to do there.
+    pub fn in_words(&self) -> String {
+        const CHOOSE: &str = "Choose another from its list";
+        match self {
+            Self::Unknown { name, .. } => {
+                let folder = models_folder()
+                    .map_or_else(String::new, |folder| format!(", or put its file into {}", folder.display()));
+                format!("The model “{name}” is not here. {CHOOSE}{folder}.")
+            }
+            Self::NoneOfItsKind { kind, folder } => {
+                format!("There is no {kind} here. Put its file (.onnx) into {folder}.")
+            }
+            Self::Unreadable { path, reason } => {
+                format!(
+                    "The model file {} cannot be read ({reason}). {CHOOSE}, or copy the file there again.",
+                    path.display()
+                )
+            }
+            Self::File { name, error } => format!("The model “{name}” {error}. {CHOOSE}."),
+            Self::Runtime { name, error } => {
+                format!("The model “{name}” cannot be played ({error}). {CHOOSE}, or another device.")
+            }
+            Self::Run { name, reason } => format!("The model “{name}” failed ({reason}). {CHOOSE}, or another device."),
+            Self::Elsewhere { name, device, placement } => format!(
+                "The model “{name}” was placed on {device}, but only {placement} run there. {CHOOSE}, or another device."
+            ),
+        }
+    }
 }
 
 /// Where a network finds what it has read.
@@ -344,6 +376,28 @@ impl ModelError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_model_is_told_with_what_to_do() {
+        let name = || "Bossa nova".to_owned();
+        let errors = [
+            ModelError::Unknown { name: name(), installed: "Accompanist, Accompanist".into() },
+            ModelError::NoneOfItsKind { kind: "enhancer", folder: "/models".into() },
+            ModelError::Unreadable { path: "/models/a.onnx".into(), reason: "no right to".into() },
+            ModelError::File { name: name(), error: FileError::Empty },
+            ModelError::Runtime {
+                name: name(),
+                error: RuntimeError::Start { backend: "tract".into(), reason: "no room".into() },
+            },
+            ModelError::Run { name: name(), reason: "no room".into() },
+        ];
+        for words in errors.map(|error| error.in_words()) {
+            assert!(words.ends_with('.') && words.starts_with(char::is_uppercase), "{words}");
+            assert!(words.contains("Choose another") || words.contains("Put its file"), "{words}");
+            assert!(!words.contains('`'), "{words}");
+        }
+    }
+
     use crate::runtime::{Backend, Precision, RuntimeChoice};
 
     /// A device keeps its caches otherwise than the processor; ONNX Runtime can do it that way on the processor too.

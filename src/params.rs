@@ -226,6 +226,24 @@ impl ObbligatoParams {
         visitor.visit("extend_from", &self.extend.from);
     }
 
+    /// Shows the parameters that a control can hold: all but those the host alone turns.
+    pub fn visit_all(&self, visitor: &mut impl ParamVisitor) {
+        self.visit_music(visitor);
+        visitor.visit("follow", &self.follow);
+        visitor.visit("chord_input", &self.chord_input);
+        visitor.visit("split_key", &self.split_key);
+        visitor.visit("chord_channel", &self.chord_channel);
+        visitor.visit("thru", &self.thru);
+        visitor.visit("preview", &self.preview);
+        visitor.visit("preview_level", &self.preview_level);
+        for part in Part::ALL {
+            let (row, id) = (self.part(part), |what: &str| format!("{}_{what}", part.id()));
+            visitor.visit(&id("channel"), &row.channel);
+            visitor.visit(&id("solo"), &row.solo);
+            visitor.visit(&id("lock"), &row.lock);
+        }
+    }
+
     pub fn part(&self, part: Part) -> &PartParams {
         match part {
             Part::Bass => &self.bass,
@@ -814,6 +832,16 @@ mod tests {
             params.param_map().into_iter().map(|(id, ptr, _)| (id, format!("{ptr:?}"))).collect();
         assert_eq!(ids.0.len(), 42);
         assert!(ids.0.iter().all(|(id, param)| published.get(id) == Some(param)));
+        ids.0.clear();
+        params.visit_all(&mut ids);
+        assert!(ids.0.iter().all(|(id, param)| published.get(id) == Some(param)));
+        let visited: Vec<&str> = ids.0.iter().map(|(id, _)| id.as_str()).collect();
+        let others: Vec<&str> = published.keys().map(String::as_str).filter(|id| !visited.contains(id)).collect();
+        assert_eq!(
+            others,
+            ["bypass", "edits", "enhanced_density", "extension_density", "panic"],
+            "no control of the window holds these"
+        );
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Runtime {
             Some(FoundDevice { trouble: Some(reason), .. }) => format!("does not start ({reason})"),
             None => format!("is not offered by {} here", self.backend),
         };
-        (Device::Cpu, Some(format!("{wanted} {trouble}; playing on the CPU")))
+        (Device::Cpu, Some(format!("{wanted} {trouble}, so the CPU plays: choose another device")))
     }
 
     /// From now on a device is not used any more in this process.
@@ -287,7 +287,7 @@ impl fmt::Display for Attempt {
 fn problem(choice: &RuntimeChoice, backend: &Backend, attempts: &[Attempt]) -> Option<String> {
     let refused = attempts.iter().find(|attempt| attempt.place == Place::Setting && attempt.failure.is_some());
     if let Some(attempt) = refused {
-        return Some(format!("{attempt}; playing with {backend}"));
+        return Some(format!("{attempt}, so {backend} plays: name another library in {LIBRARY_VARIABLE}, or none"));
     }
     if choice.backend != BackendChoice::OnnxRuntime || *backend != Backend::Tract {
         return None;
@@ -608,7 +608,10 @@ mod tests {
         let wanted = RuntimeChoice { backend: BackendChoice::OnnxRuntime, ..RuntimeChoice::default() };
         let of = |choice, attempt| problem(choice, &Backend::Tract, &[attempt]);
         let sentence = of(&auto, attempt(Place::Setting)).expect("it was named");
-        assert_eq!(sentence, "`/lib/x.so` is not a file; playing with tract");
+        assert_eq!(
+            sentence,
+            "`/lib/x.so` is not a file, so tract plays: name another library in OBBLIGATO_ONNXRUNTIME, or none"
+        );
         assert_eq!(of(&auto, attempt(Place::UserFolder)), None);
         let sentence = of(&wanted, attempt(Place::UserFolder)).expect("it was wanted");
         assert!(sentence.contains("`/lib/x.so` is not a file") && sentence.contains(LIBRARY_VARIABLE), "{sentence}");

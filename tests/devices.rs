@@ -100,8 +100,8 @@ fn seat(runtime: &'static Runtime, device: Device) -> Seat {
 fn what_is_not_there_is_said_and_the_processor_plays() {
     let (runtime, _) = runtime(WELL_PLACED, FOR_EVER);
     for (device, words) in [
-        (Device::Cuda, "CUDA does not start (no driver); playing on the CPU"),
-        (Device::CoreMl, "CoreML is not offered by tract here; playing on the CPU"),
+        (Device::Cuda, "CUDA does not start (no driver), so the CPU plays: choose another device"),
+        (Device::CoreMl, "CoreML is not offered by tract here, so the CPU plays: choose another device"),
     ] {
         let (generator, problem) = load(&ModelSource::Embedded, seat(runtime, device)).expect("the processor can");
         assert_eq!((generator.device().as_deref(), problem.as_deref()), (Some("CPU"), Some(words)));

@@ -1,6 +1,7 @@
 //! The chord plan as text, and where chords are held. GUI THREAD.
 
 use super::controls::Controls;
+use super::status::sentence;
 use super::theme;
 use super::window::ObbligatoEditor;
 use crate::settings::ChordInput;
@@ -8,13 +9,13 @@ use egui::{TextEdit, Ui};
 
 impl ObbligatoEditor {
     pub(super) fn chord_plan(&mut self, ui: &mut Ui, controls: &Controls<'_>) {
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             const HELD: f32 = 330.0;
             let label = ui.label("Chords").id;
             self.plan.refresh(self.params.plan.text());
             let field = TextEdit::singleline(&mut self.plan.typed)
                 .hint_text("yours, as in  | C | G/B | Am F |   (empty: the band chooses)")
-                .desired_width((ui.available_width() - HELD).max(200.0));
+                .desired_width((ui.available_size_before_wrap().x - HELD).max(200.0));
             if ui.add(field).labelled_by(label).lost_focus()
                 && let Some(text) = self.plan.commit()
             {
@@ -24,7 +25,7 @@ impl ObbligatoEditor {
             self.held_chords(ui, controls);
         });
         if let Some(problem) = self.params.plan.problem() {
-            ui.colored_label(theme::PROBLEM, problem);
+            ui.colored_label(theme::PROBLEM, sentence(&problem));
         }
     }
 

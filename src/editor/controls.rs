@@ -5,9 +5,11 @@
 use super::dial::{Dial, Form, Turned};
 use super::icons::Icon;
 use super::theme;
-use crate::params::ObbligatoParams;
-use egui::{Button, Checkbox, Color32, Id, Response, RichText, Role, Ui, Vec2, WidgetInfo, vec2};
+use crate::params::{ObbligatoParams, ParamVisitor};
+use egui::{Button, Checkbox, Color32, Response, RichText, Role, Stroke, Ui, Vec2, WidgetInfo, vec2};
+use nice_plug::params::internals::ParamPtr;
 use nice_plug::prelude::{BoolParam, Enum, EnumParam, Param, ParamSetter};
+use std::cell::Cell;
 
 pub const SMALL_BUTTON: Vec2 = vec2(24.0, 20.0);
 
@@ -29,11 +31,31 @@ pub struct KnobSize {
 /// Draws controls and tells the host of changes.
 pub struct Controls<'a> {
     setter: ParamSetter<'a>,
+    /// The parameter that a pointer holds: its gesture has begun.
+    held: Cell<Option<ParamPtr>>,
+    /// Its control was there in this frame.
+    seen: Cell<bool>,
 }
 
 impl<'a> Controls<'a> {
+    /// For what no pointer holds.
     pub fn new(setter: ParamSetter<'a>) -> Self {
-        Self { setter }
+        Self::going_on(setter, None)
+    }
+
+    /// For a frame. `held`: what the last one's [`finish`](Self::finish) returned.
+    pub fn going_on(setter: ParamSetter<'a>, held: Option<ParamPtr>) -> Self {
+        Self { setter, held: Cell::new(held), seen: Cell::new(false) }
+    }
+
+    /// After a frame: ends the gesture of a control that is gone, and returns what is held on.
+    pub fn finish(&self, params: &ObbligatoParams) -> Option<ParamPtr> {
+        let held = self.held.get()?;
+        if !self.seen.get() {
+            params.visit_all(&mut Release { held, setter: &self.setter });
+            self.held.set(None);
+        }
+        self.held.get()
     }
 
     pub fn setter(&self) -> &ParamSetter<'a> {
@@ -65,14 +87,14 @@ impl<'a> Controls<'a> {
             read: &|text| param.string_to_normalized_value(text),
         };
         let Turned { response, held, to } = dial.show(ui);
-        self.tell(ui, param, held, to);
+        self.tell(param, held, to);
         response
     }
 
     pub fn switch(&self, ui: &mut Ui, param: &BoolParam, label: &str) -> Response {
         let mut on = param.unmodulated_plain_value();
-        let response = ui.add(Checkbox::new(&mut on, label));
-        self.tell(ui, param, is_held(&response), response.changed().then(|| param.preview_normalized(on)));
+        let response = checkbox(ui, &mut on, label);
+        self.tell(param, is_held(&response), response.changed().then(|| param.preview_normalized(on)));
         response
     }
 
@@ -90,7 +112,7 @@ impl<'a> Controls<'a> {
             icon.paint(ui.painter(), response.rect.center(), colour);
         }
         response.widget_info(|| WidgetInfo::selected(Role::Button, ui.is_enabled(), on, param.name()));
-        self.tell(ui, param, is_held(&response), response.clicked().then(|| param.preview_normalized(!on)));
+        self.tell(param, is_held(&response), response.clicked().then(|| param.preview_normalized(!on)));
         response
     }
 
@@ -106,7 +128,7 @@ impl<'a> Controls<'a> {
             held |= is_held(&response);
             chosen = if response.clicked() { Some(index) } else { chosen };
         }
-        self.tell(ui, param, held, chosen.map(|index| param.preview_normalized(T::from_index(index))));
+        self.tell(param, held, chosen.map(|index| param.preview_normalized(T::from_index(index))));
     }
 
     /// The user has changed something that is no parameter: the host is to ask before it is lost.
@@ -116,13 +138,12 @@ impl<'a> Controls<'a> {
         self.setter.end_set_parameter(&params.edits);
     }
 
-    fn tell(&self, ui: &Ui, param: &impl Param, held: bool, normalized: Option<f32>) {
+    fn tell(&self, param: &impl Param, held: bool, normalized: Option<f32>) {
         // What is set is what the parameter can be; a value that snaps back to what it is changes nothing.
         let now = param.unmodulated_normalized_value();
         let snapped = normalized.map(|normalized| param.preview_normalized(param.preview_plain(normalized)));
         let change = snapped.filter(|snapped| (snapped - now).abs() > f32::EPSILON);
-        let id = Id::unique(("gesture", param.name()));
-        let open = ui.data(|data| data.get_temp::<bool>(id)).unwrap_or(false);
+        let open = self.held.get() == Some(param.as_ptr());
         let gesture = Gesture::of(open, held, change.is_some());
         if gesture.begins {
             self.setter.begin_set_parameter(param);
@@ -133,8 +154,33 @@ impl<'a> Controls<'a> {
         if gesture.ends {
             self.setter.end_set_parameter(param);
         }
-        ui.data_mut(|data| data.insert_temp(id, held));
+        if held || open {
+            self.held.set(held.then(|| param.as_ptr()));
+            self.seen.set(true);
+        }
     }
+}
+
+/// Tells the host that a parameter is held no more.
+struct Release<'a> {
+    held: ParamPtr,
+    setter: &'a ParamSetter<'a>,
+}
+
+impl ParamVisitor for Release<'_> {
+    fn visit(&mut self, _id: &str, param: &impl Param) {
+        if param.as_ptr() == self.held {
+            self.setter.end_set_parameter(param);
+        }
+    }
+}
+
+/// A box whose edge is seen though it is empty.
+pub fn checkbox(ui: &mut Ui, on: &mut bool, label: &str) -> Response {
+    let before = std::mem::replace(&mut ui.visuals_mut().widgets.inactive.bg_stroke, Stroke::new(1.0, theme::EDGE));
+    let response = ui.add(Checkbox::new(on, label));
+    ui.visuals_mut().widgets.inactive.bg_stroke = before;
+    response
 }
 
 fn is_held(response: &Response) -> bool {

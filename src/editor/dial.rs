@@ -126,10 +126,12 @@ impl Dial<'_> {
     fn by_wheel(&self, ui: &Ui, response: &Response) -> Option<f32> {
         /// As many points of a track pad are a notch.
         const POINTS: f32 = 50.0;
-        if !response.hovered() {
+        if !is_aimed_at(ui, response) {
             return None;
         }
-        let (notches, fine) = ui.input(|input| {
+        let (notches, fine) = ui.input_mut(|input| {
+            // What it stands in is not to scroll too.
+            input.smooth_scroll_delta = Vec2::ZERO;
             let turned = input.events.iter().filter_map(|event| match event {
                 // With shift some systems turn the wheel sideways.
                 Event::MouseWheel { unit, delta, .. } => {
@@ -289,7 +291,7 @@ impl Dial<'_> {
         let strip = |width: f32| {
             Rect::from_min_max(pos2(whole.left(), whole.bottom() - 3.0), pos2(whole.left() + width, whole.bottom()))
         };
-        painter.rect_filled(strip(whole.width()), 1.0, theme::RAIL);
+        painter.rect_filled(strip(whole.width()), 1.0, theme::BACKGROUND);
         painter.rect_filled(strip(width), 1.0, self.colour);
         if (self.modulated - self.position).abs() > 1e-3 {
             let at = pos2(whole.left() + whole.width() * self.modulated, whole.bottom() - 1.5);
@@ -306,6 +308,18 @@ impl Dial<'_> {
             painter.rect_stroke(whole, style.corner_radius, Stroke::new(1.5, theme::FOCUS), StrokeKind::Outside);
         }
     }
+}
+
+/// Whether the pointer was brought to it. What was scrolled under a pointer at rest is not meant by the wheel.
+fn is_aimed_at(ui: &Ui, response: &Response) -> bool {
+    let id = response.id.with("aimed");
+    let before = ui.data(|data| data.get_temp::<bool>(id)).unwrap_or(false);
+    let moved = || ui.input(|input| input.events.iter().any(|event| matches!(event, Event::PointerMoved(_))));
+    let now = response.hovered() && (before || moved());
+    if now != before {
+        ui.data_mut(|data| data.insert_temp(id, now));
+    }
+    now
 }
 
 fn open(ui: &Ui, id: Id, text: String) {

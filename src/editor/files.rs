@@ -1,8 +1,8 @@
 //! Saving the song and loading a melody, with the system's own dialogs. GUI THREAD; a thread of its own for each dialog,
 //! so that neither the window nor the host waits while the user looks for a folder.
 //!
-//! Notes cannot be dragged out of the window: the window layer (baseview 0.4) neither begins a drag nor takes in a dropped
-//! file. Saving and showing the file is the way instead.
+//! Notes cannot be dragged out of the window, nor files dropped on it: baseview 0.4 begins no drag, and what it tells of a
+//! dropped file egui-baseview 0.9 does not pass on. Saving and showing the file is the way instead.
 
 use crate::midi_file::{self, TrackChoice};
 use crate::music::{Bar, Note};
@@ -174,7 +174,9 @@ pub fn carry_out(order: Order, choice: Choice) -> Done {
         },
         (Order::LoadMelody, Choice::File(path)) => match melody(&path) {
             Ok(melody) => Done::Melody(melody),
-            Err(problem) => Done::Failed(format!("{} cannot be loaded: {problem}.", path.display())),
+            Err(problem) => {
+                Done::Failed(format!("{} cannot be loaded: {problem}. Choose another MIDI file.", path.display()))
+            }
         },
         (Order::LoadMelody, Choice::NoDialog) => Done::Failed(NO_DIALOG.into()),
     }
@@ -187,7 +189,7 @@ fn saved(path: PathBuf, bytes: &[u8], done: impl Fn(PathBuf) -> Done) -> Done {
     let made = path.parent().map_or(Ok(()), fs::create_dir_all);
     match made.and_then(|()| fs::write(&path, bytes)) {
         Ok(()) => done(path),
-        Err(error) => Done::Failed(format!("{} cannot be saved: {error}.", path.display())),
+        Err(error) => Done::Failed(format!("{} cannot be saved ({error}). Choose another folder.", path.display())),
     }
 }
 

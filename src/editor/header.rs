@@ -1,10 +1,10 @@
 //! The top row: how one works with the band, and the menus for presets, files and the window. GUI THREAD.
 
-use super::controls::Controls;
+use super::controls::{Controls, checkbox};
 use super::files::{self, Done, Order};
 use super::notice::Notice;
 use super::presets::{self, Preset};
-use super::window::ObbligatoEditor;
+use super::window::{KNOBS_AND_PARTS, ObbligatoEditor};
 use super::window_size::{SCALES, USUAL};
 use super::{routing, theme};
 use crate::channels::{Meters, SongView};
@@ -12,40 +12,43 @@ use crate::ledger::LedgerCommand;
 use crate::midi_file::{Extent, arrangement};
 use crate::settings::Follow;
 use egui::containers::menu::{MenuButton, MenuConfig};
-use egui::{Align, Button, Layout, PopupCloseBehavior, RichText, ScrollArea, TextEdit, Ui, ViewportCommand, vec2};
+use egui::{Button, PopupCloseBehavior, RichText, ScrollArea, TextEdit, Ui, ViewportCommand, vec2};
 use nice_plug::context::gui::GuiContext;
 use std::sync::atomic::Ordering;
 
+/// Between groups of the top row, in points beside what is between all.
+const APART: f32 = 6.0;
+
 impl ObbligatoEditor {
     pub(super) fn header(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
-        ui.horizontal(|ui| {
+        // What finds no room goes into a second row.
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = 8.0;
             ui.heading(RichText::new("Obbligato").color(theme::STRONG));
-            ui.add_space(12.0);
+            self.preset_menu(ui, controls);
+            self.file_menu(ui, view);
+            self.view_menu(ui);
+            ui.add_space(APART);
             controls.choice(ui, &self.params.follow);
-            ui.add_space(12.0);
+            ui.add_space(APART);
             controls.switch(ui, &self.params.thru, "Melody thru").on_hover_text("Sends the melody on with the band");
-            ui.add_space(12.0);
+            ui.add_space(APART);
             self.another_take(ui, controls);
             if ui.button("Panic").on_hover_text("Silences everything, until the next half bar").clicked() {
                 Meters::count(&self.meters.panics);
             }
             self.sound(ui, controls);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                self.view_menu(ui);
-                self.file_menu(ui, view);
-                self.preset_menu(ui, controls);
-                self.routing_button(ui);
-            });
+            self.routing_button(ui);
         });
     }
 
     /// The band heard without an instrument behind the plugin, and a piano to play to it.
     fn sound(&mut self, ui: &mut Ui, controls: &Controls<'_>) {
-        ui.add_space(12.0);
+        ui.add_space(APART);
         let sound = controls.switch(ui, &self.params.preview, "Sound");
         sound.on_hover_text("Plays band and melody with the plugin's own instruments, to its audio output");
         if self.params.preview.value() {
-            controls.bar(ui, &self.params.preview_level, 72.0, theme::ACCENT).on_hover_text("How loud");
+            controls.bar(ui, &self.params.preview_level, 60.0, theme::ACCENT).on_hover_text("How loud");
         }
         if let Some(piano) = &mut self.piano {
             let hint = "Play with the pointer, or with the letters of the computer's keyboard";
@@ -74,7 +77,10 @@ impl ObbligatoEditor {
                 }
             }
             ui.separator();
-            ui.checkbox(&mut self.shows_controls, "Knobs and parts");
+            let mut shown = self.shows_controls(ui);
+            if checkbox(ui, &mut shown, KNOBS_AND_PARTS).changed() {
+                self.shows_controls = Some(shown);
+            }
             if ui.button("Usual window size").clicked() {
                 ui.send_viewport_cmd(ViewportCommand::InnerSize(vec2(USUAL.0, USUAL.1)));
             }
@@ -126,9 +132,9 @@ impl ObbligatoEditor {
     pub fn take_file(&mut self, done: Done, host: &GuiContext) {
         self.notice = match done {
             Done::Cancelled => return,
-            Done::Saved(path) => Some(Notice::done(format!("Saved as {}", path.display())).about(path)),
+            Done::Saved(path) => Some(Notice::done(format!("Saved as {}.", path.display())).about(path)),
             Done::SavedUnasked(path) => {
-                let text = format!("The system shows no file dialog, so it was saved as {}", path.display());
+                let text = format!("The system shows no file dialog, so it was saved as {}.", path.display());
                 Some(Notice::done(text).about(path))
             }
             Done::Failed(problem) => Some(Notice::problem(problem)),
@@ -148,20 +154,23 @@ impl ObbligatoEditor {
     fn preset_menu(&mut self, ui: &mut Ui, controls: &Controls<'_>) {
         let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
         MenuButton::new("Presets").config(config).ui(ui, |ui| {
+            /// Of the window: for the button above it, and the name of a new preset below.
+            const BESIDE: f32 = 110.0;
             let mut chosen = None;
-            ui.weak("Built in");
-            for preset in presets::factory() {
-                if ui.button(&preset.name).clicked() {
-                    chosen = Some(Ok(preset));
+            let most = (ui.ctx().content_rect().height() - BESIDE).max(60.0);
+            ScrollArea::vertical().max_height(most).show(ui, |ui| {
+                ui.weak("Built in");
+                for preset in presets::factory() {
+                    if ui.button(&preset.name).clicked() {
+                        chosen = Some(Ok(preset));
+                    }
                 }
-            }
-            ui.separator();
-            let folder = presets::folder();
-            ui.weak("Yours");
-            ScrollArea::vertical().max_height(180.0).show(ui, |ui| {
-                for name in folder.as_deref().map(presets::names_in).unwrap_or_default() {
+                ui.separator();
+                ui.weak("Yours");
+                let folder = self.presets.as_deref();
+                for name in folder.map(presets::names_in).unwrap_or_default() {
                     if ui.button(&name).clicked() {
-                        chosen = folder.as_deref().map(|folder| presets::load_from(folder, &name));
+                        chosen = folder.map(|folder| presets::load_from(folder, &name));
                     }
                 }
             });
@@ -175,12 +184,18 @@ impl ObbligatoEditor {
 
     fn apply_preset(&mut self, controls: &Controls<'_>, chosen: Result<Preset, String>) {
         self.notice = Some(match chosen {
-            Err(problem) => Notice::problem(problem),
+            Err(problem) => {
+                Notice::problem(format!("The preset cannot be used: {problem}. Save it again, or remove its file."))
+            }
             Ok(preset) => {
                 let unread = preset.apply(&self.params, controls.setter());
                 match unread.as_slice() {
                     [] => Notice::done(format!("Preset “{}”. It counts from the next bar on.", preset.name)),
-                    unread => Notice::problem(format!("Preset “{}”, but: {}.", preset.name, unread.join(", "))),
+                    unread => Notice::problem(format!(
+                        "Preset “{}”, but {}: turn what is missing by hand, and save it again.",
+                        preset.name,
+                        unread.join(", ")
+                    )),
                 }
             }
         });
@@ -193,10 +208,12 @@ impl ObbligatoEditor {
             let named = !self.preset_name.trim().is_empty();
             if ui.add_enabled(named, Button::new("Save")).on_disabled_hover_text("Type a name").clicked() {
                 let preset = Preset::of(self.preset_name.trim().to_owned(), &self.params);
-                let saved = presets::folder().ok_or(std::io::ErrorKind::NotFound.into());
-                self.notice = Some(match saved.and_then(|folder| presets::save_in(&folder, &preset)) {
+                let folder = self.presets.as_deref().ok_or(std::io::ErrorKind::NotFound.into());
+                self.notice = Some(match folder.and_then(|folder| presets::save_in(folder, &preset)) {
                     Ok(path) => Notice::done(format!("Preset “{}” is saved.", preset.name)).about(path),
-                    Err(error) => Notice::problem(format!("The preset cannot be saved: {error}.")),
+                    Err(error) => Notice::problem(format!(
+                        "The preset cannot be saved ({error}). See that its folder can be written."
+                    )),
                 });
                 self.preset_name.clear();
                 ui.close();
@@ -205,12 +222,10 @@ impl ObbligatoEditor {
     }
 
     fn routing_button(&mut self, ui: &mut Ui) {
-        let button = ui.selectable_label(self.routing.is_some(), "No sound?");
+        let button = ui.selectable_label(self.routing, "No sound?");
         if button.on_hover_text("Says why nothing may be heard, and what to do in your host").clicked() {
-            self.routing = match self.routing {
-                Some(_) => None,
-                None => Some(routing::host_of(&program()).unwrap_or(0)),
-            };
+            self.routing = !self.routing;
+            self.routing_host = self.routing_host.or_else(|| routing::host_of(&program()));
         }
     }
 }

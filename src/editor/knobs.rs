@@ -1,12 +1,12 @@
 //! The large knobs, who writes the music, and where it is computed. GUI THREAD.
 
 use super::controls::{Controls, KnobSize};
-use super::theme;
 use super::window::ObbligatoEditor;
+use super::{meter, theme};
 use crate::channels::SongView;
 use crate::generators::library;
 use crate::music::style_blend;
-use egui::{Align2, ComboBox, FontId, Id, Rect, RichText, Sense, Ui, pos2, vec2};
+use egui::{Align, Align2, ComboBox, FontId, Id, Layout, Rect, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use nice_plug::prelude::Param;
 
 const LARGE: KnobSize = KnobSize { diameter: 70.0, width: 84.0 };
@@ -15,18 +15,19 @@ const SMALL: KnobSize = KnobSize { diameter: 54.0, width: 60.0 };
 impl ObbligatoEditor {
     pub(super) fn knobs(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
         ui.horizontal_top(|ui| {
-            ui.spacing_mut().item_spacing.x = 8.0;
+            ui.spacing_mut().item_spacing.x = 16.0;
             let params = &self.params;
-            titled(ui, "Temperature", "How adventurous: 1 is as the model was trained", |ui| {
+            titled(ui, "Temperature", "How adventurous: 1 is as the model was trained", LARGE, |ui| {
                 controls.knob(ui, &params.temperature, LARGE, true);
             });
-            titled(ui, "Style", "What the band plays like; between two styles it plays their blend", |ui| {
-                ui.horizontal(|ui| {
-                    controls.knob(ui, &params.style, LARGE, false);
-                    blend(ui, params.style.unmodulated_plain_value());
-                });
+            titled(ui, "Style", "What the band plays like; between two styles it plays their blend", LARGE, |ui| {
+                controls.knob(ui, &params.style, LARGE, false);
             });
-            titled(ui, "Density", "How many notes: 50 % leaves it to the band", |ui| {
+            ui.vertical(|ui| {
+                ui.add_space(TITLE);
+                blend(ui, params.style.unmodulated_plain_value());
+            });
+            titled(ui, "Density", "How many notes: 50 % leaves it to the band", SMALL, |ui| {
                 controls.knob(ui, &params.density, SMALL, true);
             });
         });
@@ -34,7 +35,6 @@ impl ObbligatoEditor {
             let label = ui.label("Model").id;
             self.generator(ui, controls, view, label);
             self.device(ui, controls);
-            ui.add_space(6.0);
             self.melody_level(ui);
         });
         ui.horizontal(|ui| {
@@ -49,7 +49,7 @@ impl ObbligatoEditor {
     fn generator(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView, label: Id) {
         let mut chosen = None;
         let name = if view.engine.generator.is_empty() { "being loaded…" } else { view.engine.generator.as_str() };
-        let list = ComboBox::from_id_salt("generator").width(150.0).selected_text(name).show_ui(ui, |ui| {
+        let list = ComboBox::from_id_salt("generator").width(132.0).selected_text(name).show_ui(ui, |ui| {
             for name in self.generators.get_or_insert_with(library::names) {
                 if ui.selectable_label(name.eq_ignore_ascii_case(&view.engine.generator), name.as_str()).clicked() {
                     chosen = Some(name.clone());
@@ -81,6 +81,7 @@ impl ObbligatoEditor {
                 }
             }
         });
+        list.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Device"));
         list.response.on_hover_text("Where the model is computed, from the next bar on");
         if list.inner.is_none() {
             self.devices = None;
@@ -92,9 +93,12 @@ impl ObbligatoEditor {
     }
 }
 
+/// Height of a knob's name, in points.
+const TITLE: f32 = 18.0;
+
 /// A knob below its name.
-fn titled(ui: &mut Ui, title: &str, hint: &str, knob: impl FnOnce(&mut Ui)) {
-    ui.vertical(|ui| {
+fn titled(ui: &mut Ui, title: &str, hint: &str, size: KnobSize, knob: impl FnOnce(&mut Ui)) {
+    ui.allocate_ui_with_layout(vec2(size.width, 0.0), Layout::top_down(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         ui.label(RichText::new(title).size(14.0).color(theme::STRONG)).on_hover_text(hint);
         knob(ui);
@@ -117,9 +121,7 @@ fn blend(ui: &mut Ui, position: f32) {
         painter.text(pos2(whole.left(), top + 9.0), Align2::LEFT_CENTER, name, FontId::proportional(size), colour);
         if played {
             let rail = Rect::from_min_size(pos2(whole.left(), top + 20.0), vec2(WIDTH - 44.0, 4.0));
-            painter.rect_filled(rail, 2.0, theme::RAIL);
-            let filled = Rect::from_min_size(rail.min, vec2(rail.width() * share, rail.height()));
-            painter.rect_filled(filled, 2.0, theme::ACCENT);
+            meter::paint(painter, rail, share, theme::ACCENT);
             let percent = format!("{:.0} %", share * 100.0);
             let beside = pos2(whole.right(), rail.center().y);
             painter.text(beside, Align2::RIGHT_CENTER, percent, FontId::proportional(12.0), theme::TEXT);

@@ -3,16 +3,21 @@
 use super::controls::Controls;
 use crate::links::{BandNumber, Link, Role};
 use crate::params::ObbligatoParams;
-use egui::{DragValue, Ui};
+use egui::{DragValue, Ui, WidgetInfo};
 
 pub fn row(ui: &mut Ui, controls: &Controls<'_>, params: &ObbligatoParams) {
     let now = params.link.get();
     let mut chosen = now;
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.label("This track plays")
             .on_hover_text("The band; or one part of a band that is on another track; or its chords come from here");
         for role in Role::all() {
-            if ui.selectable_label(role == now.role, role.name()).clicked() {
+            let button = ui.selectable_label(role == now.role, role.name());
+            button.widget_info(|| {
+                let name = format!("This track plays: {}", role.name());
+                WidgetInfo::selected(egui::Role::RadioButton, true, role == now.role, name)
+            });
+            if button.clicked() {
                 chosen.role = role;
             }
         }

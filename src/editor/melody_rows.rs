@@ -19,10 +19,10 @@ impl ObbligatoEditor {
         let params = self.params.clone();
         let wanted = |part| params.part(part).on.value() && params.link.get().role == Role::Band;
         if wanted(Part::Enhanced) {
-            ui.horizontal(|ui| self.enhance_row(ui, controls, &view.engine.enhancer));
+            ui.horizontal_wrapped(|ui| self.enhance_row(ui, controls, &view.engine.enhancer));
         }
         if wanted(Part::Extension) {
-            ui.horizontal(|ui| self.extend_row(ui, controls, &view.engine.extender));
+            ui.horizontal_wrapped(|ui| self.extend_row(ui, controls, &view.engine.extender));
         }
     }
 
@@ -70,14 +70,14 @@ impl ObbligatoEditor {
         };
         let label = ui.label(RichText::new(word).color(theme::part_colour(melodist.part()))).id;
         let name = match (&status.name, &status.problem) {
-            (name, _) if !name.is_empty() => name.as_str(),
+            (name, _) if !name.is_empty() => shown(name, word),
             (_, Some(_)) => "none",
             (_, None) => "when it plays",
         };
         let mut chosen = None;
         let list = ComboBox::from_id_salt(word).width(84.0).selected_text(name).show_ui(ui, |ui| {
             for each in names.get_or_insert_with(all) {
-                if ui.selectable_label(each.eq_ignore_ascii_case(&status.name), each.as_str()).clicked() {
+                if ui.selectable_label(each.eq_ignore_ascii_case(&status.name), shown(each, word)).clicked() {
                     chosen = Some(each.clone());
                 }
             }
@@ -92,4 +92,9 @@ impl ObbligatoEditor {
             controls.tell_of_edit(&self.params);
         }
     }
+}
+
+/// The one that comes with the plugin is called like what it does: its name would stand there twice.
+fn shown<'a>(name: &'a str, word: &str) -> &'a str {
+    if name == word { "built in" } else { name }
 }

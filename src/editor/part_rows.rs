@@ -3,12 +3,15 @@
 use super::controls::{Controls, SMALL_BUTTON, Sign};
 use super::icons::Icon;
 use super::window::ObbligatoEditor;
-use super::{status, theme};
+use super::{meter, status, theme};
 use crate::channels::SongView;
 use crate::ledger::LedgerCommand;
 use crate::links::Role;
 use crate::music::{Part, PerPart, Ticks};
-use egui::{Button, Color32, Grid, Rect, RichText, Sense, Ui, vec2};
+use egui::{Align2, Button, Color32, FontId, Grid, Rect, Response, RichText, Sense, Ui, vec2};
+
+/// In points.
+const BETWEEN_BUTTONS: f32 = 3.0;
 
 impl ObbligatoEditor {
     pub(super) fn parts(&self, ui: &mut Ui, controls: &Controls<'_>, view: &SongView) {
@@ -20,9 +23,13 @@ impl ObbligatoEditor {
                 return;
             }
         };
-        ui.spacing_mut().item_spacing = vec2(4.0, 5.0);
-        Grid::new("parts").num_columns(9).min_col_width(0.0).show(ui, |ui| {
-            for heading in ["", "On", "", "Density", "Octave", "Velocity", "Ch.", "Level", ""] {
+        ui.spacing_mut().item_spacing = vec2(4.0, 3.0);
+        ui.spacing_mut().interact_size.y = SMALL_BUTTON.y;
+        Grid::new("parts").num_columns(8).min_col_width(0.0).show(ui, |ui| {
+            ui.label("");
+            ui.weak(RichText::new("On").size(12.0));
+            ui.horizontal(button_headings);
+            for heading in ["Density", "Octave", "Velocity", "Ch.", "Level"] {
                 ui.weak(RichText::new(heading).size(12.0));
             }
             ui.end_row();
@@ -41,7 +48,7 @@ impl ObbligatoEditor {
             egui::WidgetInfo::selected(egui::Role::CheckBox, true, row.on.value(), format!("{} on", part.name()))
         });
         ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 3.0;
+            ui.spacing_mut().item_spacing.x = BETWEEN_BUTTONS;
             controls
                 .toggle(ui, &row.solo, Sign::Letter("S"), theme::CAUTION)
                 .on_hover_text("Solo: only such parts are heard");
@@ -57,8 +64,11 @@ impl ObbligatoEditor {
         controls.bar(ui, &row.octave, 38.0, colour);
         controls.bar(ui, &row.velocity, 54.0, colour);
         controls.bar(ui, &row.channel, 34.0, colour).on_hover_text("MIDI channel");
-        level(ui, self.levels.part(part), colour);
-        ui.weak(RichText::new(status::part_note(view, &self.meters, part)).size(11.0));
+        let note = status::part_note(view, &self.meters, part);
+        level(ui, self.levels.part(part), colour, note.map_or("", |note| note.word)).on_hover_text(match note {
+            Some(note) => note.explanation,
+            None => "How loud its last notes were",
+        });
     }
 
     /// In the selected bars, else everywhere.
@@ -83,17 +93,31 @@ impl ObbligatoEditor {
 
     pub(super) fn melody_level(&self, ui: &mut Ui) {
         ui.weak(RichText::new("Melody in").size(12.0));
-        level(ui, self.levels.melody(), theme::MELODY);
+        level(ui, self.levels.melody(), theme::MELODY, "");
     }
 }
 
-/// How loud the last strokes were.
-fn level(ui: &mut Ui, height: f32, colour: Color32) {
-    let (whole, _) = ui.allocate_exact_size(vec2(44.0, 20.0), Sense::hover());
-    let rail = whole.shrink2(vec2(0.0, 6.0));
-    ui.painter().rect_filled(rail, 2.0, theme::RAIL);
-    if height > 0.0 {
-        let filled = Rect::from_min_size(rail.min, vec2(rail.width() * height, rail.height()));
-        ui.painter().rect_filled(filled, 2.0, colour);
+/// Over the small buttons of a row.
+fn button_headings(ui: &mut Ui) {
+    ui.spacing_mut().item_spacing.x = BETWEEN_BUTTONS;
+    for heading in ["Solo", "Lock", "New"] {
+        let (place, _) = ui.allocate_exact_size(vec2(SMALL_BUTTON.x, 14.0), Sense::hover());
+        let font = FontId::proportional(10.5);
+        ui.painter().text(place.center(), Align2::CENTER_CENTER, heading, font, theme::WEAK);
     }
+}
+
+/// How loud the last strokes were; below it a word where there is one to say.
+fn level(ui: &mut Ui, height: f32, colour: Color32, note: &str) -> Response {
+    let (whole, response) = ui.allocate_exact_size(vec2(46.0, SMALL_BUTTON.y), Sense::hover());
+    let rail = match note {
+        "" => whole.shrink2(vec2(1.0, 6.0)),
+        note => {
+            let font = FontId::proportional(10.0);
+            ui.painter().text(whole.left_bottom(), Align2::LEFT_BOTTOM, note, font, theme::WEAK);
+            Rect::from_min_size(whole.min + vec2(1.0, 2.0), vec2(whole.width() - 2.0, 5.0))
+        }
+    };
+    meter::paint(ui.painter(), rail, height, colour);
+    response
 }

@@ -116,7 +116,7 @@ impl ParamVisitor for Turn<'_> {
             None => param.default_normalized_value(),
             Some(text) => match param.string_to_normalized_value(text) {
                 Some(value) => value,
-                None => return self.unread.push(format!("{} has no value {text:?}", param.name())),
+                None => return self.unread.push(format!("{} has no value “{text}”", param.name())),
             },
         };
         let to = param.preview_normalized(param.preview_plain(to));

@@ -26,6 +26,18 @@ pub struct Surroundings {
     pub elsewhere: PerPart<bool>,
     pub settings: Settings,
     pub link: Link,
+    /// The plugin's own instruments play.
+    pub preview: bool,
+    /// It is a program of its own, and no host's plugin.
+    pub is_program: bool,
+}
+
+/// What of it the window itself knows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Setup {
+    pub link: Link,
+    pub preview: bool,
+    pub is_program: bool,
 }
 
 /// One thing that is looked at, in the order in which sound comes about.
@@ -66,7 +78,7 @@ impl Surroundings {
         view: &SongView,
         meters: &Meters,
         settings: &Settings,
-        link: Link,
+        setup: Setup,
         since: &Counts,
         is_called: bool,
     ) -> Self {
@@ -84,7 +96,9 @@ impl Surroundings {
             sent,
             elsewhere: meters.parts_played_elsewhere(),
             settings: *settings,
-            link,
+            link: setup.link,
+            preview: setup.preview,
+            is_program: setup.is_program,
         }
     }
 }
@@ -120,6 +134,9 @@ fn transport(at: &Surroundings) -> Finding {
     if at.playing {
         return Finding::well("The transport runs.");
     }
+    if at.is_program {
+        return Finding::amiss("The band waits for you.", "Play a note: the band begins with it.");
+    }
     Finding::amiss(
         "The transport stands still.",
         "Press play in the host. In a host without a transport the band begins with your first note.",
@@ -135,6 +152,10 @@ fn melody(at: &Surroundings) -> Finding {
     match (at.melody, at.melody_is_known) {
         (1.., _) => Finding::well(format!("A melody arrives: {} since the window was opened.", notes(at.melody))),
         (0, true) => Finding::well("No melody arrives now, but one is known from before."),
+        (0, false) if at.is_program => Finding::amiss(
+            "No melody has arrived.",
+            "Press Piano and play on its keys, or connect a MIDI keyboard and start Obbligato again.",
+        ),
         (0, false) => Finding::amiss(
             "No melody has arrived.",
             "Put the melody's clip on this track, or arm the track and choose its MIDI input; or load a melody from a file.",
@@ -168,7 +189,13 @@ fn parts(at: &Surroundings) -> Vec<Finding> {
     if !Part::ALL.into_iter().any(|part| settings[part].on) {
         return vec![Finding::amiss("No part is on.", "Switch on a part.")];
     }
+    let off: Vec<&str> = Part::BAND.into_iter().filter(|part| !settings[*part].on).map(Part::name).collect();
     let mut findings = Vec::new();
+    if at.link.role == Role::Band && !off.is_empty() {
+        // Well, since nobody wants all of them always; but it may be why one is missed.
+        let (what, advice) = (format!("Off: {}.", off.join(", ")), "Switch them on in their rows if you miss them.");
+        findings.push(Finding { well: true, what, advice: advice.into() });
+    }
     for part in Part::ALL.into_iter().filter(|part| settings[*part].on) {
         let name = part.name();
         if !heard[part] {
@@ -188,6 +215,18 @@ fn output(at: &Surroundings) -> Vec<Finding> {
     if at.link.role == Role::ChordTrack || sent == 0 {
         return Vec::new();
     }
+    if at.is_program && !at.preview {
+        return vec![Finding::amiss(
+            format!("The band has sent {}, and the plugin's own Sound is off.", notes(sent)),
+            "Switch Sound on in the top row.",
+        )];
+    }
+    if at.is_program {
+        let advice =
+            "If you hear nothing, turn up the level beside Sound, and see that the computer's own output is not muted.";
+        let what = format!("The band has sent {} to the plugin's own Sound.", notes(sent));
+        return vec![Finding { well: true, what, advice: advice.into() }];
+    }
     let mut channels: Vec<u8> = Part::ALL
         .into_iter()
         .filter(|part| at.sent[*part] > 0)
@@ -196,13 +235,19 @@ fn output(at: &Surroundings) -> Vec<Finding> {
     channels.sort_unstable();
     channels.dedup();
     let names = channels.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    let own = if at.preview {
+        "The plugin's own Sound plays them too, to its audio output."
+    } else {
+        "To hear them at once, switch Sound on in the top row."
+    };
     let plural = if channels.len() == 1 { "channel" } else { "channels" };
     vec![Finding {
         well: true,
         what: format!("The band has sent {}, on MIDI {plural} {names}.", notes(sent)),
-        advice: "If you hear none of them, no instrument takes them: a plugin cannot know what stands behind it. If all parts \
-                 sound alike, the host folds the channels into one: give each part a track of its own (\"This track plays\")."
-            .into(),
+        advice: format!(
+            "{own} If you hear no instrument of yours, none takes the notes: a plugin cannot know what stands behind it. If all \
+             parts sound alike, the host folds the channels into one: give each part a track of its own (“This track plays”)."
+        ),
     }]
 }
 
@@ -308,6 +353,8 @@ mod tests {
             elsewhere: PerPart::default(),
             settings: Settings::default(),
             link: Link::default(),
+            preview: false,
+            is_program: false,
         }
     }
 
@@ -356,7 +403,44 @@ mod tests {
     fn what_leaves_is_told_by_channel_and_that_nobody_may_listen() {
         let last = findings(&at_work()).pop().expect("there are findings");
         assert_eq!(last.what, "The band has sent 32 notes, on MIDI channels 2, 3.");
-        assert!(last.well && last.advice.contains("no instrument takes them") && last.advice.contains("folds"));
+        assert!(last.well && last.advice.contains("none takes the notes") && last.advice.contains("folds"));
+    }
+
+    #[test]
+    fn parts_that_are_off_are_named_and_are_no_obstacle() {
+        let told = |at: &Surroundings| findings(at).into_iter().find(|finding| finding.what.starts_with("Off: "));
+        let mut at = at_work();
+        assert_eq!(
+            told(&at).map(|finding| (finding.well, finding.what)),
+            Some((true, "Off: Pad, Counter, Drums.".into()))
+        );
+        Part::BAND.into_iter().for_each(|part| at.settings.parts[part].on = true);
+        assert_eq!(told(&at), None);
+        at.settings.parts[Part::Bass].on = false;
+        assert!(
+            told(&at).is_some_and(|finding| finding.what == "Off: Bass." && finding.advice.contains("in their rows"))
+        );
+        at.link.role = Role::Part(Part::Drums);
+        assert_eq!(told(&at), None, "they are another track's");
+    }
+
+    #[test]
+    fn the_plugins_own_sound_is_told_of() {
+        let last = |at: &Surroundings| findings(at).pop().expect("there are findings");
+        let mut at = at_work();
+        assert!(last(&at).advice.starts_with("To hear them at once, switch Sound on"));
+        at.preview = true;
+        assert!(last(&at).advice.starts_with("The plugin's own Sound plays them too"));
+        at.is_program = true;
+        assert_eq!(last(&at).what, "The band has sent 32 notes to the plugin's own Sound.");
+        at.preview = false;
+        assert_eq!(
+            first_obstacle(&at).map(|finding| finding.advice).as_deref(),
+            Some("Switch Sound on in the top row.")
+        );
+        (at.preview, at.playing) = (true, false);
+        let advice = first_obstacle(&at).map(|finding| finding.advice);
+        assert_eq!(advice.as_deref(), Some("Play a note: the band begins with it."));
     }
 
     #[test]

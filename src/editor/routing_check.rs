@@ -8,18 +8,23 @@ use egui::{ComboBox, RichText, ScrollArea, Sense, Ui, Window, vec2};
 
 impl ObbligatoEditor {
     pub(super) fn routing_check(&mut self, ui: &mut Ui, at: &Surroundings) {
-        let Some(mut host) = self.routing else { return };
+        if !self.routing {
+            return;
+        }
         let mut open = true;
         let panel = Window::new("No sound?").open(&mut open).collapsible(false).default_width(560.0);
         let room = ui.ctx().content_rect().height() - 120.0;
         panel.default_pos(ui.ctx().content_rect().min + vec2(60.0, 60.0)).show(ui, |ui| {
             ScrollArea::vertical().max_height(room.max(120.0)).show(ui, |ui| {
                 checks(ui, at);
-                ui.separator();
-                steps(ui, &mut host);
+                // A program of its own has nobody behind it.
+                if !at.is_program {
+                    ui.separator();
+                    steps(ui, &mut self.routing_host);
+                }
             });
         });
-        self.routing = open.then_some(host);
+        self.routing = open;
     }
 }
 
@@ -40,13 +45,19 @@ fn checks(ui: &mut Ui, at: &Surroundings) {
 }
 
 /// From here to the instruments.
-fn steps(ui: &mut Ui, host: &mut usize) {
+fn steps(ui: &mut Ui, host: &mut Option<usize>) {
     ui.horizontal(|ui| {
         let label = ui.label("From here to your instruments, in").id;
-        let list = ComboBox::from_id_salt("host").selected_text(HOSTS[*host].name);
-        list.show_index(ui, host, HOSTS.len(), |place| HOSTS[place].name).labelled_by(label);
+        let name = host.map_or("choose your host", |place| HOSTS[place].name);
+        let list = ComboBox::from_id_salt("host").selected_text(name).show_ui(ui, |ui| {
+            for (place, known) in HOSTS.iter().enumerate() {
+                ui.selectable_value(host, Some(place), known.name);
+            }
+        });
+        list.response.labelled_by(label);
     });
-    for (number, step) in HOSTS[*host].steps.iter().enumerate() {
+    let steps = host.map_or(&[][..], |place| HOSTS[place].steps);
+    for (number, step) in steps.iter().enumerate() {
         ui.horizontal_top(|ui| {
             ui.label(RichText::new(format!("{}.", number + 1)).color(theme::WEAK));
             ui.vertical(|ui| ui.label(*step));

@@ -31,6 +31,11 @@ fn speed(view: &SongView, meters: &Meters) -> String {
 
 fn losses(meters: &Meters) -> String {
     let (segments, notes) = (count(&meters.late_segments), count(&meters.late_notes));
+    let counters =
+        [&meters.late_segments, &meters.late_notes, &meters.repeated_segments, &meters.failed_answers, &meters.dropped];
+    if counters.into_iter().all(|counter| count(counter) == 0) {
+        return if count(&meters.bars) == 0 { String::new() } else { "on time".into() };
+    }
     let repeated = told("repeated ", count(&meters.repeated_segments), ", ");
     let failed = told("failed ", count(&meters.failed_answers), "  ·  ");
     format!("late {segments} ({repeated}notes {notes})  ·  {failed}dropped {}", count(&meters.dropped))
@@ -47,7 +52,24 @@ pub fn silence_of_engine(meters: &Meters) -> Option<String> {
     const LONG: u32 = 4;
     let late = count(&meters.late_in_a_row);
     let silent = late >= LONG && meters.playing.load(Ordering::Relaxed);
-    silent.then(|| format!("The engine has missed the last {late} answers: the rules play, or the last bar again."))
+    silent.then(|| {
+        format!(
+            "The engine has missed the last {late} answers: the rules play, or the last bar again. Choose another model or \
+             device, or close what else keeps the computer busy."
+        )
+    })
+}
+
+/// A message as the window shows it: from a capital to a full stop, names in quotation marks. The engine's are written so that
+/// they can follow a program's name and a colon.
+pub fn sentence(message: &str) -> String {
+    let mut marks = ['“', '”'].into_iter().cycle();
+    let quoted = message.chars().map(|letter| if letter == '`' { marks.next().unwrap_or(letter) } else { letter });
+    let mut letters = quoted.collect::<String>().trim_end_matches('.').to_owned();
+    if let Some(first) = letters.chars().next() {
+        letters.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
+    }
+    letters + "."
 }
 
 fn place(view: &SongView, meters: &Meters) -> String {
@@ -65,8 +87,15 @@ fn playing_bar(view: &SongView, playhead: Ticks) -> Option<BarIndex> {
     bars.find(|bar| (bar.start..bar.end()).contains(&playhead)).map(|bar| bar.index)
 }
 
-/// What stands beside a part that sounds elsewhere, or that the generator does not write itself.
-pub fn part_note(view: &SongView, meters: &Meters, part: Part) -> &'static str {
+/// What stands beside a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartNote {
+    pub word: &'static str,
+    pub explanation: &'static str,
+}
+
+/// Of a part that sounds elsewhere, or that the generator does not write itself.
+pub fn part_note(view: &SongView, meters: &Meters, part: Part) -> Option<PartNote> {
     let missing = |melodist: &MelodistStatus| melodist.name.is_empty() && melodist.problem.is_some();
     let nobody = match part {
         Part::Bass | Part::Chords | Part::Pad | Part::Counter | Part::Drums => false,
@@ -74,10 +103,17 @@ pub fn part_note(view: &SongView, meters: &Meters, part: Part) -> &'static str {
         Part::Extension => missing(&view.engine.extender),
     };
     match (meters.parts_played_elsewhere()[part], view.engine.by_rule[part], nobody) {
-        (true, ..) => "on another track",
-        (false, true, _) => "by rule",
-        (false, false, true) => "no model",
-        (false, false, false) => "",
+        (true, ..) => {
+            Some(PartNote { word: "elsewhere", explanation: "An instance on another track plays it, and not this one" })
+        }
+        (false, true, _) => {
+            let explanation = "The model that is chosen does not play this part, so the rules do";
+            Some(PartNote { word: "by rule", explanation })
+        }
+        (false, false, true) => {
+            Some(PartNote { word: "no model", explanation: "Nobody plays it: there is no model for it here" })
+        }
+        (false, false, false) => None,
     }
 }
 
@@ -145,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_told_in_sentences() {
+        for (message, told) in [
+            ("no key; write one from C-1 to G9", "No key; write one from C-1 to G9."),
+            ("chord plan, bar 1: `Xyz` is not a chord", "Chord plan, bar 1: “Xyz” is not a chord."),
+            ("`a.so` and `b.so`", "“a.so” and “b.so”."),
+            ("It is well.", "It is well."),
+        ] {
+            assert_eq!(sentence(message), told);
+        }
+    }
+
+    #[test]
     fn an_engine_that_does_not_answer_is_told_of_while_it_matters() {
         let meters = meters(0.0, true);
         for (late, told) in [(0, false), (3, false), (4, true), (400, true)] {
@@ -158,13 +206,16 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_not_told() {
-        assert_eq!(
-            status_line(&SongView::default(), &Meters::default()),
-            "Loading  ·  late 0 (notes 0)  ·  dropped 0  ·  stopped"
-        );
+        assert_eq!(status_line(&SongView::default(), &Meters::default()), "Loading  ·  stopped");
         let engine = EngineStatus { generator: "Rules".into(), ..EngineStatus::default() };
         let rules = SongView { engine, ..SongView::default() };
-        assert_eq!(status_line(&rules, &meters(4.0, true)), "Rules  ·  late 0 (notes 0)  ·  dropped 0  ·  playing");
+        let meters = meters(4.0, true);
+        assert_eq!(status_line(&rules, &meters), "Rules  ·  playing");
+        meters.bars.store(1, Ordering::Relaxed);
+        assert!(status_line(&rules, &meters).ends_with("a bar (worst 0.0)  ·  on time  ·  playing"));
+        meters.bars.store(0, Ordering::Relaxed);
+        meters.failed_answers.store(1, Ordering::Relaxed);
+        assert_eq!(status_line(&rules, &meters), "Rules  ·  late 0 (notes 0)  ·  failed 1  ·  dropped 0  ·  playing");
     }
 
     #[test]
@@ -180,11 +231,11 @@ mod tests {
         let mut view = view(0, &[]);
         view.engine.extender.problem = Some("there is none".into());
         let meters = meters(0.0, false);
-        let of_melody = [Part::Enhanced, Part::Extension].map(|part| part_note(&view, &meters, part));
-        assert_eq!(of_melody, ["", "no model"]);
-        let notes = |meters: &Meters| [Part::Drums, Part::Bass].map(|part| part_note(&view, meters, part));
-        assert_eq!(notes(&meters), ["by rule", ""]);
+        let word = |meters: &Meters, part| part_note(&view, meters, part).map_or("", |note| note.word);
+        let notes =
+            |meters: &Meters| [Part::Bass, Part::Drums, Part::Enhanced, Part::Extension].map(|part| word(meters, part));
+        assert_eq!(notes(&meters), ["", "by rule", "", "no model"]);
         meters.set_played_elsewhere(PerPart::from_fn(|part| part == Part::Drums));
-        assert_eq!(notes(&meters), ["on another track", ""]);
+        assert_eq!(notes(&meters), ["", "elsewhere", "", "no model"]);
     }
 }

@@ -4,10 +4,10 @@ use super::gauge::{Ease, Gauge};
 use super::header::reveal_button;
 use super::routing::{Surroundings, first_obstacle};
 use super::window::ObbligatoEditor;
-use super::{status, theme};
+use super::{meter, status, theme};
 use crate::channels::SongView;
 use crate::standalone;
-use egui::{Color32, Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 impl ObbligatoEditor {
     pub(super) fn status(&mut self, ui: &mut Ui, view: &SongView, at: &Surroundings) {
@@ -24,7 +24,7 @@ impl ObbligatoEditor {
         let silent = standalone::get().and_then(|found| found.problem());
         let problems: Vec<String> = silent.map(str::to_owned).into_iter().chain(problems).collect();
         for problem in &problems {
-            ui.colored_label(theme::PROBLEM, problem);
+            ui.colored_label(theme::PROBLEM, status::sentence(problem));
         }
         if problems.is_empty()
             && let Some(obstacle) = first_obstacle(at)
@@ -56,13 +56,8 @@ fn show_gauge(ui: &mut Ui, gauge: &Gauge) {
         Ease::Tight => theme::CAUTION,
         Ease::TooSlow => theme::PROBLEM,
     };
-    let rail = whole.shrink2(vec2(0.0, 4.0));
-    let bar = |share: f32, colour: Color32| {
-        let filled = Rect::from_min_size(rail.min, vec2(rail.width() * share, rail.height()));
-        ui.painter().rect_filled(filled, 2.0, colour);
-    };
-    bar(1.0, theme::RAIL);
-    bar(gauge.share(), colour);
+    let rail = whole.shrink2(vec2(1.0, 4.0));
+    meter::paint(ui.painter(), rail, gauge.share(), colour);
     let worst = rail.left() + (rail.width() - 2.0) * gauge.worst_share();
     let mark = Rect::from_min_size(pos2(worst, whole.top() + 1.0), vec2(2.0, whole.height() - 2.0));
     ui.painter().rect_filled(mark, 0.0, theme::WEAK);

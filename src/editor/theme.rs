@@ -1,6 +1,7 @@
 //! Colours and sizes of the editor. GUI THREAD.
 
 use crate::music::Part;
+use egui::style::ScrollStyle;
 use egui::{Color32, Context, CornerRadius, Stroke, Style, Theme, Visuals, vec2};
 
 pub const BACKGROUND: Color32 = Color32::from_rgb(0x17, 0x19, 0x1e);
@@ -24,7 +25,7 @@ pub const FOCUS: Color32 = Color32::from_rgb(0x8d, 0xc0, 0xff);
 /// Of what can be turned.
 pub const EDGE: Color32 = Color32::from_rgb(0x77, 0x80, 0x92);
 /// The way a knob has not gone.
-pub const RAIL: Color32 = Color32::from_rgb(0x45, 0x4c, 0x5a);
+pub const RAIL: Color32 = Color32::from_rgb(0x5f, 0x67, 0x77);
 /// The way it has gone, and what goes well.
 pub const ACCENT: Color32 = Color32::from_rgb(0x6f, 0xd3, 0xc4);
 /// Of what is locked.
@@ -51,6 +52,8 @@ fn restyle(style: &mut Style) {
     style.spacing.item_spacing = vec2(10.0, 8.0);
     style.spacing.button_padding = vec2(8.0, 3.0);
     style.spacing.interact_size.y = 22.0;
+    // Bars that are always seen: without them nobody knows that there is more.
+    style.spacing.scroll = ScrollStyle { bar_width: 8.0, foreground_color: true, ..ScrollStyle::solid() };
     style.interaction.selectable_labels = false;
 }
 
@@ -159,8 +162,12 @@ mod tests {
         for background in [BACKGROUND, RAISED, CONTROL, CONTROL_ACTIVE] {
             assert!(contrast(FOCUS, background) >= DISCERNIBLE, "{background:?}");
         }
-        assert!(contrast(EDGE, BACKGROUND) >= DISCERNIBLE && contrast(ACCENT, RAIL) >= DISCERNIBLE);
+        assert!(contrast(RAIL, BACKGROUND) >= DISCERNIBLE && contrast(ACCENT, RAIL) >= DISCERNIBLE);
+        for background in [BACKGROUND, RAISED, CONTROL] {
+            assert!(contrast(EDGE, background) >= DISCERNIBLE, "an empty box or meter on {background:?}");
+        }
         for colour in Part::ALL.map(part_colour) {
+            assert!(contrast(colour, BACKGROUND) >= DISCERNIBLE, "a meter that is full: {colour:?}");
             assert!(contrast(colour, CONTROL) >= DISCERNIBLE, "a bar that is full: {colour:?}");
         }
         for fill in [CONTROL, CONTROL_HOVERED, CONTROL_ACTIVE] {

@@ -10,10 +10,10 @@ use super::notice::Notice;
 use super::piano::Piano;
 use super::piano_roll::{PianoRoll, Scene};
 use super::plan_text::PlanText;
-use super::routing::{Counts, Surroundings};
+use super::routing::{Counts, Setup, Surroundings};
 use super::watcher::Watcher;
 use super::window_size::{self, WindowSize};
-use super::{links, theme};
+use super::{links, presets, theme};
 use crate::channels::{Meters, PianoKeys, SharedView, SongView};
 use crate::generators::library::DeviceOption;
 use crate::links::Link;
@@ -21,20 +21,21 @@ use crate::music::PerPart;
 use crate::params::ObbligatoParams;
 use crate::settings::Settings;
 use crate::standalone;
-use egui::scroll_area::ScrollSource;
-use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui, ViewportCommand, vec2};
+use egui::{CentralPanel, Frame, Id, Margin, Panel, ScrollArea, Separator, Ui, ViewportCommand, accesskit, vec2};
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::{LogicalSize, PhysicalSize};
 use nice_plug::editor::{ResizeHint, SizeConstraints};
+use nice_plug::params::internals::ParamPtr;
 use nice_plug_egui::{
-    EguiEditor, EguiEditorState, EguiNiceSettings, NiceEguiApp, RepaintNotifier, baseview, create_egui_editor,
+    EguiEditor, EguiEditorState, EguiNiceSettings, Key as HostKey, KeyCapture, NiceEguiApp, RepaintNotifier, baseview,
+    create_egui_editor,
 };
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What all rows need; in a smaller window one scrolls.
-const LEAST_CONTENTS: egui::Vec2 = vec2(868.0, 500.0);
+pub(super) const KNOBS_AND_PARTS: &str = "Knobs and parts";
 /// How often the window is painted where it cannot be watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
@@ -57,16 +58,24 @@ pub struct ObbligatoEditor {
     pub(super) levels: Levels,
     pub(super) files: FileDesk,
     pub(super) notice: Option<Notice>,
+    /// Where the user's presets are, if the system says where.
+    pub(super) presets: Option<PathBuf>,
     /// As typed.
     pub(super) preset_name: String,
-    /// The routing check is open, for this host.
-    pub(super) routing: Option<usize>,
+    /// The routing check is open.
+    pub(super) routing: bool,
+    /// The host whose steps it shows, as its place in [`routing::HOSTS`]; `None`: not known yet.
+    pub(super) routing_host: Option<usize>,
     /// What had been struck when the window was opened.
     opened: Counts,
     calls: Arc<Mutex<HostCalls>>,
     pub(super) size: WindowSize,
-    /// Knobs and parts are there, and not all the room is the timeline's.
-    pub(super) shows_controls: bool,
+    /// Knobs and parts are there, and not all the room is the timeline's; `None`: where there is room for both.
+    pub(super) shows_controls: Option<bool>,
+    /// The parameter that a pointer held in the last frame.
+    held: Option<ParamPtr>,
+    /// What had the keyboard in the last frame.
+    focused: Option<Id>,
     /// The window is new and may not have the size it is to have.
     settling: bool,
     pub(super) repaint: RepaintNotifier,
@@ -91,10 +100,9 @@ pub fn create(
         ..ResizeHint::NON_RESIZABLE
     };
     let settings = EguiNiceSettings::new().with_tile("Obbligato").with_resize_hint(hint);
-    let mut editor = ObbligatoEditor::new(params, view, meters, WindowSize::remembered());
     // In a host whoever wants it opens it.
     let open = standalone::get().is_some_and(|found| found.keyboard.is_none());
-    editor.piano = Some(Piano::new(piano, open));
+    let editor = ObbligatoEditor::new(params, view, meters, WindowSize::remembered()).with_piano(piano, open);
     let WindowSize { width, height, .. } = editor.size;
     // Physical, so that what the host is told of the size holds at any scale of ours.
     let state = EguiEditorState::from_size(PhysicalSize { width, height }, editor.size.factor());
@@ -120,11 +128,16 @@ impl NiceEguiApp for ObbligatoEditor {
         Ok(())
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut nice_plug_egui::Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut nice_plug_egui::Frame) {
         self.settle(ui);
         if let Some(host) = self.host.clone() {
             self.show(ui, &host);
         }
+        frame.set_key_capture(if self.leaves_space_to_host() {
+            KeyCapture::IgnoreKeys(vec![HostKey::Character(" ".into())])
+        } else {
+            KeyCapture::CaptureAll
+        });
         if self.watcher.is_none() {
             ui.request_repaint_after(BETWEEN_LOOKS);
         }
@@ -135,8 +148,10 @@ impl NiceEguiApp for ObbligatoEditor {
     }
 
     fn editor_closed(&mut self) {
-        (self.host, self.watcher) = (None, None);
-        self.piano.iter_mut().for_each(Piano::release_all);
+        if let Some(host) = self.host.take() {
+            self.let_go(&host);
+        }
+        self.watcher = None;
         // What cannot be remembered is only a size.
         let _ = self.size.remember();
     }
@@ -159,11 +174,15 @@ impl ObbligatoEditor {
             levels: Levels::default(),
             files: FileDesk::default(),
             notice: None,
+            presets: presets::folder(),
             preset_name: String::new(),
-            routing: None,
+            routing: false,
+            routing_host: None,
             calls: Arc::default(),
             size,
-            shows_controls: true,
+            shows_controls: None,
+            held: None,
+            focused: None,
             settling: false,
             repaint: RepaintNotifier::new(),
             host: None,
@@ -171,9 +190,23 @@ impl ObbligatoEditor {
         }
     }
 
+    /// With a piano whose keys go there. For tests; [`create`] brings its own.
+    #[must_use]
+    pub fn with_piano(mut self, keys: PianoKeys, open: bool) -> Self {
+        self.piano = Some(Piano::new(keys, open));
+        self
+    }
+
+    /// With the user's presets in this folder.
+    #[must_use]
+    pub fn with_presets_in(mut self, folder: PathBuf) -> Self {
+        self.presets = Some(folder);
+        self
+    }
+
     /// Everything, for a host.
     pub fn show(&mut self, ui: &mut Ui, host: &GuiContext) {
-        let controls = &Controls::new(host.param_setter());
+        let controls = &Controls::going_on(host.param_setter(), self.held);
         let view = &self.view.get();
         if let Some(piano) = &mut self.piano {
             piano.listen(ui);
@@ -195,51 +228,104 @@ impl ObbligatoEditor {
                 let below = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
                 Panel::bottom("piano").frame(below).show_separator_line(false).show(ui, |ui| piano.show(ui));
             }
-            let size = ui.available_size().max(LEAST_CONTENTS);
-            // The wheel is for knobs and timeline.
-            let source = ScrollSource { mouse_wheel: false, drag: Default::default(), scroll_bar: true };
-            ScrollArea::both().scroll_source(source).auto_shrink(false).show(ui, |ui| {
-                ui.set_min_size(size);
-                ui.set_max_size(size);
-                self.rows(ui, controls, view);
-            });
+            self.rows(ui, controls, view);
         });
         self.routing_check(ui, &at);
+        self.held = controls.finish(&self.params);
+    }
+
+    /// Space starts and stops most hosts' transport. A field that is typed into needs it, and so do buttons that were come by with
+    /// the Tab key. Keys that nothing in the window has the keyboard for are the host's in any case.
+    pub fn leaves_space_to_host(&self) -> bool {
+        self.roll.has_keyboard() || self.piano.as_ref().is_some_and(Piano::has_keyboard)
+    }
+
+    /// What the window holds it lets go: nobody is there any more to do so.
+    pub fn let_go(&mut self, host: &GuiContext) {
+        self.held = Controls::going_on(host.param_setter(), self.held).finish(&self.params);
+        self.piano.iter_mut().for_each(Piano::release_all);
     }
 
     fn rows(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &Arc<SongView>) {
+        let shows_controls = self.shows_controls(ui);
         self.header(ui, controls, view);
-        links::row(ui, controls, &self.params);
-        ui.separator();
-        if self.shows_controls {
-            ui.horizontal_top(|ui| {
-                ui.vertical(|ui| self.knobs(ui, controls, view));
-                // A line between them would take all of the window's height.
-                ui.add_space(12.0);
-                ui.vertical(|ui| self.parts(ui, controls, view));
-            });
-            self.melody_rows(ui, controls, view);
-            ui.separator();
+        line(ui);
+        if shows_controls {
+            self.knobs_and_parts(ui, controls, view);
+            line(ui);
+            self.chord_plan(ui, controls);
+            line(ui);
         }
-        self.chord_plan(ui, controls);
-        ui.separator();
         self.timeline(ui, controls, view);
+    }
+
+    pub(super) fn shows_controls(&self, ui: &Ui) -> bool {
+        /// Of a window in points; in a lower one they would leave next to nothing of themselves and of the timeline.
+        const ROOM_FOR_BOTH: f32 = 520.0;
+        self.shows_controls.unwrap_or(ui.ctx().content_rect().height() >= ROOM_FOR_BOTH)
+    }
+
+    /// As much of them as leaves room for the timeline; one scrolls to the rest.
+    fn knobs_and_parts(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &Arc<SongView>) {
+        /// Of chords and timeline.
+        const BELOW: f32 = 260.0;
+        /// The highest of them, so that it is seen whole.
+        const LEAST: f32 = 96.0;
+        /// Narrower windows have the parts below the knobs.
+        const SIDE_BY_SIDE: f32 = 850.0;
+        let most = (ui.available_height() - BELOW).max(LEAST);
+        let area = ScrollArea::both().id_salt("controls").max_height(most).min_scrolled_height(LEAST);
+        area.auto_shrink([false, true]).show(ui, |ui| {
+            tell_reader(ui);
+            links::row(ui, controls, &self.params);
+            if ui.available_width() >= SIDE_BY_SIDE {
+                ui.horizontal_top(|ui| {
+                    ui.vertical(|ui| self.knobs(ui, controls, view));
+                    ui.add_space(4.0);
+                    ui.vertical(|ui| self.parts(ui, controls, view));
+                });
+            } else {
+                self.knobs(ui, controls, view);
+                ui.scope(|ui| self.parts(ui, controls, view));
+            }
+            self.melody_rows(ui, controls, view);
+            self.bring_focus_into_sight(ui);
+        });
+    }
+
+    /// Who goes through the controls with the Tab key sees where they are.
+    fn bring_focus_into_sight(&mut self, ui: &Ui) {
+        let focused = ui.memory(|memory| memory.focused());
+        if focused == std::mem::replace(&mut self.focused, focused) {
+            return;
+        }
+        let Some(response) = focused.and_then(|id| ui.ctx().read_response(id)) else { return };
+        // Only what is scrolled can be cut off.
+        if !response.interact_rect.contains_rect(response.rect) {
+            ui.scroll_to_rect(response.rect, None);
+        }
     }
 
     fn timeline(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &Arc<SongView>) {
         let playhead = self.meters.playhead();
         let playing = self.meters.playing.load(Ordering::Relaxed);
         let scene = Scene { view, plan: self.plan.read(), parts: self.params.settings().parts, playhead, playing };
-        for command in self.roll.show(ui, &scene) {
+        let before = self.shows_controls(ui);
+        let mut shown = before;
+        for command in self.roll.show(ui, &scene, |ui| controls_switch(ui, &mut shown)) {
             self.params.command(command);
             controls.tell_of_edit(&self.params);
+        }
+        if shown != before {
+            self.shows_controls = Some(shown);
         }
     }
 
     fn surroundings(&self, view: &SongView) -> Surroundings {
         let is_called = lock(&self.calls).look(self.meters.blocks.load(Ordering::Relaxed), Instant::now());
-        let settings = self.params.settings();
-        Surroundings::of(view, &self.meters, &settings, self.params.link.get(), &self.opened, is_called)
+        let (settings, is_program) = (self.params.settings(), standalone::get().is_some());
+        let setup = Setup { link: self.params.link.get(), preview: self.params.preview.value(), is_program };
+        Surroundings::of(view, &self.meters, &settings, setup, &self.opened, is_called)
     }
 
     /// A window that has come out too small to be used (a system scale that was not known when it was made) is asked to be
@@ -254,6 +340,27 @@ impl ObbligatoEditor {
             }
         }
     }
+}
+
+/// A screen reader hears where the controls begin that are scrolled together.
+fn tell_reader(ui: &Ui) {
+    let seen = ui.clip_rect();
+    ui.ctx().accesskit_node_builder(ui.unique_id(), |node| {
+        node.set_role(accesskit::Role::ScrollView);
+        node.set_label(KNOBS_AND_PARTS);
+        let (x0, y0) = (f64::from(seen.left()), f64::from(seen.top()));
+        let (x1, y1) = (f64::from(seen.right()), f64::from(seen.bottom()));
+        node.set_bounds(accesskit::Rect { x0, y0, x1, y1 });
+    });
+}
+
+fn controls_switch(ui: &mut Ui, shown: &mut bool) {
+    let hint = "Without them, and the chords as text, all the room is the timeline's";
+    ui.toggle_value(shown, KNOBS_AND_PARTS).on_hover_text(hint);
+}
+
+fn line(ui: &mut Ui) {
+    ui.add(Separator::default().spacing(2.0));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -112,7 +112,7 @@ impl Band {
             match guarded(|| self.generator.answer(&asked, &mut write)) {
                 Ok(settled) => chords = Some(settled),
                 Err(error) => {
-                    self.fail(format!("{} failed, so the rules play: {error}", self.generator.name()));
+                    self.fail(failure(self.generator.name(), "play", &error.to_string()));
                 }
             }
         }
@@ -139,7 +139,7 @@ impl Band {
             Some(drummer) => match guarded(|| drummer.play(request, answers, &mut noting)) {
                 Ok(()) => true,
                 Err(error) => {
-                    let problem = format!("{} failed, so the rules drum: {error}", drummer.name());
+                    let problem = failure(drummer.name(), "drum", &error.to_string());
                     self.fail(problem);
                     begun
                 }
@@ -165,6 +165,11 @@ pub fn answer_by_rule(request: &Request<'_>, write: &mut dyn FnMut(PartNote)) ->
 }
 
 /// A generator's panic is its own affair.
+fn failure(who: &str, play: &str, reason: &str) -> String {
+    let reason = reason.trim_end_matches('.');
+    format!("{who} failed, so the rules {play}: {reason}. If it happens again, choose another model or device.")
+}
+
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, GeneratorError>) -> Result<T, GeneratorError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);

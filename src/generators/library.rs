@@ -127,7 +127,7 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
 #[cfg(not(feature = "inference"))]
 fn no_models(choice: &GeneratorChoice) -> String {
     let named = choice.name.as_ref().map(|name| format!(", so `{name}` cannot play"));
-    format!("this build has no models{}", named.unwrap_or_default())
+    format!("This build has no models{}: choose the rules, or another build.", named.unwrap_or_default())
 }
 
 /// Somebody who works on the melody.
@@ -144,7 +144,7 @@ pub struct Opened<M: ?Sized> {
 /// When there is none, or it cannot be played, in words for the user.
 #[cfg(feature = "inference")]
 pub fn open_enhancer(choice: &GeneratorChoice) -> Result<Opened<dyn EnhancesMelodies>, String> {
-    let (enhancer, elsewhere) = load_enhancer(choice).map_err(|error| error.to_string())?;
+    let (enhancer, elsewhere) = load_enhancer(choice).map_err(|error| error.in_words())?;
     Ok(Opened { name: enhancer.name().to_owned(), melodist: Box::new(enhancer), elsewhere })
 }
 
@@ -154,7 +154,7 @@ pub fn open_enhancer(choice: &GeneratorChoice) -> Result<Opened<dyn EnhancesMelo
 /// When there is none, or it cannot be played, in words for the user.
 #[cfg(feature = "inference")]
 pub fn open_extender(choice: &GeneratorChoice) -> Result<Opened<dyn ExtendsMelodies>, String> {
-    let (extender, elsewhere) = load_extender(choice).map_err(|error| error.to_string())?;
+    let (extender, elsewhere) = load_extender(choice).map_err(|error| error.in_words())?;
     Ok(Opened { name: extender.name().to_owned(), melodist: Box::new(extender), elsewhere })
 }
 
@@ -235,14 +235,19 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
             loaded.problem = loaded.problem.or(elsewhere);
             loaded.generator = generator;
         }
-        Err(error) => return Loaded { problem: Some(format!("{error}; the rules play")), ..Loaded::rules() },
+        Err(error) => {
+            return Loaded {
+                problem: Some(format!("{} Until then the rules play.", error.in_words())),
+                ..Loaded::rules()
+            };
+        }
     }
     match load_drummer(seat) {
         Ok((drummer, elsewhere)) => {
             loaded.problem = loaded.problem.or(elsewhere);
             loaded.drummer = Some(Box::new(drummer));
         }
-        Err(error) => loaded.problem = Some(format!("{error}; the rules drum")),
+        Err(error) => loaded.problem = Some(format!("{} Until then the rules drum.", error.in_words())),
     }
     loaded.half_bar = rehearse(&mut *loaded.generator, loaded.drummer.as_mut());
     loaded

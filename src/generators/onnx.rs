@@ -147,7 +147,7 @@ fn seated<M>(
     match open(device) {
         Err(error) if device != Device::Cpu => {
             seat.runtime.lose(device, &error.to_string());
-            *problem = Some(format!("{device} does not start ({error}); playing on the CPU"));
+            *problem = Some(format!("{device} does not start ({error}), so the CPU plays: choose another device"));
             open(Device::Cpu)
         }
         opened => opened,
@@ -166,8 +166,11 @@ fn recovered<M>(
     }
     seat.runtime.lose(device, &error.to_string());
     match open(Device::Cpu) {
-        Ok(model) => (Some(model), format!("{device} failed ({error}); from the next bar on the CPU plays")),
-        Err(and) => (None, format!("{device} failed ({error}), and so did the CPU ({and})")),
+        Ok(model) => (
+            Some(model),
+            format!("{device} failed ({error}); from the next bar on the CPU plays, unless you choose another device"),
+        ),
+        Err(and) => (None, format!("{device} failed ({error}), and so did the CPU ({and}): choose another model")),
     }
 }
 

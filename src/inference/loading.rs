@@ -85,7 +85,9 @@ fn safely(load: Load) -> Loaded {
 
 fn failed() -> Loaded {
     Loaded {
-        problem: Some("The model could not be loaded (an error in the program); the rules play.".into()),
+        problem: Some(
+            "The model could not be loaded (an error in the program), so the rules play: choose another.".into(),
+        ),
         ..Loaded::rules()
     }
 }

@@ -144,7 +144,10 @@ impl<M: ?Sized + Send + 'static> Place<M> {
         }
         let State::Coming(thread) = &mut self.state else { return None };
         let thread = thread.take_if(|thread| wait || thread.is_finished())?;
-        match thread.join().unwrap_or_else(|_| Err("it could not be loaded (an error in the program)".into())) {
+        match thread
+            .join()
+            .unwrap_or_else(|_| Err("It could not be loaded (an error in the program): choose another.".into()))
+        {
             Ok(Opened { melodist, name, elsewhere }) => {
                 (self.state, self.elsewhere) = (State::There(name), elsewhere);
                 Some(melodist)
@@ -163,7 +166,7 @@ impl<M: ?Sized + Send + 'static> Place<M> {
     /// In words for the user; `so` is what becomes of it where there is nobody.
     fn problem(&self, so: &str) -> Option<String> {
         match &self.state {
-            State::Missing(problem) => Some(format!("{problem}; {so}")),
+            State::Missing(problem) => Some(format!("{problem} Until then {so}.")),
             State::Unwanted | State::Coming(_) | State::There(_) => self.elsewhere.clone(),
         }
     }

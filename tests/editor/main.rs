@@ -1,6 +1,9 @@
 //! Every control of the window, pressed and turned as a user does, against what the host and the inference thread are told.
 
+mod choices;
+mod drags;
 mod host;
+mod sizes;
 mod songs;
 
 use crossbeam_channel::Receiver;
@@ -11,7 +14,7 @@ use egui_kittest::{Harness, Node};
 use host::Host;
 use nice_plug::context::gui::GuiContext;
 use nice_plug::prelude::Param;
-use obbligato::channels::{EditorCommand, Meters, SharedView, SongView};
+use obbligato::channels::{EditorCommand, Meters, PianoTouches, SharedView, SongView, connect_piano};
 use obbligato::editor::window_size::WindowSize;
 use obbligato::editor::{Choice, ObbligatoEditor, Order, carry_out, theme};
 use obbligato::ledger::LedgerCommand;
@@ -19,9 +22,9 @@ use obbligato::music::{Part, PerPart, Ticks, Velocity};
 use obbligato::params::ObbligatoParams;
 use obbligato::settings::{ChordInput, CountInBand, ExtendWhen, Follow, Sampling, Settings};
 use songs::song;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the window is opened on.
 struct Plugin {
@@ -31,7 +34,29 @@ struct Plugin {
     params: Arc<ObbligatoParams>,
     meters: Arc<Meters>,
     commands: Receiver<EditorCommand>,
+    touches: PianoTouches,
+    /// The user's own.
+    presets: PathBuf,
 }
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        // It is there only if a preset was saved.
+        let _ = std::fs::remove_dir_all(&self.presets);
+    }
+}
+
+/// What can be pressed, turned, typed into or drawn over.
+const CONTROLS: [Role; 8] = [
+    Role::Slider,
+    Role::Button,
+    Role::CheckBox,
+    Role::RadioButton,
+    Role::ComboBox,
+    Role::TextInput,
+    Role::SpinButton,
+    Role::Canvas,
+];
 
 type Window = Harness<'static, Plugin>;
 
@@ -41,8 +66,11 @@ fn window_of(view: SongView, size: Vec2) -> Window {
     shared.publish(view);
     let params = Arc::new(ObbligatoParams::new(sender, shared.clone(), meters.clone()));
     let host = Host::new(params.clone());
+    let (keys, touches) = connect_piano();
+    let presets = folder_for_presets();
     let editor = ObbligatoEditor::new(params.clone(), shared, meters.clone(), WindowSize::default());
-    let plugin = Plugin { editor, context: host.context(), host, params, meters, commands };
+    let editor = editor.with_piano(keys, false).with_presets_in(presets.clone());
+    let plugin = Plugin { editor, context: host.context(), host, params, meters, commands, touches, presets };
     let builder = Harness::builder()
         .with_size(size)
         .with_step_dt(1.0 / 60.0)
@@ -51,6 +79,13 @@ fn window_of(view: SongView, size: Vec2) -> Window {
     let mut window = builder.build_ui_state(|ui, plugin: &mut Plugin| plugin.editor.show(ui, &plugin.context), plugin);
     window.run();
     window
+}
+
+/// Another one for each window.
+fn folder_for_presets() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("obbligato-window-{}-{number}", std::process::id()))
 }
 
 fn window() -> Window {
@@ -444,49 +479,12 @@ fn the_window_can_be_made_larger_for_the_eyes() {
     assert!((window.ctx.zoom_factor() - 1.5).abs() < 1e-6);
 }
 
-/// With the Tab key alone one comes by every control that can be used.
-#[test]
-fn everything_is_reached_by_keyboard() {
-    let mut window = window();
-    let usable = |window: &Window| {
-        let roles = [
-            Role::Slider,
-            Role::Button,
-            Role::CheckBox,
-            Role::RadioButton,
-            Role::ComboBox,
-            Role::TextInput,
-            Role::Canvas,
-        ];
-        let nodes = window.query_all_by(move |node| roles.contains(&node.role()) && !node.is_disabled());
-        nodes.map(|node| node.accesskit_node().id()).collect::<Vec<_>>()
-    };
-    let all = usable(&window);
-    assert!(all.len() > 60, "{}", all.len());
-    let mut reached = std::collections::BTreeSet::new();
-    for _ in 0..all.len() + 10 {
-        window.key_press(Key::Tab);
-        window.run();
-        let focused = window.query_all_by(|node| node.is_focused());
-        reached.extend(focused.map(|node| format!("{:?}", node.accesskit_node().id())));
-    }
-    let missed: Vec<String> = all.iter().map(|id| format!("{id:?}")).filter(|id| !reached.contains(id)).collect();
-    let names: Vec<String> = window
-        .query_all_by(|_| true)
-        .filter(|node| missed.contains(&format!("{:?}", node.accesskit_node().id())))
-        .map(|node| format!("{:?} {:?}", node.accesskit_node().role(), node.accesskit_node().label()))
-        .collect();
-    assert!(names.is_empty(), "not reached: {names:?}");
-}
-
 #[test]
 fn every_control_has_a_name_for_screen_readers() {
     let window = window();
     let unnamed: Vec<String> = window
         .query_all_by(|node| {
-            let control =
-                [Role::Slider, Role::Button, Role::CheckBox, Role::RadioButton, Role::TextInput, Role::SpinButton];
-            control.contains(&node.role()) && node.label().is_none_or(|label| label.trim().is_empty())
+            CONTROLS.contains(&node.role()) && node.label().is_none_or(|label| label.trim().is_empty())
         })
         .map(|node| format!("{:?} at {:?}", node.accesskit_node().role(), node.rect()))
         .collect();

@@ -236,7 +236,10 @@ fn a_worker_that_is_a_hundred_times_too_slow_is_told_of_and_not_waited_for() {
     assert!((290..300).contains(&late), "{late} of 300 segments late");
     assert_eq!(host.count(|meters| &meters.late_notes), 0, "what comes too late does not sound in between");
     let problem = host.problem().expect("it is told");
-    assert_eq!(problem, "Unreliable is too slow here: the rules play what it misses.");
+    assert_eq!(
+        problem,
+        "Unreliable is too slow here, and the rules play what it misses: choose another model or device."
+    );
     assert_nothing_hangs(&mut host);
 }
 
@@ -407,7 +410,10 @@ fn where_loading_a_model_fails_badly_the_rules_play() {
     let (expected, none) = notes(Loaded::rules);
     let (sent, problem) = notes(|| panic!("half a file"));
     assert_eq!((sent, none), (expected, None));
-    assert_eq!(problem.as_deref(), Some("The model could not be loaded (an error in the program); the rules play."));
+    assert_eq!(
+        problem.as_deref(),
+        Some("The model could not be loaded (an error in the program), so the rules play: choose another.")
+    );
 }
 
 #[test]
@@ -421,7 +427,10 @@ fn while_a_model_is_loaded_the_rules_play() {
     play(&mut host, 0, 64, |_| thread::sleep(Duration::from_millis(1)));
     let bars = strikes_by_bar(&host, 1..16);
     assert!(bars.iter().filter(|strikes| **strikes >= 4).count() > 8, "{bars:?}");
-    assert_eq!(host.problem().as_deref(), Some("The model is being loaded; the rules play until then."));
+    assert_eq!(
+        host.problem().as_deref(),
+        Some("The model is being loaded; the rules play until then. Wait a few seconds.")
+    );
     open.send(()).expect("it is waited for");
     let loaded = |host: &TestHost| host.view.get().engine.generator == "Slow";
     let there = (0..10_000).any(|_| {

@@ -141,7 +141,7 @@ fn where_there_is_no_model_it_is_told_and_the_band_plays() {
     assert!(of_part(&heard, Part::Enhanced).is_empty() && of_part(&heard, Part::Extension).is_empty());
     assert!(of_part(&heard, Part::Bass).len() > 8, "the music goes on");
     let problem = host.problem().expect("it is told");
-    assert!(problem.contains("nobody") && problem.ends_with("the melody is not enhanced"), "{problem}");
+    assert!(problem.contains("nobody") && problem.ends_with("the melody is not enhanced."), "{problem}");
 }
 
 #[test]

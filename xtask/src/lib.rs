@@ -2,6 +2,8 @@
 
 pub mod bench;
 pub mod bundle;
+#[cfg(target_os = "linux")]
+pub mod frames;
 pub mod host;
 pub mod install;
 pub mod jam;

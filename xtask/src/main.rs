@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use xtask::bench::bench;
 use xtask::bundle::{BundleOptions, bundle};
+#[cfg(target_os = "linux")]
+use xtask::frames::{FramesOptions, frames};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
 use xtask::lateness::{LatenessOptions, lateness};
@@ -36,6 +38,9 @@ enum Chore {
     Test(TestOptions),
     /// Measure how fast the models answer, and what the audio thread, saving a project and the window cost
     Bench,
+    /// Count how often the window is painted while a long song plays
+    #[cfg(target_os = "linux")]
+    Frames(FramesOptions),
     /// Bring ONNX Runtime's library, with which models are several times faster
     Runtime {
         #[command(subcommand)]
@@ -71,6 +76,8 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Jam(options) => jam(&workspace, &options),
         Chore::Test(options) => test(&workspace, options),
         Chore::Bench => bench(&workspace),
+        #[cfg(target_os = "linux")]
+        Chore::Frames(options) => frames(&workspace, options),
         Chore::Runtime { chore } => runtime(&workspace, &chore),
         Chore::Lateness(options) => lateness(&workspace, &options),
         #[cfg(target_os = "linux")]

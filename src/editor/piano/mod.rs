@@ -18,6 +18,10 @@ use egui::{Align2, Color32, DragValue, FontId, Rect, Role, Sense, Stroke, Stroke
 #[derive(Debug)]
 pub struct Piano {
     pub open: bool,
+    /// The keyboard is at its keys, and nowhere else in the window.
+    has_keyboard: bool,
+    /// As it was in the last frame.
+    under_pointer: bool,
     hands: Hands,
 }
 
@@ -27,7 +31,7 @@ const EBONY: Color32 = Color32::from_rgb(0x1b, 0x1d, 0x22);
 
 impl Piano {
     pub fn new(keys: PianoKeys, open: bool) -> Self {
-        Self { open, hands: Hands::new(keys) }
+        Self { open, has_keyboard: false, under_pointer: false, hands: Hands::new(keys) }
     }
 
     /// Takes the letters of a frame, before anything else does. While text is typed they are no keys of the piano.
@@ -57,6 +61,11 @@ impl Piano {
     /// The window goes, or nobody is there to let the keys go.
     pub fn release_all(&mut self) {
         self.hands.release_all();
+    }
+
+    /// None of its keys is Space, which a host wants.
+    pub fn has_keyboard(&self) -> bool {
+        self.open && self.has_keyboard
     }
 
     /// Strikes that found no room since the last look.
@@ -89,6 +98,13 @@ impl Piano {
         let size = vec2(ui.available_width(), HEIGHT);
         let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
         response.widget_info(|| WidgetInfo::labeled(Role::Group, true, "Piano: play with the pointer, or A to P"));
+        // A window without the keyboard leaves letters to the host, which has keys of its own.
+        let entered = response.contains_pointer() && !self.under_pointer && !ui.ctx().text_edit_focused();
+        self.under_pointer = response.contains_pointer();
+        if entered || ui.memory(|memory| memory.focused().is_none()) {
+            response.request_focus();
+        }
+        self.has_keyboard = response.has_focus();
         let strip = Strip::within(rect);
         // Down, not clicked: a key sounds when it is pressed.
         let pointer = response.interact_pointer_pos().filter(|_| response.is_pointer_button_down_on());
@@ -96,6 +112,10 @@ impl Piano {
         self.hands.point(touched.map(|(point, key)| (key, strip.velocity_at(point, key))));
         for (key, rect) in strip.keys() {
             self.paint_key(ui, key, rect);
+        }
+        if self.has_keyboard {
+            let stroke = Stroke::new(1.5, theme::FOCUS);
+            ui.painter().rect_stroke(rect, 2.0, stroke, StrokeKind::Inside);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::music::{PlanSource, PlannedChord, Segment, Ticks};
 use std::ops::Range;
 
 /// From the top of the lane down to here one takes a chord by its name; below, bars are selected.
-pub const NAMES: f32 = 30.0;
+pub const NAMES: f32 = 40.0;
 
 /// What of a chord is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ pub const BACKGROUND: Color32 = Color32::from_rgb(0x10, 0x11, 0x15);
 pub const BLACK_KEY: Color32 = Color32::from_rgb(0x16, 0x18, 0x1d);
 pub const BEAT: Color32 = Color32::from_rgb(0x22, 0x25, 0x2d);
 pub const BAR: Color32 = Color32::from_rgb(0x46, 0x4c, 0x5a);
-pub const HATCH: Color32 = Color32::from_rgb(0x31, 0x36, 0x42);
+/// As bright as it can be and still be told from the edges of all notes; the word above the bar says the same.
+pub const HATCH: Color32 = Color32::from_rgb(0x3b, 0x41, 0x4e);
 pub const PLAYHEAD: Color32 = Color32::from_rgb(0xff, 0xff, 0xff);
 /// Behind the chord that sounds.
 pub const NOW: Color32 = Color32::from_rgb(0x2c, 0x34, 0x46);

@@ -51,7 +51,7 @@ fn beat(shown: &NoteBox) -> String {
 
 fn bar(shown: &BarBox) -> String {
     let state = match shown.state {
-        None if shown.planned => "planned: its chords are settled, its music is not written yet",
+        None if shown.planned.is_some() => "planned: its chords are settled, its music is not written yet",
         None => "nothing is written yet",
         Some(BarState::Anticipated) if shown.listened => "played while the band was listening",
         Some(BarState::Anticipated) => "anticipated: played before its melody was heard",

@@ -9,12 +9,12 @@ pub const ZOOM_STEP: f64 = 1.25;
 /// Bars that a page turns.
 const PAGE: i32 = 8;
 
-/// The keys pressed since the last frame. `focused`: the timeline has the keyboard; else only keys that move no focus.
-pub fn key_wishes(ui: &Ui, focused: bool) -> Vec<Wish> {
+/// The keys pressed since the last frame.
+pub fn key_wishes(ui: &Ui) -> Vec<Wish> {
     ui.input(|input| {
         let wishes = input.events.iter().filter_map(|event| match event {
             Event::Text(text) => lettered(text),
-            Event::Key { key, pressed: true, modifiers, .. } => named(*key, *modifiers, focused),
+            Event::Key { key, pressed: true, modifiers, .. } => named(*key, *modifiers),
             _ => None,
         });
         wishes.collect()
@@ -38,7 +38,7 @@ fn lettered(text: &str) -> Option<Wish> {
     }
 }
 
-fn named(key: Key, modifiers: Modifiers, focused: bool) -> Option<Wish> {
+fn named(key: Key, modifiers: Modifiers) -> Option<Wish> {
     match key {
         Key::Z if modifiers.command && modifiers.shift => Some(Wish::Redo),
         Key::Z if modifiers.command => Some(Wish::Undo),
@@ -50,7 +50,6 @@ fn named(key: Key, modifiers: Modifiers, focused: bool) -> Option<Wish> {
         Key::Escape => Some(Wish::SelectNothing),
         Key::PageUp => Some(Wish::Page(-PAGE)),
         Key::PageDown => Some(Wish::Page(PAGE)),
-        _ if !focused => None,
         Key::Enter => Some(Wish::TypeChords),
         Key::ArrowLeft if modifiers.shift => Some(Wish::Extend(-1)),
         Key::ArrowRight if modifiers.shift => Some(Wish::Extend(1)),

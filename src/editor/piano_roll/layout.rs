@@ -106,8 +106,24 @@ pub struct BarBox {
     pub listened: bool,
     pub wanted: bool,
     pub selected: Option<Lane>,
-    /// Its chords are settled, its music is not.
-    pub planned: bool,
+    /// The word for its state stands in it: it is the first of a run.
+    pub named: bool,
+    /// Its chords are settled, and from here on its music is not.
+    pub planned: Option<f32>,
+}
+
+impl BarBox {
+    /// How its music has come about, in a word.
+    pub fn word(&self) -> Option<&'static str> {
+        match self.state {
+            Some(_) if self.wanted => Some("new…"),
+            Some(BarState::Anticipated) => Some("anticipated"),
+            Some(BarState::Arranged) => Some("arranged"),
+            Some(BarState::Edited) => Some("edited"),
+            Some(BarState::Locked) => Some("locked"),
+            None => self.planned.map(|_| "planned"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -179,7 +195,7 @@ impl Picture {
         let x = |tick: Ticks| subject.viewport.x_of(f64::from(tick));
         let known = subject.score.known(bar);
         let first = self.bars.is_empty();
-        let shown = BarBox {
+        let mut shown = BarBox {
             bar: *bar,
             left: x(bar.bar.start),
             right: x(bar.end),
@@ -188,12 +204,14 @@ impl Picture {
             listened: known.is_some_and(|known| known.listened),
             wanted: known.is_some_and(|known| known.wanted),
             selected: subject.selection.filter(|selected| selected.contains(&bar.bar)).map(|selected| selected.lane),
-            planned: subject.score.is_planned(bar),
+            named: false,
+            planned: subject.score.is_planned(bar).then(|| planned_from(subject, bar)).flatten(),
         };
+        shown.named = shown.word() != self.bars.last().and_then(BarBox::word);
         self.add_beats(subject, bar);
         // Where a window begins between known bars, notes may sound on from the one before.
         let before = if first { known.or_else(|| subject.score.last_before(bar.bar.start)) } else { known };
-        before.into_iter().for_each(|known| self.add_notes(subject, known, first, shown.planned));
+        before.into_iter().for_each(|known| self.add_notes(subject, known, first, shown.planned.is_some()));
         self.add_chords(subject, bar, shown.selected == Some(Lane::Chords));
         self.bars.push(shown);
     }
@@ -221,7 +239,7 @@ impl Picture {
                 }
                 Voice::Melody | Voice::Part(_) => self.keys.area(note.key.number(), left, right.max(left + 2.0)),
             };
-            let planned = planned && note.voice != Voice::Melody;
+            let planned = planned && note.voice != Voice::Melody && note.played.0 >= subject.playhead;
             self.notes.push(NoteBox { area, note: *note, bar: known.bar, planned });
         }
     }
@@ -271,6 +289,12 @@ impl Picture {
     pub fn chord_at(&self, x: f32) -> Option<&ChordBox> {
         self.chords.iter().find(|shown| (shown.left..shown.right).contains(&x))
     }
+}
+
+/// What the playhead has passed has been played, whatever it was.
+fn planned_from(subject: &Subject<'_>, bar: &GridBar) -> Option<f32> {
+    let from = f64::from(bar.bar.start).max(subject.playhead);
+    (from < f64::from(bar.end)).then(|| subject.viewport.x_of(from))
 }
 
 /// Every bar, or every second, fourth, ... so that the numbers do not touch.
@@ -390,6 +414,35 @@ mod tests {
         let first: Vec<(u8, u8)> =
             picture.chords.iter().take(3).map(|chord| (chord.first.number, chord.last.number)).collect();
         assert_eq!(first, [(0, 1), (0, 0), (1, 1)], "the second bar's second half is locked");
+    }
+
+    #[test]
+    fn only_what_lies_ahead_of_the_playhead_is_planned() {
+        let mut view = song(4);
+        view.ledger.clear(96..145);
+        let chord = |index| (four(index).segment_at(48 * index), view.chords[0].1);
+        view.ahead = (1..6).map(chord).collect();
+        let (score, viewport) = (score(&view), viewport(0.0, 1.0));
+        let planned = |playhead: f64| {
+            let subject = Subject { score: &score, viewport: &viewport, selection: None, playhead };
+            let picture = Picture::of(&subject, 868.0, 300.0);
+            picture.bars.iter().filter_map(|bar| Some((bar.bar.bar.index.0, bar.planned?))).collect::<Vec<_>>()
+        };
+        let x = |tick: f64| viewport.x_of(tick);
+        assert_eq!(planned(0.0)[..2], [(2, x(96.0)), (3, x(144.0))], "what is arranged is settled");
+        assert_eq!(planned(120.0)[..2], [(2, x(120.0)), (3, x(144.0))]);
+        assert_eq!(planned(150.0)[0], (3, x(150.0)));
+    }
+
+    #[test]
+    fn a_run_of_bars_says_once_how_it_has_come_about() {
+        let mut view = song(6);
+        view.ledger.lock(48..97);
+        view.ledger.clear(240..241);
+        let picture = picture(&score(&view), &viewport(0.0, 1.0));
+        let words: Vec<_> =
+            picture.bars.iter().filter(|bar| bar.named).map(|bar| (bar.bar.bar.index.0, bar.word())).collect();
+        assert_eq!(words, [(0, Some("arranged")), (1, Some("locked")), (3, Some("arranged")), (5, None)]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::music::{ChordPlan, PerPart, Ticks};
 use crate::settings::PartSettings;
 use chord_drag::{ChordDrag, Grip, grip_at};
 use chord_text::Place;
-use egui::{CursorIcon, EventFilter, Key, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{CursorIcon, EventFilter, Id, Key, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use input::Motion;
 use layout::{Picture, Subject};
 use paint::Paint;
@@ -43,11 +43,12 @@ use wish::Wish;
 
 /// Room for the names of rows.
 const GUTTER: f32 = 54.0;
-const CHORD_LANE: f32 = 48.0;
+/// Its names are to be read from a metre away.
+const CHORD_LANE: f32 = 58.0;
 /// Between the chord lane and the roll.
 const GAP: f32 = 3.0;
 /// Less than this shows no melody any more.
-const LEAST_ROLL: f32 = 80.0;
+const LEAST_ROLL: f32 = 64.0;
 
 /// What the timeline shows.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +75,12 @@ pub struct PianoRoll {
     shown: Option<Shown>,
     /// Where the playhead was in the last frame.
     playhead: Option<f64>,
+    /// The lane that the pointer was over in the last frame.
+    under: Option<Id>,
+    /// The keyboard is here only because the pointer is.
+    visited: bool,
+    /// Its keys are the timeline's.
+    has_keyboard: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -94,13 +101,17 @@ impl Default for PianoRoll {
             score: Score::default(),
             shown: None,
             playhead: None,
+            under: None,
+            visited: false,
+            has_keyboard: false,
         }
     }
 }
 
 impl PianoRoll {
-    /// Shows the song in what room is left, and returns what the user asks of the ledger.
-    pub fn show(&mut self, ui: &mut Ui, scene: &Scene<'_>) -> Vec<LedgerCommand> {
+    /// Shows the song in what room is left, and returns what the user asks of the ledger. `beside`: what else stands in the row
+    /// of buttons.
+    pub fn show(&mut self, ui: &mut Ui, scene: &Scene<'_>, beside: impl FnOnce(&mut Ui)) -> Vec<LedgerCommand> {
         let playhead = sensible(scene.playhead);
         self.take_in(scene);
         let bar = Toolbar {
@@ -108,9 +119,11 @@ impl PianoRoll {
             selection: self.selection.as_ref(),
             steps: scene.view.steps,
             follow: self.follow,
+            chords: self.score.now_and_next(playhead.floor() as Ticks),
         };
-        let pressed = bar.show(ui);
+        let pressed = bar.show(ui, beside);
         let places = Places::take(ui);
+        self.take_keyboard(ui, &places);
         self.viewport.resize(places.roll.width());
         self.move_with(playhead);
         let mut commands = Vec::new();
@@ -131,6 +144,11 @@ impl PianoRoll {
             ui.request_repaint();
         }
         commands
+    }
+
+    /// Its keys are its own; none of them is Space, which a host wants.
+    pub fn has_keyboard(&self) -> bool {
+        self.has_keyboard
     }
 
     /// The selected bars by where they begin, and their name.
@@ -157,15 +175,32 @@ impl PianoRoll {
         self.viewport.keep_within(&self.score.extent(playhead));
     }
 
-    /// Keys count while the timeline has the keyboard, or nobody has.
+    /// It has the keyboard while the pointer is over it, and keeps it after a press; else the keys are the host's.
+    fn take_keyboard(&mut self, ui: &Ui, places: &Places) {
+        let lanes = [&places.on_roll, &places.on_chords];
+        let now = lanes.into_iter().find(|lane| lane.hovered()).map(|lane| lane.id);
+        let before = std::mem::replace(&mut self.under, now);
+        let is_busy = ui.ctx().text_edit_focused() || ui.input(|input| input.pointer.any_down());
+        if now != before && !is_busy {
+            match (now, before) {
+                (Some(lane), _) if !lanes.iter().any(|lane| lane.has_focus()) => {
+                    ui.memory_mut(|memory| memory.request_focus(lane));
+                    self.visited = true;
+                }
+                (None, Some(_)) if self.visited => lanes.iter().for_each(|lane| lane.surrender_focus()),
+                (Some(_) | None, _) => {}
+            }
+        }
+        self.visited &= lanes.iter().any(|lane| lane.has_focus()) && !ui.input(|input| input.pointer.primary_pressed());
+        self.has_keyboard = lanes.iter().any(|lane| lane.has_focus());
+    }
+
     fn keys(&self, ui: &Ui, places: &Places) -> Vec<Wish> {
-        let focused = places.on_roll.has_focus() || places.on_chords.has_focus();
         for response in [&places.on_roll, &places.on_chords] {
             let filter = EventFilter { horizontal_arrows: true, escape: true, ..EventFilter::default() };
             ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
         }
-        let elsewhere = !focused && ui.memory(|memory| memory.focused().is_some());
-        if elsewhere || self.typing.is_some() { Vec::new() } else { input::key_wishes(ui, focused) }
+        if self.has_keyboard && self.typing.is_none() { input::key_wishes(ui) } else { Vec::new() }
     }
 
     fn fulfil(&mut self, wish: Wish, playhead: f64) -> Option<LedgerCommand> {
@@ -366,8 +401,9 @@ impl PianoRoll {
         let x = |tick: Ticks| places.chords.left() + self.viewport.x_of(f64::from(tick));
         let span = x(typing.place.first.start())..x(typing.place.last.end());
         let outcome = typing.show(ui, places.chords, &span, &self.score);
-        if outcome.is_none() {
-            self.typing = Some(typing);
+        match outcome {
+            None => self.typing = Some(typing),
+            Some(_) => places.on_chords.request_focus(),
         }
         outcome.flatten()
     }

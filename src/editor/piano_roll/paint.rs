@@ -12,9 +12,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Font sizes for chords, the first that fits: on one line, else for root and quality.
-const CHORD_SIZES: [f32; 4] = [25.0, 21.0, 17.0, 14.0];
-const NARROW_SIZES: [f32; 3] = [17.0, 14.0, 11.0];
-const QUALITY_SIZES: [f32; 3] = [12.0, 10.5, 9.0];
+const CHORD_SIZES: [f32; 4] = [30.0, 25.0, 21.0, 17.0];
+const NARROW_SIZES: [f32; 4] = [21.0, 17.0, 14.0, 11.0];
+const QUALITY_SIZES: [f32; 3] = [15.0, 12.0, 9.5];
 
 /// Paints a picture with its upper left corner at `origin`; left of it stand the names of rows.
 pub struct Paint<'a> {
@@ -64,7 +64,8 @@ impl Paint<'_> {
         let keys = &picture.keys;
         for key in keys.keys.clone().filter(|key| key % 12 == 0) {
             let middle = keys.bottom_of(key) - keys.row / 2.0;
-            if middle - SIZE / 2.0 > picture.bands.roll.top {
+            let whole = middle - SIZE / 2.0 > picture.bands.roll.top && middle + SIZE / 2.0 < picture.bands.roll.bottom;
+            if whole {
                 name(middle, format!("C{}", i32::from(key) / 12 - 1));
             }
         }
@@ -81,10 +82,10 @@ impl Paint<'_> {
         let lane = Area { left: 0.0, top: 0.0, right: picture.bands.ruler.right, bottom: height };
         let inside = self.clipped_to(&lane);
         inside.painter.rect_filled(self.rect(&lane), CornerRadius::ZERO, colours::BACKGROUND);
-        for chord in &picture.chords {
-            inside.chord(picture, chord, height);
-        }
+        picture.chords.iter().for_each(|chord| inside.behind_chord(chord, height));
         inside.playhead(picture, 0.0, height);
+        // Over the playhead: a name that it crosses is the one that is looked for.
+        picture.chords.iter().for_each(|chord| inside.chord(picture, chord, height));
         let place = self.origin + vec2(-6.0, height / 2.0);
         self.painter.text(place, Align2::RIGHT_CENTER, "Chords", FontId::proportional(12.0), theme::WEAK);
     }
@@ -158,8 +159,8 @@ impl Inside {
         }
         for bar in &picture.bars {
             let area = Area { left: bar.left, top, right: bar.right, bottom };
-            if bar.planned {
-                self.hatch(&area);
+            if let Some(from) = bar.planned {
+                self.hatch(&Area { left: from, ..area });
             }
             match bar.selected {
                 Some(Lane::Roll) => self.selected(&Area { top: 0.0, ..area }),
@@ -225,18 +226,24 @@ impl Inside {
             let place = self.at(bar.left + 4.0, (bands.ruler.top + bands.ruler.bottom) / 2.0);
             self.painter.text(place, Align2::LEFT_CENTER, number, FontId::proportional(12.0), theme::TEXT);
         }
-        let Some(state) = bar.state else { return };
-        let colour = colours::state(state);
-        let area = Area { left: bar.left + 1.0, right: bar.right, ..bands.states };
-        let rect = self.rect(&area);
-        self.painter.rect_filled(rect, CornerRadius::ZERO, colours::state_behind(state));
         let height = bands.states.height();
-        let middle = self.at(bar.left + 1.0 + height / 2.0, (bands.states.top + bands.states.bottom) / 2.0);
-        self.state_sign(state, middle, height * 0.3, colour);
-        if bar.wanted && rect.width() > 2.0 * height {
-            let place = middle + vec2(height * 0.6, 0.0);
-            self.painter.text(place, Align2::LEFT_CENTER, "new…", FontId::proportional(10.0), colour);
+        let rect = self.rect(&Area { left: bar.left + 1.0, right: bar.right, ..bands.states });
+        // What is cut off by the left edge keeps its sign in sight.
+        let left = self.at(bar.left.max(0.0), (bands.states.top + bands.states.bottom) / 2.0);
+        let colour = bar.state.map_or(theme::WEAK, colours::state);
+        if let Some(state) = bar.state {
+            self.painter.rect_filled(rect, CornerRadius::ZERO, colours::state_behind(state));
+            let middle = left + vec2(1.0 + height / 2.0, 0.0);
+            self.with_clip(rect).state_sign(state, middle, height * 0.3, colour);
         }
+        if let Some(word) = bar.word().filter(|_| bar.named || bar.wanted) {
+            let place = left + vec2(if bar.state.is_some() { 1.1 * height } else { 4.0 }, 0.0);
+            self.with_clip(rect).painter.text(place, Align2::LEFT_CENTER, word, FontId::proportional(10.0), colour);
+        }
+    }
+
+    fn with_clip(&self, rect: Rect) -> Self {
+        Self { painter: self.painter.with_clip_rect(rect.intersect(self.painter.clip_rect())), origin: self.origin }
     }
 
     /// A ring, a disc, a diamond, a padlock.
@@ -271,7 +278,7 @@ impl Inside {
         }
     }
 
-    fn chord(&self, picture: &Picture, chord: &ChordBox, height: f32) {
+    fn behind_chord(&self, chord: &ChordBox, height: f32) {
         let area = Area { left: chord.left, top: 0.0, right: chord.right, bottom: height };
         if chord.sounds_now {
             self.painter.rect_filled(self.rect(&area), CornerRadius::ZERO, colours::NOW);
@@ -281,6 +288,9 @@ impl Inside {
         }
         let begins_bar = chord.first.number == 0;
         self.vertical(chord.left, 0.0, height, Stroke::new(1.0, if begins_bar { colours::BAR } else { colours::BEAT }));
+    }
+
+    fn chord(&self, picture: &Picture, chord: &ChordBox, height: f32) {
         let Some(shown) = chord.shown else { return };
         let past = picture.playhead.is_some_and(|playhead| chord.right <= playhead);
         let colour = if past { theme::WEAK } else { theme::STRONG };
@@ -292,7 +302,7 @@ impl Inside {
 
     /// As large as fits; where it is narrow, root over quality.
     fn chord_name(&self, name: &str, left: f32, width: f32, colour: Color32) {
-        const MIDDLE: f32 = 16.0;
+        const MIDDLE: f32 = 21.0;
         let place = |galley: Arc<Galley>, middle: f32| {
             self.painter.galley(self.at(left, middle - galley.size().y / 2.0), galley, colour);
         };
@@ -301,10 +311,10 @@ impl Inside {
         }
         let (root, quality) = name.split_at(root_length(name));
         if let Some(root) = self.fitting(root, &NARROW_SIZES, width, colour) {
-            place(root, MIDDLE - 6.0);
+            place(root, MIDDLE - 7.0);
         }
         if let Some(quality) = self.fitting(quality, &QUALITY_SIZES, width, colour) {
-            place(quality, MIDDLE + 8.0);
+            place(quality, MIDDLE + 11.0);
         }
     }
 

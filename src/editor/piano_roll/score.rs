@@ -274,6 +274,17 @@ impl Score {
         Some(ShownChord { chord: planned.chord, source })
     }
 
+    /// The chord at a position, and the one it changes to, if that is soon.
+    pub fn now_and_next(&self, position: Ticks) -> Option<(ShownChord, Option<ShownChord>)> {
+        const SOON_BARS: usize = 8;
+        let bars = std::iter::successors(Some(self.grid_bar(position)), |before| Some(self.bar_after(before)));
+        let segments = bars.take(SOON_BARS).flat_map(|bar| bar.bar.segments().map(move |segment| (bar, segment)));
+        let from_here = segments.filter(|(_, segment)| segment.end() > position);
+        let mut chords = from_here.map(|(bar, segment)| self.chord(&bar, &segment));
+        let now = chords.next()??;
+        Some((now, chords.flatten().find(|next| next.chord != now.chord)))
+    }
+
     /// Whether a bar is still only a plan: its chords are settled, its music is not.
     pub fn is_planned(&self, bar: &GridBar) -> bool {
         let Some(((first, _), (last, _))) = self.ahead.first().zip(self.ahead.last()) else { return false };
@@ -376,6 +387,22 @@ mod tests {
         let cut = score.grid_bar(145);
         assert!(!cut.is_whole() && score.bar_before(&cut).is_whole() && score.bar_after(&cut).is_whole());
         assert_eq!(score.grid_bar(1_000_000).bar.index.0, 3 + (1_000_000 - 150) / 36, "far away in one step");
+    }
+
+    #[test]
+    fn the_chord_that_sounds_is_told_with_the_one_it_changes_to() {
+        let mut view = song(4);
+        let chord = |name: &str| PlannedChord { chord: name.parse().ok(), source: PlanSource::User };
+        view.ledger.lock_chords([(four(2).segment_at(120), chord("F"))]);
+        let score = score(&view);
+        let told = |position: Ticks| {
+            let name = |shown: ShownChord| shown.name();
+            score.now_and_next(position).map(|(now, next)| (now.name(), next.map(name)))
+        };
+        assert_eq!(told(10), Some(("C".into(), Some("F".into()))));
+        assert_eq!(told(130), Some(("F".into(), Some("C".into()))));
+        assert_eq!(told(150), Some(("C".into(), None)));
+        assert_eq!(told(4800), None);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Window {
         let (view, plan) = (&self.view, &self.plan);
         let scene = Scene { view, plan, parts: settings(), playhead: self.playhead, playing: self.playing };
         let (roll, sent) = (&mut self.roll, &mut self.sent);
-        let mut output = self.context.run_ui(input, |ui| sent.extend(roll.show(ui, &scene)));
+        let mut output = self.context.run_ui(input, |ui| sent.extend(roll.show(ui, &scene, |_| {})));
         let viewport = output.viewport_output.values().next().expect("there is a window");
         (self.repaint_after, self.shapes) = (viewport.repaint_delay, output.shapes.len());
         let update = output.platform_output.accesskit_update.take().expect("it was asked for");
@@ -131,6 +131,12 @@ impl Window {
         self.frame(vec![Event::MouseWheel { unit, delta, phase, source, modifiers }]);
         self.rest();
         self.modifiers = Modifiers::NONE;
+    }
+
+    fn point_at_roll(&mut self) {
+        let at = self.find("Piano roll").0.center();
+        self.frame(vec![Event::PointerMoved(at)]);
+        self.frame(Vec::new());
     }
 
     /// The middle of a bar, in the roll or in the chord lane.
@@ -354,7 +360,7 @@ fn typing_can_be_given_up_and_what_cannot_be_read_stays_open() {
     type_chord(&mut window, "Xyz");
     assert!(window.roll.typing.is_some() && window.sent().is_empty());
     window.rest();
-    assert!(window.named.iter().any(|(name, ..)| name.contains("`Xyz` is not a chord")), "it says why");
+    assert!(window.named.iter().any(|(name, ..)| name.contains("“Xyz” is not a chord")), "it says why");
     window.key(Key::Escape, Modifiers::NONE);
     assert!(window.roll.typing.is_none() && window.sent().is_empty());
     assert_eq!(window.selected(), "bar 3", "Escape was for the field");
@@ -385,6 +391,7 @@ fn the_window_follows_the_playhead_until_it_is_scrolled_by_hand() {
     assert_eq!(start(&window), looked_at, "it stays where the user looks");
     window.click("Follow");
     assert!(window.roll.viewport.visible().contains(&window.playhead));
+    window.point_at_roll();
     window.write("f");
     assert!(!window.roll.follow);
 }
@@ -405,6 +412,7 @@ fn wheel_and_pinch_zoom_where_the_pointer_is() {
     window.click("Zoom in");
     let nearer = window.roll.viewport.ticks();
     assert!(nearer < 2.0 * zoomed);
+    window.point_at_roll();
     window.write("+");
     window.write("-");
     assert!((window.roll.viewport.ticks() - nearer).abs() < 0.5);
@@ -413,8 +421,30 @@ fn wheel_and_pinch_zoom_where_the_pointer_is() {
 }
 
 #[test]
+fn keys_are_the_timelines_while_the_pointer_is_over_it_and_after_a_press() {
+    let mut window = Window::of(song(8));
+    let followed = |window: &mut Window| {
+        let before = window.roll.follow;
+        window.write("f");
+        window.roll.follow != before
+    };
+    let outside = window.find("Undo").0.center();
+    assert!(!followed(&mut window), "nobody has looked at it: they are the host's");
+    window.point_at_roll();
+    assert!(followed(&mut window));
+    window.frame(vec![Event::PointerMoved(outside)]);
+    window.frame(Vec::new());
+    assert!(!followed(&mut window), "the pointer has only passed over it");
+    window.click_at(window.in_bar("Piano roll", 2));
+    window.frame(vec![Event::PointerMoved(outside)]);
+    window.frame(Vec::new());
+    assert!(followed(&mut window), "bars are selected: they are meant");
+}
+
+#[test]
 fn pages_turn_by_bars() {
     let mut window = Window::of(song(100));
+    window.point_at_roll();
     window.key(Key::PageDown, Modifiers::NONE);
     assert!((window.roll.viewport.visible().start - 8.0 * 48.0).abs() < 0.5);
     window.key(Key::PageUp, Modifiers::NONE);
@@ -470,6 +500,7 @@ fn any_song_and_any_playhead_can_be_shown() {
         window.select(0, 1);
     }
     window.now_shows(song(3));
+    window.point_at_roll();
     window.key(Key::A, Modifiers::COMMAND);
     assert_eq!(window.selected(), "bars 1–3");
 }

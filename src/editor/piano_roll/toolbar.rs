@@ -1,12 +1,12 @@
 //! The buttons above the timeline. GUI THREAD.
 
 use super::input::ZOOM_STEP;
-use super::score::Score;
+use super::score::{Score, ShownChord};
 use super::selection::Selection;
 use super::wish::{Wish, chords_are_locked, music_is_locked};
 use crate::editor::theme;
 use crate::music::Part;
-use egui::{Button, Response, RichText, Ui};
+use egui::{Button, FontId, Response, RichText, Stroke, Ui, pos2, vec2};
 
 /// What the buttons show.
 pub struct Toolbar<'a> {
@@ -15,12 +15,15 @@ pub struct Toolbar<'a> {
     /// Steps that can be undone and redone.
     pub steps: (usize, usize),
     pub follow: bool,
+    /// The chord that sounds, and the one it changes to.
+    pub chords: Option<(ShownChord, Option<ShownChord>)>,
 }
 
 impl Toolbar<'_> {
-    pub fn show(&self, ui: &mut Ui) -> Option<Wish> {
+    /// `beside`: what else stands in the row.
+    pub fn show(&self, ui: &mut Ui, beside: impl FnOnce(&mut Ui)) -> Option<Wish> {
         let mut wish = None;
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
             self.music(ui, &mut wish);
             ui.separator();
@@ -29,10 +32,35 @@ impl Toolbar<'_> {
             self.history(ui, &mut wish);
             ui.separator();
             self.window(ui, &mut wish);
+            beside(ui);
             let selected = self.selection.map_or_else(|| "drag over bars to select".into(), Selection::name);
             ui.weak(selected);
+            self.now_and_next(ui);
         });
         wish
+    }
+
+    /// To be read from a metre away, where there is room for it.
+    fn now_and_next(&self, ui: &Ui) {
+        const ARROW: f32 = 26.0;
+        let Some((now, next)) = self.chords else { return };
+        let named =
+            |chord: ShownChord, colour| ui.painter().layout_no_wrap(chord.name(), FontId::proportional(28.0), colour);
+        let (now, next) = (named(now, theme::STRONG), next.map(|next| named(next, theme::TEXT)));
+        let width =
+            now.size().x + next.as_ref().map_or(0.0, |next| next.size().x + 2.0 * ui.spacing().item_spacing.x + ARROW);
+        let room = ui.available_rect_before_wrap();
+        if width > room.width() {
+            return;
+        }
+        let at = |x: f32, height: f32| pos2(x, room.center().y - height / 2.0);
+        let left = room.right() - width;
+        let arrow = left + now.size().x + ui.spacing().item_spacing.x;
+        ui.painter().galley(at(left, now.size().y), now, theme::STRONG);
+        if let Some(next) = next {
+            ui.painter().arrow(at(arrow, 0.0), vec2(ARROW, 0.0), Stroke::new(2.0, theme::WEAK));
+            ui.painter().galley(at(room.right() - next.size().x, next.size().y), next, theme::TEXT);
+        }
     }
 
     fn music(&self, ui: &mut Ui, wish: &mut Option<Wish>) {
@@ -87,7 +115,7 @@ impl Toolbar<'_> {
             *wish = Some(Wish::ToggleFollow);
         }
         for (sign, name, factor) in [("−", "Zoom out", 1.0 / ZOOM_STEP), ("+", "Zoom in", ZOOM_STEP)] {
-            let hint = "Or Ctrl and the wheel, or pinch, or the keys + and −";
+            let hint = "Or Ctrl and the wheel, or the keys + and −";
             let button = ui.add(Button::new(sign)).accessible_name(name);
             if button.on_hover_text(format!("{name}. {hint}")).clicked() {
                 *wish = Some(Wish::Zoom(factor));

@@ -2,6 +2,7 @@
 
 use super::chord_text::Place;
 use super::score::Score;
+use crate::editor::status::sentence;
 use crate::editor::theme;
 use crate::ledger::LedgerCommand;
 use egui::{FontId, Id, Key, Rect, RichText, TextEdit, Tooltip, Ui, pos2, vec2};
@@ -36,7 +37,7 @@ impl Typing {
         }
         if let Some(problem) = &self.problem {
             Tooltip::always_open(ui.ctx().clone(), ui.layer_id(), response.id.with("problem"), response.rect)
-                .show(|ui| ui.label(RichText::new(problem).color(theme::PROBLEM)));
+                .show(|ui| ui.label(RichText::new(sentence(problem)).color(theme::PROBLEM)));
         }
         if !response.lost_focus() {
             return None;
