@@ -170,8 +170,8 @@ impl InferenceWorker {
             self.publish();
         }
         let read = !worked && !wrote && self.read_ahead();
-        if !worked && !wrote && !read && self.is_at_rest() {
-            self.arranger.at_rest();
+        if !worked && !wrote && !read {
+            if self.is_at_rest() { self.arranger.at_rest() } else { self.arranger.keep_warm() }
         }
         if self.arranger.device().is_some_and(|device| device != self.status.device) {
             self.publish();

@@ -125,6 +125,21 @@ fn most_sessions(device: Device) -> usize {
     }
 }
 
+/// That a model is computed where it was placed: some providers fall back silently.
+///
+/// # Errors
+/// When most steps were seen to run elsewhere.
+fn verify(name: &str, device: Device, placement: Option<Placement>) -> Result<(), ModelError> {
+    /// Of the steps. What has to do with shapes and positions stays on the processor by design.
+    const LEAST_SHARE: f32 = 0.5;
+    match placement.filter(|placement| placement.share() < LEAST_SHARE) {
+        Some(placement) if device != Device::Cpu => {
+            Err(ModelError::Elsewhere { name: name.to_owned(), device, placement })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 impl<E: Engine> Model<E> {
     /// `name` is the file's, for errors. Takes longer on a device that compiles what it runs.
     ///
@@ -159,8 +174,6 @@ impl<E: Engine> Model<E> {
 
     /// The first run of each session is the slowest, and says where it ran.
     fn warm_up(&mut self) -> Result<(), ModelError> {
-        /// Of the steps. What has to do with shapes and positions stays on the processor by design.
-        const LEAST_SHARE: f32 = 0.5;
         let mut memory = self.memory()?;
         for run in [Run::Piece, Run::One] {
             memory.prepare(0, &[0], &vec![0.0; E::CONDITIONS], run.length());
@@ -168,13 +181,7 @@ impl<E: Engine> Model<E> {
             done.map_err(|reason| self.failed(&reason))?;
         }
         self.placement = self.one.lend().placement();
-        let device = self.source.target.device;
-        match self.placement.filter(|placement| placement.share() < LEAST_SHARE) {
-            Some(placement) if device != Device::Cpu => {
-                Err(ModelError::Elsewhere { name: self.source.name.clone(), device, placement })
-            }
-            Some(_) | None => Ok(()),
-        }
+        verify(&self.source.name, self.source.target.device, self.placement)
     }
 
     /// How many may compute at the same time.
