@@ -23,7 +23,7 @@ pub use memory::Memory;
 pub use rolls::RollModel;
 
 use crate::contract::{AT_ONCE, Contract, Controls, Engine};
-use crate::runtime::{Device, Dialect, Keeping, Placement, Runtime, RuntimeError, Session, Target};
+use crate::runtime::{Backend, Device, Dialect, Keeping, Placement, Runtime, RuntimeError, Session, Target};
 use file::ModelFile;
 use memory::Listener;
 use pool::Pool;
@@ -115,11 +115,15 @@ struct SessionSource {
 }
 
 /// One for each that may compute at the same time, and no more than there are cores; each holds the weights once more.
-fn most_sessions(device: Device) -> usize {
-    /// Beyond this, memory is worth more than time: a session of each kind takes some 150 MB with tract.
-    const MOST: usize = 4;
+fn most_sessions(backend: &Backend, device: Device) -> usize {
+    // Beyond this, memory is worth more than time.
+    let most = match backend {
+        Backend::OnnxRuntime { .. } => 4,
+        // It unpacks the weights for itself, once for runs of one token and once for those of a piece.
+        Backend::Tract => 2,
+    };
     match device {
-        Device::Cpu => thread::available_parallelism().map_or(1, usize::from).min(MOST),
+        Device::Cpu => thread::available_parallelism().map_or(1, usize::from).min(most),
         // It computes one thing after the other in any case.
         Device::Cuda | Device::TensorRt | Device::DirectMl | Device::CoreMl | Device::WebGpu => 1,
     }
@@ -200,7 +204,8 @@ impl<E: Engine> Model<E> {
 
     /// Another session for another listener, as long as it could make things faster.
     fn make_room(&self) {
-        let wanted = self.listeners.load(Ordering::Relaxed).min(most_sessions(self.device()));
+        let wanted =
+            self.listeners.load(Ordering::Relaxed).min(most_sessions(self.source.runtime.backend(), self.device()));
         let add = |made| (made < wanted).then_some(made + 1);
         if self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
             return;
@@ -324,12 +329,19 @@ impl SessionSource {
         let file = ModelFile::<E>::read(&self.bytes).map_err(|error| ModelError::file(&self.name, error));
         let mut file = file?;
         let caches = file.lighten(self.dialect);
-        let mut session = |tokens, watched| {
-            let session = self.runtime.session(self.target.device, &file.with_length(tokens), watched);
+        let session = |model: &[u8], watched| {
+            let session = self.runtime.session(self.target.device, model, watched);
             session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })
         };
-        let sessions = [session(1, watched)?, session(AT_ONCE, false)?];
-        Ok((file.contract, caches, sessions))
+        let [one, piece] = [1, AT_ONCE].map(|tokens| file.with_length(tokens));
+        // Planning is most of the time that a model takes to load.
+        let (one, piece) = thread::scope(|scope| {
+            let one = scope.spawn(|| session(&one, watched));
+            let piece = session(&piece, false);
+            (one.join(), piece)
+        });
+        let one = one.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((file.contract, caches, [one?, piece?]))
     }
 }
 
@@ -351,7 +363,7 @@ impl ModelError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{Backend, Precision, RuntimeChoice};
+    use crate::runtime::{Precision, RuntimeChoice};
 
     /// A device keeps its caches otherwise than the processor; ONNX Runtime can do it that way on the processor too.
     #[test]

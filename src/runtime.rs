@@ -443,6 +443,16 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| one_line(&error.to_string()), innermost)
 }
 
+/// Hands memory that is free back to the system. The GNU allocator keeps for each thread what that once used, and planning a
+/// model takes several times what the plan then holds. For the end of loading: it takes some milliseconds.
+pub fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called at any time by any thread, and touches free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

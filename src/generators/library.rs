@@ -245,5 +245,6 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
         Err(error) => loaded.problem = Some(format!("{error}; the rules drum")),
     }
     loaded.half_bar = rehearse(&mut *loaded.generator, loaded.drummer.as_mut());
+    crate::runtime::give_back_memory();
     loaded
 }
