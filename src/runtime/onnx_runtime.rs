@@ -39,7 +39,11 @@ impl OnnxRuntime {
     fn find(&self, device: Device) -> Option<FoundDevice> {
         let provider = Provider::of(device)?;
         let hardware = self.environment.devices().find(|found| found.ep().is_ok_and(|ep| ep == provider.name));
-        let listed = hardware.and_then(|found| Some(found.hardware_device().vendor().ok()?.trim().to_owned()));
+        let listed = hardware.and_then(|found| {
+            let hardware = found.hardware_device();
+            // By this number, as `lspci` writes it, the maker's drivers know a device.
+            Some(format!("{} {:04x}", hardware.vendor().ok()?, hardware.id()).trim().to_owned())
+        });
         match listed {
             Some(name) => Some(FoundDevice { device, name, trouble: None }),
             // Libraries do not list the devices of all their providers; those are tried.
@@ -76,7 +80,8 @@ impl Platform for OnnxRuntime {
         match (device, precision) {
             (Device::Cpu, Precision::Fast) => Dialect::EightBits,
             (Device::Cpu, Precision::Full) => Dialect::InPlace,
-            (Device::Cuda | Device::WebGpu, _) => Dialect::OnDevice,
+            (Device::Cuda | Device::WebGpu, Precision::Fast) => Dialect::HalfOnDevice,
+            (Device::Cuda | Device::WebGpu, Precision::Full) => Dialect::OnDevice,
             // Who compiles graphs knows plain ones best.
             (Device::TensorRt | Device::DirectMl | Device::CoreMl, _) => Dialect::Standard,
         }
