@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use xtask::bench::bench;
+use xtask::bench::{BenchOptions, bench};
 use xtask::bundle::{BundleOptions, bundle};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
@@ -35,7 +35,7 @@ enum Chore {
     /// Run every test
     Test(TestOptions),
     /// Measure how fast the models answer, and what the audio thread, saving a project and the window cost
-    Bench,
+    Bench(BenchOptions),
     /// Bring ONNX Runtime's library, with which models are several times faster
     Runtime {
         #[command(subcommand)]
@@ -70,7 +70,7 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Install(options) => install(&workspace, &options),
         Chore::Jam(options) => jam(&workspace, &options),
         Chore::Test(options) => test(&workspace, options),
-        Chore::Bench => bench(&workspace),
+        Chore::Bench(options) => bench(&workspace, &options),
         Chore::Runtime { chore } => runtime(&workspace, &chore),
         Chore::Lateness(options) => lateness(&workspace, &options),
         #[cfg(target_os = "linux")]

@@ -29,6 +29,12 @@ impl Python {
         Ok(python)
     }
 
+    /// The environment as it is; `None` where nobody has made one.
+    pub fn existing(workspace: &Workspace) -> Option<Self> {
+        let python = Self { folder: workspace.target.join("python") };
+        python.program("python").exists().then_some(python)
+    }
+
     /// A program of the environment, run in the folder of the training code.
     pub fn command(&self, workspace: &Workspace, program: &str) -> Command {
         let mut command = Command::new(self.program(program));
