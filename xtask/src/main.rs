@@ -11,6 +11,7 @@ use xtask::lateness::{LatenessOptions, lateness};
 use xtask::runtime::{RuntimeChore, runtime};
 #[cfg(target_os = "linux")]
 use xtask::screenshots::{ScreenshotOptions, screenshots};
+use xtask::startup::{StartupOptions, startup};
 use xtask::test::{TestOptions, test};
 use xtask::train::{Refused, TrainOptions, train};
 use xtask::validate::{ValidateOptions, validate};
@@ -43,6 +44,8 @@ enum Chore {
     },
     /// Play live at tempos from 60 to 240 beside busy cores, with each inference backend, and count what is late
     Lateness(LatenessOptions),
+    /// Measure how long a host waits for the list of plugins, and its user for the model, with each inference backend
+    Startup(StartupOptions),
     /// Take the pictures of the window in docs/ anew
     #[cfg(target_os = "linux")]
     Screenshots(ScreenshotOptions),
@@ -73,6 +76,7 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Bench(options) => bench(&workspace, &options),
         Chore::Runtime { chore } => runtime(&workspace, &chore),
         Chore::Lateness(options) => lateness(&workspace, &options),
+        Chore::Startup(options) => startup(&workspace, &options),
         #[cfg(target_os = "linux")]
         Chore::Screenshots(options) => screenshots(&workspace, options),
         Chore::Train(options) => train(&workspace, &options),
