@@ -1,17 +1,20 @@
-//! How fast the models answer on one thread: `cargo bench --bench model`, with `OBBLIGATO_BACKEND` and
-//! `OBBLIGATO_ONNXRUNTIME` to choose the backend, and `OBBLIGATO_MODEL` for another accompanist than the plugin's (its
-//! name, or the path of its file). With `OBBLIGATO_ORIGINALS`, the folder that `python -m obbligato_models.originals` has filled,
-//! also how long networks of DeepComposer's size take in the same backend.
+//! How fast the models answer: `cargo bench --bench model`, with `OBBLIGATO_BACKEND`, `OBBLIGATO_ONNXRUNTIME`,
+//! `OBBLIGATO_PRECISION` and `OBBLIGATO_THREADS` to choose what computes them, and `OBBLIGATO_MODEL` for another accompanist than the
+//! plugin's (its name, or the path of its file). With `OBBLIGATO_ORIGINALS`, the folder that `python -m obbligato_models.originals`
+//! has filled, also how long networks of DeepComposer's size take in the same backend. `OBBLIGATO_FIGURES` names a file for the
+//! figures; `cargo xtask bench` lays those of all backends side by side.
 
 use obbligato::contract::CONDITIONS;
+use obbligato::contract::rolls;
 use obbligato::generators::enhancer::{self, Fixed};
 use obbligato::generators::extender;
 use obbligato::generators::library::{self, GeneratorChoice};
 use obbligato::generators::{Ask, PartNote, Request, SegmentAnswer};
-use obbligato::model::{Model, Run, find_model, open_model};
+use obbligato::model::{Model, ModelSource, RollModel, Run, find_model, open_model, open_roll_model};
 use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, PlannedChord, Segment, Song, Velocity};
 use obbligato::runtime::{Device, Runtime, RuntimeChoice, Target, Values};
 use obbligato::settings::{EnhanceSettings, Settings};
+use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,114 +22,161 @@ use tract_onnx::prelude::Tensor;
 
 /// So many that one in a hundred can be told from the worst.
 const BARS: i32 = 200;
+/// Of engines whose bars all take about the same.
+const FEWER_BARS: i32 = 50;
 /// They write the same. The least time of each answer is what it costs; what is more comes from the machine.
 const RUNS: usize = 3;
 /// With rests between them, in which caches cool and processors slow down: as music is played.
 const BARS_IN_TIME: i32 = 30;
+const FEWER_BARS_IN_TIME: i32 = 10;
 const REST: Duration = Duration::from_secs(2);
+/// Before the bar that is written.
+const HEARD: i32 = 8;
 
 fn main() {
     let choice = RuntimeChoice::from_environment();
-    let before = resident_megabytes();
+    let mut report = Report::new();
     let begun = Instant::now();
     let runtime = Runtime::get(&choice);
     let (device, _) = runtime.choose(choice.device);
-    println!("backend            {} on {device} ({:.0} ms to start)", runtime.backend(), milliseconds(begun));
-    runtime.attempts().iter().for_each(|attempt| println!("                   {attempt}"));
+    report.backend = runtime.backend().to_string();
+    println!("{} on {device} ({:.0} ms to start)", report.backend, milliseconds(begun));
+    runtime.attempts().iter().for_each(|attempt| println!("  {attempt}"));
     let target = Target { device, precision: choice.precision };
-    let begun = Instant::now();
+
     let name = std::env::var("OBBLIGATO_MODEL").ok();
-    let source = find_model(name.as_deref()).unwrap_or_else(|error| panic!("{error}"));
+    time_accompanist(&GeneratorChoice { name, runtime: choice.clone() }, runtime, target, &mut report);
+    let gan = GeneratorChoice { name: Some("GAN".into()), runtime: choice.clone() };
+    match find_model(gan.name.as_deref()) {
+        Ok(_) => time_gan(&gan, runtime, target, &mut report),
+        Err(problem) => println!("GAN: {problem}"),
+    }
+    let melodists = GeneratorChoice { name: None, runtime: choice };
+    time_enhancer(&melodists, &mut report);
+    time_extender(&melodists, &mut report);
+    if let Some(folder) = std::env::var_os("OBBLIGATO_ORIGINALS") {
+        time_originals(Path::new(&folder), runtime, device, &mut report);
+    }
+    report.save();
+}
+
+fn time_accompanist(choice: &GeneratorChoice, runtime: &'static Runtime, target: Target, report: &mut Report) {
+    let begun = Instant::now();
+    let source = find_model(choice.name.as_deref()).unwrap_or_else(|error| panic!("{error}"));
     let model: Arc<Model> = open_model(&source, runtime, target).unwrap_or_else(|error| panic!("{error}"));
-    println!("load               {:.0} ms, {:.0} MB", milliseconds(begun), resident_megabytes() - before);
+    report.time("accompanist: load", milliseconds(begun));
+    println!("computed in {}", model.numbers());
     let mut memory = model.memory().expect("there is room");
-    for (run, tokens, name) in [(Run::One, 1, "token"), (Run::Piece, 32, "piece of 32")] {
+    for (run, tokens, name) in [(Run::One, 1, "a token"), (Run::Piece, 32, "32 tokens")] {
         for past in [32, 256, 448] {
             let (ids, conditions) = (vec![100; tokens], vec![[0.1; CONDITIONS]; tokens]);
-            let time = median((0..60).map(|_| {
+            let times = (0..60).map(|_| {
                 let begun = Instant::now();
                 model.read(&mut memory, run, past, &ids, &conditions).expect("it fits the window");
                 milliseconds(begun)
-            }));
-            println!("{name:18} {time:.2} ms after {past} tokens");
+            });
+            report.spread(&format!("accompanist: {name} after {past}"), Spread::of(times.collect()));
         }
     }
-    let generator = GeneratorChoice { name, runtime: choice };
-    let resting = perform(true, &generator, BARS_IN_TIME, REST);
-    println!("{:18} {}", "bar, every 2 s", Spread::of(resting.times));
-    time_band(&generator);
-    println!("memory in all      {:.0} MB", resident_megabytes() - before);
-    let gan = GeneratorChoice { name: Some("GAN".into()), ..generator };
-    match find_model(gan.name.as_deref()) {
-        Ok(_) => time_band(&gan),
-        Err(problem) => println!("GAN                {problem}"),
-    }
-    time_melodists(&gan.runtime);
-    if let Some(folder) = std::env::var_os("OBBLIGATO_ORIGINALS") {
-        time_originals(Path::new(&folder), runtime, device);
-    }
-}
-
-fn time_band(generator: &GeneratorChoice) {
-    let whose = generator.name.as_deref().map(|name| format!("{name}: ")).unwrap_or_default();
-    for arrange in [true, false] {
-        let runs: Vec<Performance> = (0..RUNS).map(|_| perform(arrange, generator, BARS, Duration::ZERO)).collect();
+    let resting = perform(true, choice, BARS_IN_TIME, REST);
+    report.time("accompanist: first bar", resting.times[0]);
+    for (arrange, what) in [(true, "a bar, arranging"), (false, "a half bar, jamming")] {
+        let runs: Vec<Performance> = (0..RUNS).map(|_| perform(arrange, choice, BARS, Duration::ZERO)).collect();
         let least = |of: fn(&Performance) -> &Vec<f64>| Spread::of(least(runs.iter().map(of)));
-        let what = format!("{whose}{}", if arrange { "bar, arranging" } else { "segment, jamming" });
-        println!("{what:18} {}", least(|run| &run.times));
-        println!("{:18} {}", "  as it came", Spread::of(runs[0].times.clone()));
-        println!("{:18} {}", "  to its first note", least(|run| &run.first_notes));
-        println!("{:18} {}", "  its drums", least(|run| &run.drums));
-        println!("{:18} {} in {BARS} bars", "  notes", runs[0].notes);
+        let mut tell = |which: &str, spread| report.spread(&format!("accompanist: {what}{which}"), spread);
+        tell("", least(|run| &run.times));
+        tell(", as it came", Spread::of(runs[0].times.clone()));
+        tell(", to its first note", least(|run| &run.first_notes));
+        tell(", its drums", least(|run| &run.drums));
+        if arrange {
+            report.share_of_a_bar("accompanist", least(|run| &run.times));
+        }
+        println!("{} notes in {BARS} bars", runs[0].notes);
     }
+    report.spread("accompanist: a bar after two seconds of rest", Spread::of(resting.times));
+    report.memory("accompanist and drummer");
 }
 
-/// Bar after bar of a melody, each with eight bars before it.
-fn time_melodists(runtime: &RuntimeChoice) {
-    const BEFORE: i32 = 8;
-    let choice = GeneratorChoice { name: None, runtime: runtime.clone() };
-    let bars = |first: i32, count: i32| {
-        let at_beginning = |beat| Note { start: note(beat).start - note(4 * first).start, ..note(beat) };
-        Song { melody: (4 * first..4 * (first + count)).map(at_beginning).collect(), ..Song::default() }
+fn time_gan(choice: &GeneratorChoice, runtime: &'static Runtime, target: Target, report: &mut Report) {
+    /// Four bars of 4/4.
+    const TICKS: i32 = 192;
+    let begun = Instant::now();
+    let network: Arc<RollModel<rolls::Gan>> =
+        open_roll_model(&ModelSource::EmbeddedGan, runtime, target).unwrap_or_else(|error| panic!("{error}"));
+    report.time("GAN: load", milliseconds(begun));
+    let resting = perform(true, choice, FEWER_BARS_IN_TIME, REST);
+    report.time("GAN: first bar", resting.times[0]);
+    let four_bars = least_of_runs(FEWER_BARS, |_| network.read_silence(TICKS).expect("it computes"));
+    report.spread("GAN: four bars, the network alone", four_bars);
+    let runs: Vec<Vec<f64>> = (0..RUNS).map(|_| perform(true, choice, FEWER_BARS, Duration::ZERO).times).collect();
+    let bars = Spread::of(least(runs.iter()));
+    report.spread("GAN: a bar (four are painted)", bars);
+    report.share_of_a_bar("GAN", bars);
+    report.spread("GAN: a bar after two seconds of rest", Spread::of(resting.times));
+    report.memory("GAN");
+}
+
+/// Bar after bar of a melody, each with those that were heard before it.
+fn time_enhancer(choice: &GeneratorChoice, report: &mut Report) {
+    let begun = Instant::now();
+    let mut enhancer = match library::open_enhancer(choice) {
+        Ok(enhancer) => enhancer,
+        Err(problem) => return println!("enhancer: {problem}"),
     };
+    report.time("enhancer: load", milliseconds(begun));
     let length = Meter::COMMON.bar_length();
-    let (bar, line) = (BEFORE * length..(BEFORE + 1) * length, BEFORE * length);
-    let spread = |work: &mut dyn FnMut(i32)| {
-        let run = |_| {
-            let timed = |bar| {
-                let begun = Instant::now();
-                work(bar);
-                milliseconds(begun)
-            };
-            (0..BARS / 4).map(timed).collect::<Vec<f64>>()
-        };
-        let runs: Vec<Vec<f64>> = (0..RUNS).map(run).collect();
-        Spread::of(least(runs.iter()))
+    let fixed = Fixed { editable: Some(HEARD * length..(HEARD + 1) * length), ..Fixed::default() };
+    let iterations = u32::from(EnhanceSettings::default().passes);
+    let wish = enhancer::Wish { iterations, ..Default::default() };
+    time_melodist("enhancer", &format!("a bar, {iterations} passes"), report, |at| {
+        enhancer.melodist.enhance(&bars(at, HEARD + 1), &fixed, &wish).expect("the enhancer works");
+    });
+}
+
+fn time_extender(choice: &GeneratorChoice, report: &mut Report) {
+    let begun = Instant::now();
+    let mut extender = match library::open_extender(choice) {
+        Ok(extender) => extender,
+        Err(problem) => return println!("extender: {problem}"),
     };
-    match library::open_enhancer(&choice) {
-        Ok(mut enhancer) => {
-            let fixed = Fixed { editable: Some(bar), ..Fixed::default() };
-            let wish =
-                enhancer::Wish { iterations: u32::from(EnhanceSettings::default().passes), ..Default::default() };
-            let passes = wish.iterations;
-            let time = spread(&mut |at| {
-                let song = bars(at, BEFORE + 1);
-                enhancer.melodist.enhance(&song, &fixed, &wish).expect("the enhancer works");
-            });
-            println!("enhancer, a bar    {time} ({passes} passes)");
-        }
-        Err(problem) => println!("enhancer           {problem}"),
-    }
-    match library::open_extender(&choice) {
-        Ok(mut extender) => {
-            let wish = extender::Wish { bars: 1, listen: BEFORE as usize, ..Default::default() };
-            let time = spread(&mut |at| {
-                extender.melodist.extend(&bars(at, BEFORE), line, &|_| None, &wish).expect("the extender works");
-            });
-            println!("extender, a bar    {time}");
-        }
-        Err(problem) => println!("extender           {problem}"),
-    }
+    report.time("extender: load", milliseconds(begun));
+    let line = HEARD * Meter::COMMON.bar_length();
+    let wish = extender::Wish { bars: 1, listen: HEARD as usize, ..Default::default() };
+    time_melodist("extender", "a bar", report, |at| {
+        extender.melodist.extend(&bars(at, HEARD), line, &|_| None, &wish).expect("the extender works");
+    });
+}
+
+fn time_melodist(who: &str, what: &str, report: &mut Report, mut work: impl FnMut(i32)) {
+    let resting = (0..FEWER_BARS_IN_TIME).map(|at| {
+        std::thread::sleep(REST);
+        timed(|| work(at))
+    });
+    let resting: Vec<f64> = resting.collect();
+    report.time(&format!("{who}: first bar"), resting[0]);
+    let bars = least_of_runs(FEWER_BARS, &mut work);
+    report.spread(&format!("{who}: {what}"), bars);
+    report.share_of_a_bar(who, bars);
+    report.spread(&format!("{who}: a bar after two seconds of rest"), Spread::of(resting));
+    report.memory(who);
+}
+
+fn least_of_runs(count: i32, mut work: impl FnMut(i32)) -> Spread {
+    let mut run = |_| (0..count).map(|at| timed(|| work(at))).collect::<Vec<f64>>();
+    let runs: Vec<Vec<f64>> = (0..RUNS).map(&mut run).collect();
+    Spread::of(least(runs.iter()))
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    work();
+    milliseconds(begun)
+}
+
+/// Some of the melody, as a song of its own.
+fn bars(first: i32, count: i32) -> Song {
+    let at_beginning = |beat| Note { start: note(beat).start - note(4 * first).start, ..note(beat) };
+    Song { melody: (4 * first..4 * (first + count)).map(at_beginning).collect(), ..Song::default() }
 }
 
 /// Of each answer.
@@ -136,7 +186,7 @@ fn least<'a>(runs: impl Iterator<Item = &'a Vec<f64>>) -> Vec<f64> {
 }
 
 /// DeepComposer's networks in size and shape; the numbers in them are random.
-fn time_originals(folder: &Path, runtime: &Runtime, device: Device) {
+fn time_originals(folder: &Path, runtime: &Runtime, device: Device, report: &mut Report) {
     /// Of the enhancer, for one edit.
     const PASSES: f64 = 100.0;
     let time = |file: &str, inputs: &[(&str, &[usize])]| {
@@ -153,9 +203,10 @@ fn time_originals(folder: &Path, runtime: &Runtime, device: Device) {
         Spread::of((0..22).map(run).skip(2).collect())
     };
     let two_bars = time("accompanist.onnx", &[("melody", &[1, 1, 32, 128]), ("noise", &[1, 512, 2, 8])]);
-    println!("original: GAN      {two_bars} for two bars");
+    report.spread("DeepComposer's GAN: two bars", two_bars);
     let pass = time("enhancer.onnx", &[("melody", &[1, 1, 128, 128])]);
-    println!("original: AR-CNN   {pass} a pass; {PASSES} passes for an edit: {:.0} ms", PASSES * pass.median);
+    report.spread("DeepComposer's AR-CNN: a pass", pass);
+    report.time("DeepComposer's AR-CNN: an edit of a hundred passes", PASSES * pass.median);
 }
 
 /// Times in milliseconds.
@@ -244,10 +295,6 @@ fn milliseconds(begun: Instant) -> f64 {
     begun.elapsed().as_secs_f64() * 1000.0
 }
 
-fn median(times: impl Iterator<Item = f64>) -> f64 {
-    Spread::of(times.collect()).median
-}
-
 /// Milliseconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Spread {
@@ -269,6 +316,68 @@ impl Spread {
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         write!(f, "{:.1} ms, p99 {:.1} ms, worst {:.1} ms", self.median, self.p99, self.worst)
+    }
+}
+
+/// What was measured: printed as it comes, and in the end written for whoever compares it with other runs.
+#[derive(Serialize)]
+struct Report {
+    backend: String,
+    figures: Vec<Figure>,
+    /// Memory of the process before anything was loaded, in MB.
+    #[serde(skip)]
+    before: f64,
+}
+
+#[derive(Serialize)]
+struct Figure {
+    what: String,
+    unit: &'static str,
+    median: f64,
+    /// Where more than one was measured.
+    p99: Option<f64>,
+}
+
+impl Report {
+    fn new() -> Self {
+        Self { backend: String::new(), figures: Vec::new(), before: resident_megabytes() }
+    }
+
+    fn spread(&mut self, what: &str, spread: Spread) {
+        println!("{what:48} {spread}");
+        self.keep(what, "ms", spread.median, Some(spread.p99));
+    }
+
+    fn time(&mut self, what: &str, milliseconds: f64) {
+        println!("{what:48} {milliseconds:.1} ms");
+        self.keep(what, "ms", milliseconds, None);
+    }
+
+    /// What is left of the time at the fastest tempo that is promised, where a bar of 4/4 lasts a second.
+    fn share_of_a_bar(&mut self, who: &str, bar: Spread) {
+        const BAR: f64 = 1000.0;
+        let what = format!("{who}: share of a bar at 240");
+        println!("{what:48} {:.3}, p99 {:.3}", bar.median / BAR, bar.p99 / BAR);
+        self.keep(&what, "", bar.median / BAR, Some(bar.p99 / BAR));
+    }
+
+    /// Of all that has been loaded so far.
+    fn memory(&mut self, with: &str) {
+        let what = format!("memory with {with}");
+        let megabytes = resident_megabytes() - self.before;
+        println!("{what:48} {megabytes:.0} MB");
+        self.keep(&what, "MB", megabytes, None);
+    }
+
+    fn keep(&mut self, what: &str, unit: &'static str, median: f64, p99: Option<f64>) {
+        self.figures.push(Figure { what: what.into(), unit, median, p99 });
+    }
+
+    fn save(&self) {
+        if let Some(file) = std::env::var_os("OBBLIGATO_FIGURES") {
+            let text = serde_json::to_vec_pretty(self).expect("figures are numbers");
+            std::fs::write(file, text).expect("the file for the figures is writable");
+        }
     }
 }
 

@@ -188,9 +188,7 @@ impl InferenceWorker {
         let idle = !worked && !wrote && !read;
         if idle {
             self.settle();
-        }
-        if idle && self.is_at_rest() {
-            self.arranger.at_rest();
+            if self.is_at_rest() { self.arranger.at_rest() } else { self.arranger.keep_warm() }
         }
         if self.arranger.device().is_some_and(|device| device != self.status.device) {
             self.publish();

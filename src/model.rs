@@ -4,6 +4,7 @@
 //! Several may compute at once, each in a session of its own for that moment: backends do not let two threads share one.
 
 mod audition;
+mod comparison;
 mod file;
 mod graph;
 mod installed;
@@ -23,7 +24,7 @@ pub use memory::Memory;
 pub use rolls::RollModel;
 
 use crate::contract::{AT_ONCE, Contract, Controls, Engine};
-use crate::runtime::{Device, Dialect, Keeping, Placement, Runtime, RuntimeError, Session, Target};
+use crate::runtime::{Backend, Device, Dialect, Keeping, Placement, Runtime, RuntimeError, Session, Target};
 use crate::user_folder::models_folder;
 use file::ModelFile;
 use memory::Listener;
@@ -137,6 +138,7 @@ pub struct Model<E = Controls> {
 }
 
 /// What sessions are made from.
+#[derive(Clone)]
 struct SessionSource {
     /// The file's, for errors.
     name: String,
@@ -147,13 +149,32 @@ struct SessionSource {
 }
 
 /// One for each that may compute at the same time, and no more than there are cores; each holds the weights once more.
-fn most_sessions(device: Device) -> usize {
-    /// Beyond this, memory is worth more than time: a session of each kind takes some 150 MB with tract.
-    const MOST: usize = 4;
+fn most_sessions(backend: &Backend, device: Device) -> usize {
+    // Beyond this, memory is worth more than time.
+    let most = match backend {
+        Backend::OnnxRuntime { .. } => 4,
+        // It unpacks the weights for itself, once for runs of one token and once for those of a piece.
+        Backend::Tract => 2,
+    };
     match device {
-        Device::Cpu => thread::available_parallelism().map_or(1, usize::from).min(MOST),
+        Device::Cpu => thread::available_parallelism().map_or(1, usize::from).min(most),
         // It computes one thing after the other in any case.
         Device::Cuda | Device::TensorRt | Device::DirectMl | Device::CoreMl | Device::WebGpu => 1,
+    }
+}
+
+/// That a model is computed where it was placed: some providers fall back silently.
+///
+/// # Errors
+/// When most steps were seen to run elsewhere.
+fn verify(name: &str, device: Device, placement: Option<Placement>) -> Result<(), ModelError> {
+    /// Of the steps. What has to do with shapes and positions stays on the processor by design.
+    const LEAST_SHARE: f32 = 0.5;
+    match placement.filter(|placement| placement.share() < LEAST_SHARE) {
+        Some(placement) if device != Device::Cpu => {
+            Err(ModelError::Elsewhere { name: name.to_owned(), device, placement })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -170,6 +191,16 @@ impl<E: Engine> Model<E> {
     ) -> Result<Self, ModelError> {
         let dialect = runtime.dialect(target);
         let source = SessionSource { name: name.to_owned(), bytes, runtime, target, dialect };
+        // Half precision is an extra of graphics processors that some do not have.
+        let single =
+            (dialect == Dialect::HalfOnDevice).then(|| SessionSource { dialect: Dialect::OnDevice, ..source.clone() });
+        match (Self::ready(source), single) {
+            (Err(_), Some(single)) => Self::ready(single),
+            (loaded, _) => loaded,
+        }
+    }
+
+    fn ready(source: SessionSource) -> Result<Self, ModelError> {
         let mut model = Self::open(source)?;
         model.warm_up()?;
         Ok(model)
@@ -191,8 +222,6 @@ impl<E: Engine> Model<E> {
 
     /// The first run of each session is the slowest, and says where it ran.
     fn warm_up(&mut self) -> Result<(), ModelError> {
-        /// Of the steps. What has to do with shapes and positions stays on the processor by design.
-        const LEAST_SHARE: f32 = 0.5;
         let mut memory = self.memory()?;
         for run in [Run::Piece, Run::One] {
             memory.prepare(0, &[0], &vec![0.0; E::CONDITIONS], run.length());
@@ -200,13 +229,7 @@ impl<E: Engine> Model<E> {
             done.map_err(|reason| self.failed(&reason))?;
         }
         self.placement = self.one.lend().placement();
-        let device = self.source.target.device;
-        match self.placement.filter(|placement| placement.share() < LEAST_SHARE) {
-            Some(placement) if device != Device::Cpu => {
-                Err(ModelError::Elsewhere { name: self.source.name.clone(), device, placement })
-            }
-            Some(_) | None => Ok(()),
-        }
+        verify(&self.source.name, self.source.target.device, self.placement)
     }
 
     /// How many may compute at the same time.
@@ -218,6 +241,11 @@ impl<E: Engine> Model<E> {
         self.source.target.device
     }
 
+    /// What numbers most of it is computed in, in words.
+    pub fn numbers(&self) -> &'static str {
+        self.source.dialect.numbers()
+    }
+
     /// Where its steps were seen to run.
     pub fn placement(&self) -> Option<Placement> {
         self.placement
@@ -225,7 +253,8 @@ impl<E: Engine> Model<E> {
 
     /// Another session for another listener, as long as it could make things faster.
     fn make_room(&self) {
-        let wanted = self.listeners.load(Ordering::Relaxed).min(most_sessions(self.device()));
+        let wanted =
+            self.listeners.load(Ordering::Relaxed).min(most_sessions(self.source.runtime.backend(), self.device()));
         let add = |made| (made < wanted).then_some(made + 1);
         if self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
             return;
@@ -349,12 +378,19 @@ impl SessionSource {
         let file = ModelFile::<E>::read(&self.bytes).map_err(|error| ModelError::file(&self.name, error));
         let mut file = file?;
         let caches = file.lighten(self.dialect);
-        let mut session = |tokens, watched| {
-            let session = self.runtime.session(self.target.device, &file.with_length(tokens), watched);
+        let session = |model: &[u8], watched| {
+            let session = self.runtime.session(self.target.device, model, watched);
             session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })
         };
-        let sessions = [session(1, watched)?, session(AT_ONCE, false)?];
-        Ok((file.contract, caches, sessions))
+        let [one, piece] = [1, AT_ONCE].map(|tokens| file.with_length(tokens));
+        // Planning is most of the time that a model takes to load.
+        let (one, piece) = thread::scope(|scope| {
+            let one = scope.spawn(|| session(&one, watched));
+            let piece = session(&piece, false);
+            (one.join(), piece)
+        });
+        let one = one.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((file.contract, caches, [one?, piece?]))
     }
 }
 
@@ -376,6 +412,10 @@ impl ModelError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checksums;
+    use crate::runtime::{FoundDevice, Platform, Precision, RuntimeChoice};
+    use prost::Message;
+    use tract_onnx::pb::ModelProto;
 
     #[test]
     fn what_is_wrong_with_a_model_is_told_with_what_to_do() {
@@ -398,26 +438,88 @@ mod tests {
         }
     }
 
-    use crate::runtime::{Backend, Precision, RuntimeChoice};
+    /// `None` where these tests run with tract, which knows none of its operators.
+    fn onnx_runtime() -> Option<&'static Runtime> {
+        let runtime = Runtime::get(&RuntimeChoice::from_environment());
+        if *runtime.backend() == Backend::Tract {
+            eprintln!("skipped: it takes ONNX Runtime's library ({})", crate::runtime::LIBRARY_VARIABLE);
+            return None;
+        }
+        Some(runtime)
+    }
+
+    /// On the processor, whatever dialect that is.
+    fn open(runtime: &'static Runtime, dialect: Dialect) -> Model {
+        let target = Target { device: Device::Cpu, precision: Precision::Full };
+        let source = SessionSource { name: "ours".into(), bytes: Cow::Borrowed(EMBEDDED), runtime, target, dialect };
+        Model::ready(source).expect("it is ours")
+    }
+
+    /// ONNX Runtime's processor has no such product and takes the casts out again; so this is about the graph, and how far
+    /// half precision is from single is tested with tract.
+    #[test]
+    fn a_graph_in_half_precision_is_the_same_network() {
+        let Some(runtime) = onnx_runtime() else { return };
+        let [single, half] = [Dialect::OnDevice, Dialect::HalfOnDevice].map(|dialect| open(runtime, dialect));
+        assert_eq!((single.numbers(), half.numbers()), ("single precision", "half precision"));
+        let apart = half.furthest_from(&single).expect("both compute");
+        assert!(apart < 0.01, "{apart}");
+    }
+
+    /// A graphics processor that cannot multiply in half precision; what it can, ONNX Runtime computes on the processor.
+    struct WithoutHalf(&'static Runtime);
+
+    impl Platform for WithoutHalf {
+        fn devices(&self) -> Vec<FoundDevice> {
+            Vec::new()
+        }
+
+        fn open(&self, _device: Device, model: &[u8], _watched: bool) -> Result<Box<dyn Session>, String> {
+            let graph = ModelProto::decode(model).map(|model| model.graph.unwrap_or_default());
+            let nodes = graph.map_err(|error| error.to_string())?.node;
+            if nodes.iter().any(|node| node.output.iter().any(|output| output.ends_with(" in half"))) {
+                return Err("the shader wants f16".into());
+            }
+            self.0.session(Device::Cpu, model, false).map_err(|error| error.to_string())
+        }
+
+        fn dialect(&self, _device: Device, _precision: Precision) -> Dialect {
+            Dialect::HalfOnDevice
+        }
+    }
+
+    #[test]
+    fn a_device_without_half_precision_computes_in_single() {
+        let Some(onnx_runtime) = onnx_runtime() else { return };
+        let runtime = Box::leak(Box::new(Runtime::with_platform(Box::new(WithoutHalf(onnx_runtime)))));
+        let target = Target { device: Device::WebGpu, precision: Precision::Fast };
+        let model = Model::<Controls>::load("ours", Cow::Borrowed(EMBEDDED), runtime, target).expect("it can");
+        assert_eq!((model.device(), model.numbers()), (Device::WebGpu, "single precision"));
+    }
+
+    /// The list beside the weights is written by the exporters.
+    #[test]
+    fn the_built_in_models_are_those_that_were_exported() {
+        let listed = include_str!("../models/weights/SHA256SUMS");
+        let models = [
+            ("accompanist", Some(EMBEDDED)),
+            ("drums", Some(EMBEDDED_DRUMMER)),
+            ("gan", EMBEDDED_GAN),
+            ("unet", EMBEDDED_UNET),
+            ("enhancer", EMBEDDED_ENHANCER),
+            ("extender", EMBEDDED_EXTENDER),
+        ];
+        for (name, bytes) in models.iter().filter_map(|(name, bytes)| Some((name, (*bytes)?))) {
+            let line = checksums::line(&checksums::of_bytes(bytes), &format!("{name}.onnx"));
+            assert!(listed.contains(&line), "{name}.onnx is damaged, or SHA256SUMS is older than it: {line}");
+        }
+    }
 
     /// A device keeps its caches otherwise than the processor; ONNX Runtime can do it that way on the processor too.
     #[test]
     fn a_cache_that_is_said_anew_is_read_like_one_that_is_told() {
-        let runtime = Runtime::get(&RuntimeChoice::from_environment());
-        if *runtime.backend() == Backend::Tract {
-            eprintln!("skipped: it takes ONNX Runtime's library ({})", crate::runtime::LIBRARY_VARIABLE);
-            return;
-        }
-        let open = |dialect| {
-            let target = Target { device: Device::Cpu, precision: Precision::Full };
-            let bytes = Cow::Borrowed(EMBEDDED);
-            let mut model =
-                Model::<Controls>::open(SessionSource { name: "ours".into(), bytes, runtime, target, dialect })
-                    .expect("it is ours");
-            model.warm_up().expect("it runs");
-            model
-        };
-        let models = [Dialect::Standard, Dialect::OnDevice, Dialect::InPlace].map(open);
+        let Some(runtime) = onnx_runtime() else { return };
+        let models = [Dialect::Standard, Dialect::OnDevice, Dialect::InPlace].map(|dialect| open(runtime, dialect));
         assert_eq!(models[1].caches, Caches::Kept(Keeping::Anew));
         let mut memories = [0, 1, 2].map(|which: usize| models[which].memory().expect("there is room"));
         let tokens: Vec<u16> = (0..80).map(|at| 2 + at * 13 % 300).collect();

@@ -21,6 +21,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -33,6 +34,9 @@ pub const DEVICE_VARIABLE: &str = "OBBLIGATO_DEVICE";
 /// Environment variable with `full` for a model's own precision.
 pub const PRECISION_VARIABLE: &str = "OBBLIGATO_PRECISION";
 
+/// Environment variable with the number of threads that share a run in ONNX Runtime on the processor: for measuring.
+pub const THREADS_VARIABLE: &str = "OBBLIGATO_THREADS";
+
 /// What the user wants. The first [`Runtime::get`] of the process decides about library and backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuntimeChoice {
@@ -41,6 +45,8 @@ pub struct RuntimeChoice {
     pub backend: BackendChoice,
     pub device: DeviceChoice,
     pub precision: Precision,
+    /// `None` is one, so that the host keeps its cores.
+    pub threads: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,7 +146,8 @@ impl RuntimeChoice {
         };
         let precision = if text(PRECISION_VARIABLE) == "full" { Precision::Full } else { Precision::Fast };
         let library = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { library, backend, device: DeviceChoice::from_id(&text(DEVICE_VARIABLE)), precision }
+        let threads = text(THREADS_VARIABLE).parse().ok();
+        Self { library, backend, device: DeviceChoice::from_id(&text(DEVICE_VARIABLE)), precision, threads }
     }
 }
 
@@ -256,7 +263,7 @@ impl Runtime {
             None => (Backend::Tract, Ok(Box::new(tract::Tract) as Box<dyn Platform>)),
             Some((backend, api)) => {
                 ort::set_api(api);
-                let started = onnx_runtime::OnnxRuntime::start();
+                let started = onnx_runtime::OnnxRuntime::start(choice.threads.map_or(1, NonZeroUsize::get));
                 let started = started.map(|started| Box::new(started) as Box<dyn Platform>);
                 let failed = |reason| RuntimeError::Start { backend: backend.to_string(), reason };
                 (backend.clone(), started.map_err(failed))
@@ -441,6 +448,16 @@ fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
 /// What the system said, without what was wrapped around it.
 fn innermost(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| one_line(&error.to_string()), innermost)
+}
+
+/// Hands memory that is free back to the system. The GNU allocator keeps for each thread what that once used, and planning a
+/// model takes several times what the plan then holds. For the end of loading: it takes some milliseconds.
+pub fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called at any time by any thread, and touches free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn one_line(text: &str) -> String {

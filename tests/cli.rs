@@ -77,6 +77,21 @@ fn file_of(header: [u16; 3], track: &[u8]) -> Vec<u8> {
 const ONE_NOTE: &[u8] = &[0, 0x90, 60, 80, 96, 0x80, 60, 0, 0, 0xff, 0x2f, 0];
 
 #[test]
+fn devices_says_what_computes_models_here() {
+    let folder = folder("devices");
+    for flags in [&["devices"][..], &["devices", "--measure"]] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_obbligato-cli"));
+        let run = run_of(program.args(flags).current_dir(&folder).env("OBBLIGATO_BACKEND", "tract"));
+        assert_eq!(run.code, 0, "{}", run.err);
+        let said = run.out + &run.err;
+        assert!(said.contains("Models are computed by tract in Obbligato"), "{said}");
+        assert!(said.contains("  cpu      CPU (") && said.contains("): runs all steps in single precision"), "{said}");
+        assert!(said.contains("  auto     is the CPU: there is no other device"), "{said}");
+        assert_eq!(said.contains("There is no other device to measure."), flags.len() > 1, "{said}");
+    }
+}
+
+#[test]
 fn help_names_every_flag_and_gives_examples() {
     let folder = folder("help");
     let help = run(&folder, &["--help"]);

@@ -8,10 +8,10 @@ use obbligato::channels::{
 use obbligato::contract::Controls;
 use obbligato::generators::Generator;
 use obbligato::generators::library::Loaded;
-use obbligato::generators::onnx::{Seat, load};
+use obbligato::generators::onnx::{Seat, load, load_drummer};
 use obbligato::inference::InferenceThread;
 use obbligato::model::{Audition, Model, ModelSource, fastest, open_model};
-use obbligato::music::{Bar, Key, Meter, Segment, Velocity};
+use obbligato::music::{Bar, Key, Meter, Part, Segment, Velocity};
 use obbligato::runtime::{
     Device, DeviceChoice, Dialect, FoundDevice, Placement, Platform, Precision, Runtime, Session, Target, Tract, Values,
 };
@@ -134,6 +134,12 @@ fn a_device_that_computes_elsewhere_is_found_out() {
     assert_eq!(generator.device().as_deref(), Some("CPU"));
     let problem = problem.expect("it is told");
     assert!(problem.contains("only 3 of 100 steps run there"), "{problem}");
+
+    let (runtime, _) = self::runtime(Placement { on_device: 3, elsewhere: 97 }, FOR_EVER);
+    let seat = seat(runtime, Device::WebGpu);
+    let (generator, problem) = load(&ModelSource::EmbeddedGan, seat).expect("the CPU can");
+    assert_eq!(generator.device().as_deref(), Some("CPU"));
+    assert!(problem.is_some_and(|problem| problem.contains("only 3 of 100 steps run there")), "nor are rolls");
 }
 
 /// What the audio thread of an instance does, as far as it matters here.
@@ -145,9 +151,13 @@ struct Host {
 
 impl Host {
     fn with(generator: Box<dyn Generator>) -> Self {
+        Self::of(Loaded { generator, ..Loaded::rules() })
+    }
+
+    fn of(loaded: Loaded) -> Self {
         let (end, inference) = channels::connect();
         let (view, commands) = (SharedView::default(), crossbeam_channel::unbounded().1);
-        let load = || Loaded { generator, ..Loaded::rules() };
+        let load = || loaded;
         let thread = InferenceThread::spawn(inference, view.clone(), commands, load).expect("the system has threads");
         let mut host = Self { end, view, _thread: thread };
         host.send(Heard::TakeBegan { take: TakeId(1), at: 0.0 });
@@ -171,7 +181,8 @@ impl Host {
     }
 
     fn answer(&mut self, segment: Segment) -> usize {
-        let settings = Settings { count_in: 0, ..Settings::default() };
+        let mut settings = Settings { count_in: 0, ..Settings::default() };
+        settings.parts[Part::Drums].on = true;
         let (take, margin) = (TakeId(1), SHORTEST_MARGIN);
         // As live, but that all is waited for: what is late here is a slow test machine.
         self.send(Heard::Cut(Cut { take, segment, margin, settings, quarters_per_minute: 120.0, offline: true }));
@@ -227,6 +238,80 @@ fn a_device_that_breaks_in_mid_song_costs_no_bar() {
     assert_eq!(host.end.meters.failed_answers.load(Ordering::Relaxed), failures, "and does not fail again");
     let (generator, problem) = load(&ModelSource::Embedded, seat(runtime, Device::WebGpu)).expect("the CPU can");
     assert_eq!(generator.device().as_deref(), Some("CPU"), "nor is it asked again: {problem:?}");
+}
+
+/// A song on a device that breaks before its third bar; what the model is called, and what is said then.
+fn plays_on_when_the_device_breaks(loaded: Loaded, runs: &Runs, words: &str) -> Host {
+    let mut host = Host::of(loaded);
+    assert!((0..2).map(|bar| host.bar(bar)).sum::<usize>() > 4, "it plays");
+    assert_eq!(host.view.get().engine.problem, None);
+    assert_eq!(host.end.meters.failed_answers.load(Ordering::Relaxed), 0);
+    runs.store(0, Ordering::SeqCst);
+    assert!(host.bar(2) > 0, "the rules play the bar");
+    let told_after = host.shown(|engine| engine.problem.is_some());
+    assert!(told_after < Duration::from_secs(1), "{told_after:?}");
+    let problem = host.view.get().engine.problem.clone().expect("it is shown");
+    assert!(problem.contains(words) && problem.contains("the device was removed"), "{problem}");
+    assert!(problem.contains("from the next bar on the CPU plays"), "{problem}");
+    let failures = host.end.meters.failed_answers.load(Ordering::Relaxed);
+    assert_eq!(failures, 1, "of one answer");
+    assert!((3..6).map(|bar| host.bar(bar)).sum::<usize>() > 4, "the model plays on");
+    assert_eq!(host.end.meters.failed_answers.load(Ordering::Relaxed), failures, "and does not fail again");
+    host
+}
+
+#[test]
+fn a_network_over_rolls_plays_on_when_its_device_breaks() {
+    let (runtime, runs) = runtime(WELL_PLACED, FOR_EVER);
+    let (generator, problem) = load(&ModelSource::EmbeddedGan, seat(runtime, Device::WebGpu)).expect("it can");
+    assert_eq!((generator.device().as_deref(), problem), (Some("WebGPU (90 of 100 steps)"), None));
+    let loaded = Loaded { generator, ..Loaded::rules() };
+    let host = plays_on_when_the_device_breaks(loaded, &runs, "GAN failed, so the rules play: WebGPU failed");
+    assert_eq!(host.view.get().engine.device, "CPU", "what is shown is what plays");
+}
+
+#[test]
+fn the_drummer_plays_on_when_its_device_breaks() {
+    let (runtime, runs) = runtime(WELL_PLACED, FOR_EVER);
+    let (drummer, problem) = load_drummer(seat(runtime, Device::WebGpu)).expect("it can");
+    assert_eq!(problem, None);
+    let loaded = Loaded { drummer: Some(Box::new(drummer)), ..Loaded::rules() };
+    plays_on_when_the_device_breaks(loaded, &runs, "Drummer failed, so the rules drum: WebGPU failed");
+}
+
+/// What a device has done so far.
+fn spent(runs: &Runs, of: usize) -> usize {
+    of - runs.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_device_is_kept_awake_while_music_plays_and_left_alone_when_it_does_not() {
+    const MANY: usize = 1_000_000;
+    let device = seat(runtime(WELL_PLACED, FOR_EVER).0, Device::WebGpu);
+    for source in [ModelSource::Embedded, ModelSource::EmbeddedGan] {
+        let (runtime, runs) = runtime(WELL_PLACED, FOR_EVER);
+        let (generator, _) = load(&source, Seat { runtime, ..device }).expect("it can");
+        let mut host = Host::with(generator);
+        assert!(host.bar(0) > 0, "it plays");
+        runs.store(MANY, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(2500));
+        assert_eq!(spent(&runs, MANY), 0, "the transport stands still");
+
+        host.end.meters.playing.store(true, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(2500));
+        let awake = spent(&runs, MANY);
+        assert!((2..=3).contains(&awake), "{source:?}: {awake} runs");
+
+        // It breaks in a rest of the music: nobody hears anything of it.
+        runs.store(0, Ordering::SeqCst);
+        let told_after = host.shown(|engine| engine.problem.is_some());
+        assert!(told_after < Duration::from_millis(2500), "{told_after:?}");
+        let status = host.view.get().engine.clone();
+        assert!(status.problem.is_some_and(|problem| problem.contains("from the next bar on the CPU plays")));
+        assert_eq!(status.device, "CPU");
+        assert!(host.bar(1) > 0, "it plays on");
+        assert_eq!(host.end.meters.failed_answers.load(Ordering::Relaxed), 0, "no answer was lost");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ python -m obbligato_models.export --checkpoint runs/accompanist/last.pt --scores
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import subprocess
@@ -312,6 +313,17 @@ def export(model: Transformer, controls: dict, scores: dict, weights: Path, pari
     return write(model, fields, reference_music(), weights, parity)
 
 
+def save(graph: onnx.ModelProto, weights: Path) -> None:
+    """The file, and its sum in the list of its folder: a copy that was damaged is then refused by name."""
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(graph, weights)
+    listed = weights.parent / "SHA256SUMS"
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    sums = {name: sum for sum, name in (line.split("  ", 1) for line in lines)}
+    sums[weights.name] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    listed.write_text("".join(f"{sum}  {name}\n" for name, sum in sorted(sums.items())))
+
+
 def write(model: Transformer, fields: dict[str, str], music: Music, weights: Path, parity: Path) -> dict[str, float]:
     """The file with its contract, and what it says of some made-up music, if both agree."""
     step = stepper(model)
@@ -320,9 +332,8 @@ def write(model: Transformer, fields: dict[str, str], music: Music, weights: Pat
     differences = largest_difference(step, graph, music)
     if max(differences["T=1"], differences["T=32"]) > TOLERANCE:
         raise SystemExit(f"the exported file does not compute what PyTorch does: {differences}")
-    weights.parent.mkdir(parents=True, exist_ok=True)
     parity.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(graph, weights)
+    save(graph, weights)
     lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in reference_outputs(step, music).items())
     parity.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     return differences

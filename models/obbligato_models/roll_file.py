@@ -75,9 +75,8 @@ def write(
     differences = largest_difference(network, graph, [inputs for _, inputs in cases])
     if not max(differences.values()) < shared.TOLERANCE:
         raise SystemExit(f"the exported file does not compute what PyTorch does: {differences}")
-    weights.parent.mkdir(parents=True, exist_ok=True)
     parity.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(graph, weights)
+    shared.save(graph, weights)
     lines = [json.dumps({**told, **reference(run(network, inputs))}) for told, inputs in cases]
     about = {"about": ABOUT, "tolerance": PARITY_TOLERANCE}
     parity.write_text(json.dumps(about, indent=1)[:-2] + ',\n "cases": [\n' + ",\n".join(lines) + "\n]}\n")

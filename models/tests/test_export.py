@@ -1,5 +1,6 @@
 """A tiny network through the exporter: the file computes what PyTorch does, whatever the number of tokens."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -97,3 +98,11 @@ def test_training_and_stepping_are_one_network(model):
         whole = model(torch.tensor([ids]), torch.from_numpy(cond)[None])
     for one, other in zip(stepped, whole, strict=True):
         assert np.abs(one - other[0].numpy()).max() < 0.05 * other.std()
+
+
+def test_each_file_stands_in_its_folders_list(tmp_path):
+    for name, version in (("b", 1), ("a", 1), ("b", 2)):
+        graph = onnx.ModelProto(model_version=version)
+        export.save(graph, tmp_path / f"{name}.onnx")
+    sums = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.onnx", "b.onnx")]
+    assert (tmp_path / "SHA256SUMS").read_text() == f"{sums[0]}  a.onnx\n{sums[1]}  b.onnx\n"

@@ -132,6 +132,11 @@ impl Arranger {
         self.band.at_rest();
     }
 
+    /// Between answers while music plays: keeps a device awake that would be slow at the next.
+    pub fn keep_warm(&mut self) {
+        self.band.keep_warm();
+    }
+
     /// The user's chords; an empty plan leaves the choice to the engine. Bars with other chords are written anew.
     pub fn set_plan(&mut self, plan: ChordPlan) {
         self.plan = plan;

@@ -41,6 +41,18 @@ impl Band {
         let _ = catch_unwind(AssertUnwindSafe(|| self.generator.at_rest()));
     }
 
+    /// As [`Generator::keep_warm`], for all who play. A device that is lost here costs no answer, and is told all the same.
+    pub fn keep_warm(&mut self) {
+        if let Err(error) = guarded(|| self.generator.keep_warm()) {
+            self.problem = Some(format!("{}: {error}", self.generator.name()));
+        }
+        if let Some(drummer) = &mut self.drummer
+            && let Err(error) = guarded(|| drummer.keep_warm())
+        {
+            self.problem = Some(format!("{}: {error}", drummer.name()));
+        }
+    }
+
     /// As [`Generator::read_ahead`], for all who are going to answer.
     pub fn read_ahead(&mut self, request: &Request<'_>) -> bool {
         let mut read = || {

@@ -53,6 +53,10 @@ impl Generator for Gan {
         self.network.device()
     }
 
+    fn keep_warm(&mut self) -> Result<(), GeneratorError> {
+        self.network.keep_warm().map_err(GeneratorError)
+    }
+
     fn answer(
         &mut self,
         request: &Request<'_>,

@@ -250,5 +250,6 @@ fn load_model(choice: &GeneratorChoice) -> Loaded {
         Err(error) => loaded.problem = Some(format!("{} Until then the rules drum.", error.in_words())),
     }
     loaded.half_bar = rehearse(&mut *loaded.generator, loaded.drummer.as_mut());
+    crate::runtime::give_back_memory();
     loaded
 }

@@ -174,6 +174,14 @@ pub trait Generator: Send {
     /// There is time for a short piece of other work.
     fn at_rest(&mut self) {}
 
+    /// Between answers while music plays: keeps a device awake that would be slow at the next. Answers are the same without.
+    ///
+    /// # Errors
+    /// When the device is lost; the next answer comes from elsewhere.
+    fn keep_warm(&mut self) -> Result<(), GeneratorError> {
+        Ok(())
+    }
+
     /// There is time for a short piece of what has to be done before a request like this one can be answered, which is yet
     /// to come: its melody goes on. Returns whether there was something to do. Answers are the same without.
     fn read_ahead(&mut self, _request: &Request<'_>) -> bool {
@@ -204,6 +212,14 @@ pub trait Drummer: Send {
     /// As [`Generator::read_ahead`].
     fn read_ahead(&mut self, _request: &Request<'_>) -> bool {
         false
+    }
+
+    /// As [`Generator::keep_warm`].
+    ///
+    /// # Errors
+    /// When the device is lost; the next drums come from elsewhere.
+    fn keep_warm(&mut self) -> Result<(), GeneratorError> {
+        Ok(())
     }
 
     /// Writes the drums of the asked segments, handing out each stroke as soon as it is decided.

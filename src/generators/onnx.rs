@@ -19,8 +19,9 @@ use crate::model::{
     open_roll_model, remember,
 };
 use crate::music::Ticks;
-use crate::runtime::{Device, DeviceChoice, Precision, Runtime, Target};
+use crate::runtime::{Device, DeviceChoice, Placement, Precision, Runtime, Target};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How a model is to be computed.
 #[derive(Clone, Copy)]
@@ -90,6 +91,7 @@ struct OnnxNetwork<E> {
     model: Arc<Model<E>>,
     memory: Memory,
     audition: AuditionState<E>,
+    sleep: Sleep,
 }
 
 /// Whether it is still to be found out where this model is fastest.
@@ -102,7 +104,7 @@ enum AuditionState<E> {
 impl<E: Engine> OnnxNetwork<E> {
     fn seated(source: &ModelSource, seat: Seat, problem: &mut Option<String>) -> Result<Self, ModelError> {
         let (model, memory) = seated(source, seat, problem, |device| Self::on(source, seat, device))?;
-        Ok(Self { source: source.clone(), seat, model, memory, audition: AuditionState::Over })
+        Ok(Self { source: source.clone(), seat, model, memory, audition: AuditionState::Over, sleep: Sleep::begun() })
     }
 
     fn on(source: &ModelSource, seat: Seat, device: Device) -> Result<(Arc<Model<E>>, Memory), ModelError> {
@@ -130,6 +132,32 @@ impl<E: Engine> OnnxNetwork<E> {
             Ok(_) | Err(_) => false,
         }
     }
+}
+
+/// A device goes to sleep when nobody asks it anything, and the next run waits until it is awake.
+struct Sleep {
+    last_run: Instant,
+}
+
+impl Sleep {
+    fn begun() -> Self {
+        Self { last_run: Instant::now() }
+    }
+
+    fn ran(&mut self) {
+        self.last_run = Instant::now();
+    }
+
+    /// Whether the device has been left alone for long. The processor keeps itself awake.
+    fn threatens(&self, device: Device) -> bool {
+        /// Graphics processors lower their clock after a few seconds; half a bar is shorter than this above 120 quarters a minute.
+        const LONG: Duration = Duration::from_secs(1);
+        device != Device::Cpu && self.last_run.elapsed() > LONG
+    }
+}
+
+fn device_in_words(device: Device, placement: Option<Placement>) -> String {
+    placement.map_or(device.to_string(), |placement| format!("{device} ({placement})"))
 }
 
 /// Opens a model on the device that was chosen, or that is known to be the fastest; where that does not start, on the
@@ -180,38 +208,54 @@ struct OnnxRolls<E> {
     seat: Seat,
     model: Arc<RollModel<E>>,
     said: Vec<f32>,
+    sleep: Sleep,
 }
 
 impl<E: RollEngine> OnnxRolls<E> {
     fn seated(source: &ModelSource, seat: Seat, problem: &mut Option<String>) -> Result<Self, ModelError> {
         let model = seated(source, seat, problem, |device| Self::on(source, seat, device))?;
-        Ok(Self { source: source.clone(), seat, model, said: Vec::new() })
+        Ok(Self { source: source.clone(), seat, model, said: Vec::new(), sleep: Sleep::begun() })
     }
 
     fn on(source: &ModelSource, seat: Seat, device: Device) -> Result<Arc<RollModel<E>>, ModelError> {
         open_roll_model(source, seat.runtime, Target { device, precision: seat.precision })
     }
+
+    /// What a failed run leaves to say; if another device than the processor failed, that one plays from now on.
+    fn recover(&mut self, error: &ModelError) -> String {
+        let open = |device| Self::on(&self.source, self.seat, device);
+        let (playing, words) = recovered(error, self.model.device(), self.seat, open);
+        playing.into_iter().for_each(|playing| self.model = playing);
+        words
+    }
 }
 
 impl<E: RollEngine> RollNetwork for OnnxRolls<E> {
     fn cells(&mut self, ticks: Ticks, inputs: &[(&'static str, Vec<f32>)]) -> Result<&[f32], String> {
-        if let Err(error) = self.model.cells(ticks, inputs, &mut self.said) {
-            let open = |device| Self::on(&self.source, self.seat, device);
-            let (playing, words) = recovered(&error, self.model.device(), self.seat, open);
-            playing.into_iter().for_each(|playing| self.model = playing);
-            return Err(words);
-        }
+        let read = self.model.cells(ticks, inputs, &mut self.said);
+        self.sleep.ran();
+        read.map_err(|error| self.recover(&error))?;
         Ok(&self.said)
     }
 
     fn device(&self) -> Option<String> {
-        Some(self.model.device().to_string())
+        Some(device_in_words(self.model.device(), self.model.placement()))
+    }
+
+    fn keep_warm(&mut self) -> Result<(), String> {
+        if !self.sleep.threatens(self.model.device()) {
+            return Ok(());
+        }
+        let warmed = self.model.read_silence(E::IN_TIME[0]);
+        self.sleep.ran();
+        warmed.map_err(|error| self.recover(&error))
     }
 }
 
 impl<E: Engine, const W: usize> Network<W> for OnnxNetwork<E> {
     fn read_piece(&mut self, past: usize, tokens: &[Token], conditions: &[[f32; W]]) -> Result<&[f32], String> {
         let read = self.model.read(&mut self.memory, Run::Piece, past, tokens, conditions).map(drop);
+        self.sleep.ran();
         read.map_err(|error| self.recover(&error))?;
         Ok(self.memory.outputs())
     }
@@ -219,13 +263,20 @@ impl<E: Engine, const W: usize> Network<W> for OnnxNetwork<E> {
     fn read_one(&mut self, past: usize, token: Token, condition: &[f32; W]) -> Result<&[f32], String> {
         let condition = std::slice::from_ref(condition);
         let read = self.model.read(&mut self.memory, Run::One, past, &[token], condition).map(drop);
+        self.sleep.ran();
         read.map_err(|error| self.recover(&error))?;
         Ok(self.memory.outputs())
     }
 
     fn device(&self) -> Option<String> {
-        let device = self.model.device();
-        Some(self.model.placement().map_or(device.to_string(), |placement| format!("{device} ({placement})")))
+        Some(device_in_words(self.model.device(), self.model.placement()))
+    }
+
+    fn keep_warm(&mut self, free: usize) -> Result<(), String> {
+        if !self.sleep.threatens(self.model.device()) || free >= self.model.contract().window {
+            return Ok(());
+        }
+        self.read_one(free, 0, &[0.0; W]).map(drop)
     }
 
     fn at_rest(&mut self) -> bool {

@@ -29,6 +29,15 @@ pub trait Network<const W: usize = CONDITIONS>: Send {
         None
     }
 
+    /// A run for its own sake, if the device has been left alone so long that it would go to sleep. From the place `free` on
+    /// nothing that is remembered has to stay.
+    ///
+    /// # Errors
+    /// In words, when the device is lost; all that was read is then forgotten.
+    fn keep_warm(&mut self, _free: usize) -> Result<(), String> {
+        Ok(())
+    }
+
     /// There is time for a short piece of other work. Returns whether all that was read is forgotten.
     fn at_rest(&mut self) -> bool {
         false
@@ -60,6 +69,19 @@ impl<const W: usize> Reader<W> {
         if self.network.at_rest() {
             self.forget();
         }
+    }
+
+    /// Between answers that lie far apart: keeps the device awake. Answers are the same without.
+    ///
+    /// # Errors
+    /// In words, when the device is lost.
+    pub fn keep_warm(&mut self) -> Result<(), String> {
+        self.begin();
+        let warmed = self.network.keep_warm(self.firm);
+        if warmed.is_err() {
+            self.forget();
+        }
+        warmed
     }
 
     fn forget(&mut self) {

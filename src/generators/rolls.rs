@@ -36,6 +36,14 @@ pub trait RollNetwork: Send {
     fn device(&self) -> Option<String> {
         None
     }
+
+    /// A run for its own sake, if the device has been left alone so long that it would go to sleep.
+    ///
+    /// # Errors
+    /// In words, when the device is lost.
+    fn keep_warm(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Four bars in this metre.

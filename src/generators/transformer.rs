@@ -66,6 +66,10 @@ impl Generator for Transformer {
         self.reader.at_rest();
     }
 
+    fn keep_warm(&mut self) -> Result<(), GeneratorError> {
+        self.reader.keep_warm().map_err(GeneratorError)
+    }
+
     fn read_ahead(&mut self, request: &Request<'_>) -> bool {
         let writes = self.plays(request.ask.bar().meter) && !request.is_waiting();
         writes && self.reader.read_ahead(&Context::of(request, &self.contract))

@@ -5,6 +5,7 @@
 
 mod attention;
 mod eight_bits;
+mod half;
 mod norms;
 mod renewed;
 
@@ -47,14 +48,16 @@ pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Diale
     }
     let keeping = match dialect {
         Dialect::Standard => None,
-        Dialect::OnDevice => renewed::rewrite(graph, contract).then_some(Keeping::Anew),
+        Dialect::OnDevice | Dialect::HalfOnDevice => renewed::rewrite(graph, contract).then_some(Keeping::Anew),
         Dialect::InPlace | Dialect::EightBits => attention::rewrite(graph, contract).then_some(Keeping::InPlace),
     };
     if dialect != Dialect::Standard && keeping != Some(Keeping::InPlace) {
         attend_apart(graph, contract.window);
     }
-    if dialect == Dialect::EightBits {
-        eight_bits::rewrite(graph);
+    match dialect {
+        Dialect::EightBits => eight_bits::rewrite(graph),
+        Dialect::HalfOnDevice => half::rewrite(graph),
+        Dialect::Standard | Dialect::OnDevice | Dialect::InPlace => {}
     }
     remove_unused(graph);
     keeping.map_or(Caches::Told, Caches::Kept)
@@ -354,6 +357,16 @@ mod tests {
             assert!(changed.clone().all(|cache| outputs.contains(cache.as_str())) && !outputs.contains("new_k"));
             assert_eq!(count(&graph, "SimplifiedLayerNormalization"), 4 * layers + 2);
             assert_eq!(count(&graph, "DynamicQuantizeMatMul"), 0);
+        }
+        let products = [46, 25];
+        let graphs = all(Dialect::HalfOnDevice).into_iter().zip(all(Dialect::OnDevice)).zip(products);
+        for (((half, _), (single, _)), products) in graphs {
+            assert_eq!(count(&half, "MatMul"), count(&single, "MatMul"));
+            let in_half = |node: &&NodeProto| node.op_type == "MatMul" && node.output[0].ends_with(" in half");
+            assert_eq!(half.node.iter().filter(in_half).count(), products, "all with a stored matrix but the last");
+            let is_half = |tensor: &&TensorProto| tensor.data_type == DataType::Float16 as i32;
+            let stored = |graph: &GraphProto| graph.initializer.iter().filter(is_half).count();
+            assert_eq!(stored(&half), stored(&single), "what is multiplied with is what is stored");
         }
         for (graph, layers) in all(Dialect::InPlace) {
             assert_eq!((count(&graph, "GroupQueryAttention"), count(&graph, "Softmax")), (layers, 0));

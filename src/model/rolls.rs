@@ -2,12 +2,12 @@
 //!
 //! Shared by all instances that compute it on the same device. It remembers nothing, so one session a length serves all.
 
-use super::ModelError;
 use super::file::{self, FileError, Port, Size};
 use super::pool::Pool;
+use super::{ModelError, verify};
 use crate::contract::rolls::{Form, ROWS, RollContract, RollEngine};
 use crate::music::Ticks;
-use crate::runtime::{Device, Runtime, Session, Target, Values};
+use crate::runtime::{Device, Placement, Runtime, Session, Target, Values};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::pb::ModelProto;
@@ -62,6 +62,8 @@ pub struct RollModel<E> {
     runtime: &'static Runtime,
     target: Target,
     plans: Mutex<Plans<E>>,
+    /// Where the steps of the first plan were seen to run; not asked of the processor.
+    placement: Option<Placement>,
 }
 
 /// Sessions by the ticks of their rolls, and what others are made from.
@@ -79,16 +81,27 @@ impl<E: RollEngine> RollModel<E> {
         let file = RollFile::<E>::read(bytes).map_err(|error| ModelError::file(name, error))?;
         let contract = file.contract.clone();
         let plans = Mutex::new(Plans { file, sessions: BTreeMap::new() });
-        let model = Self { name: name.to_owned(), contract, runtime, target, plans };
+        let mut model = Self { name: name.to_owned(), contract, runtime, target, plans, placement: None };
         for ticks in E::IN_TIME {
-            let silence = E::INPUTS.iter().map(|(name, form)| {
-                let size = form.shape(*ticks as usize).into_iter().product();
-                (*name, vec![0.0; size])
-            });
-            // The first run of a session is the slowest.
-            model.cells(*ticks, &silence.collect::<Vec<_>>(), &mut Vec::new())?;
+            // The first run of a session is the slowest, and says where it ran.
+            model.read_silence(*ticks)?;
+            let placement = model.sessions_for(*ticks)?.lend().placement();
+            verify(name, target.device, placement)?;
+            model.placement = model.placement.or(placement);
         }
         Ok(model)
+    }
+
+    /// A run for its own sake.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub fn read_silence(&self, ticks: Ticks) -> Result<(), ModelError> {
+        let silence = E::INPUTS.iter().map(|(name, form)| {
+            let size = form.shape(ticks as usize).into_iter().product();
+            (*name, vec![0.0; size])
+        });
+        self.cells(ticks, &silence.collect::<Vec<_>>(), &mut Vec::new())
     }
 
     pub fn contract(&self) -> &RollContract<E> {
@@ -97,6 +110,11 @@ impl<E: RollEngine> RollModel<E> {
 
     pub fn device(&self) -> Device {
         self.target.device
+    }
+
+    /// Where its steps were seen to run.
+    pub fn placement(&self) -> Option<Placement> {
+        self.placement
     }
 
     /// Writes the logits of a roll's cells over what was in `cells`. `inputs`: by name, as many numbers as their form has.
@@ -151,7 +169,9 @@ impl<E: RollEngine> RollModel<E> {
             return Ok(pool.clone());
         }
         let bytes = plans.file.with_ticks(ticks as usize);
-        let session = self.runtime.session(self.target.device, &bytes, false);
+        // The other lengths are planned in the same way.
+        let watched = self.target.device != Device::Cpu && plans.sessions.is_empty();
+        let session = self.runtime.session(self.target.device, &bytes, watched);
         let session = session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })?;
         let pool = Arc::new(Pool::of(session));
         plans.sessions.insert(ticks, pool.clone());

@@ -25,21 +25,27 @@ use tract_onnx::tract_core::tract_data::prelude::PlainView;
 
 pub struct OnnxRuntime {
     environment: Environment,
+    /// That share the work of a run on the processor.
+    threads: usize,
 }
 
 impl OnnxRuntime {
     /// # Errors
     /// In words, when the library does not start.
-    pub fn start() -> Result<Self, String> {
+    pub fn start(threads: usize) -> Result<Self, String> {
         let environment = ort::init().with_name("obbligato").with_telemetry(false).build();
-        environment.map(|environment| Self { environment }).map_err(|error| one_line(&error.to_string()))
+        environment.map(|environment| Self { environment, threads }).map_err(|error| one_line(&error.to_string()))
     }
 
     /// What is known of a device without starting it. `None` where the library or the machine has none.
     fn find(&self, device: Device) -> Option<FoundDevice> {
         let provider = Provider::of(device)?;
         let hardware = self.environment.devices().find(|found| found.ep().is_ok_and(|ep| ep == provider.name));
-        let listed = hardware.and_then(|found| Some(found.hardware_device().vendor().ok()?.trim().to_owned()));
+        let listed = hardware.and_then(|found| {
+            let hardware = found.hardware_device();
+            // By this number, as `lspci` writes it, the maker's drivers know a device.
+            Some(format!("{} {:04x}", hardware.vendor().ok()?, hardware.id()).trim().to_owned())
+        });
         match listed {
             Some(name) => Some(FoundDevice { device, name, trouble: None }),
             // Libraries do not list the devices of all their providers; those are tried.
@@ -62,7 +68,7 @@ impl Platform for OnnxRuntime {
     fn open(&self, device: Device, model: &[u8], watched: bool) -> Result<Box<dyn Session>, String> {
         let profile = watched.then(fresh_profile);
         let session = SessionBuilder::new(&self.environment)
-            .and_then(|builder| on_device(builder, device))
+            .and_then(|builder| on_device(builder, device, self.threads))
             .and_then(|builder| match &profile {
                 Some(path) => Ok(builder.with_profiling(path)?),
                 None => Ok(builder),
@@ -76,7 +82,8 @@ impl Platform for OnnxRuntime {
         match (device, precision) {
             (Device::Cpu, Precision::Fast) => Dialect::EightBits,
             (Device::Cpu, Precision::Full) => Dialect::InPlace,
-            (Device::Cuda | Device::WebGpu, _) => Dialect::OnDevice,
+            (Device::Cuda | Device::WebGpu, Precision::Fast) => Dialect::HalfOnDevice,
+            (Device::Cuda | Device::WebGpu, Precision::Full) => Dialect::OnDevice,
             // Who compiles graphs knows plain ones best.
             (Device::TensorRt | Device::DirectMl | Device::CoreMl, _) => Dialect::Standard,
         }
@@ -119,11 +126,11 @@ impl Provider {
     }
 }
 
-/// One thread, so that the host keeps its cores, and no busy waiting between bars.
-fn on_device(builder: SessionBuilder, device: Device) -> ort::Result<SessionBuilder> {
+/// Without busy waiting between bars.
+fn on_device(builder: SessionBuilder, device: Device, threads: usize) -> ort::Result<SessionBuilder> {
     let builder = builder
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(1)?
+        .with_intra_threads(threads)?
         .with_intra_op_spinning(false)?;
     match Provider::of(device) {
         None if device != Device::Cpu => Err(ort::Error::new("this program was built without it")),

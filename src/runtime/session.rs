@@ -83,10 +83,23 @@ pub enum Dialect {
     /// With what ONNX Runtime knows beyond it, in single precision, and caches that are [said anew](Keeping::Anew): for
     /// devices with memory of their own.
     OnDevice,
-    /// The same with caches that are [changed in place](Keeping::InPlace): for processors.
+    /// The same with products in half precision.
+    HalfOnDevice,
+    /// Single precision with caches that are [changed in place](Keeping::InPlace): for processors.
     InPlace,
     /// That with large matrices in eight bits.
     EightBits,
+}
+
+impl Dialect {
+    /// What numbers most of a model is computed in, in words.
+    pub fn numbers(self) -> &'static str {
+        match self {
+            Self::Standard | Self::OnDevice | Self::InPlace => "single precision",
+            Self::HalfOnDevice => "half precision",
+            Self::EightBits => "eight bits",
+        }
+    }
 }
 
 /// How many steps of a model ran on the device that was asked for, and how many elsewhere.

@@ -14,6 +14,7 @@ pub mod requirements;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod screenshots;
+pub mod startup;
 pub mod test;
 pub mod train;
 pub mod validate;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use xtask::bench::bench;
+use xtask::bench::{BenchOptions, bench};
 use xtask::bundle::{BundleOptions, bundle};
 #[cfg(target_os = "linux")]
 use xtask::frames::{FramesOptions, frames};
@@ -13,6 +13,7 @@ use xtask::lateness::{LatenessOptions, lateness};
 use xtask::runtime::{RuntimeChore, runtime};
 #[cfg(target_os = "linux")]
 use xtask::screenshots::{ScreenshotOptions, screenshots};
+use xtask::startup::{StartupOptions, startup};
 use xtask::test::{TestOptions, test};
 use xtask::train::{Refused, TrainOptions, train};
 use xtask::validate::{ValidateOptions, validate};
@@ -37,7 +38,7 @@ enum Chore {
     /// Run every test
     Test(TestOptions),
     /// Measure how fast the models answer, and what the audio thread, saving a project and the window cost
-    Bench,
+    Bench(BenchOptions),
     /// Count how often the window is painted while a long song plays
     #[cfg(target_os = "linux")]
     Frames(FramesOptions),
@@ -48,6 +49,8 @@ enum Chore {
     },
     /// Play live at tempos from 60 to 240 beside busy cores, with each inference backend, and count what is late
     Lateness(LatenessOptions),
+    /// Measure how long a host waits for the list of plugins, and its user for the model, with each inference backend
+    Startup(StartupOptions),
     /// Take the pictures of the window in docs/ anew
     #[cfg(target_os = "linux")]
     Screenshots(ScreenshotOptions),
@@ -75,11 +78,12 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Install(options) => install(&workspace, &options),
         Chore::Jam(options) => jam(&workspace, &options),
         Chore::Test(options) => test(&workspace, options),
-        Chore::Bench => bench(&workspace),
+        Chore::Bench(options) => bench(&workspace, &options),
         #[cfg(target_os = "linux")]
         Chore::Frames(options) => frames(&workspace, options),
         Chore::Runtime { chore } => runtime(&workspace, &chore),
         Chore::Lateness(options) => lateness(&workspace, &options),
+        Chore::Startup(options) => startup(&workspace, &options),
         #[cfg(target_os = "linux")]
         Chore::Screenshots(options) => screenshots(&workspace, options),
         Chore::Train(options) => train(&workspace, &options),

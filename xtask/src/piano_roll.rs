@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result};
 use obbligato::music::{Bar, Note, TICKS_PER_QUARTER, Ticks};
+use skrifa::instance::{LocationRef, Size};
+use skrifa::outline::{DrawSettings, OutlinePen};
+use skrifa::{FontRef, GlyphId, MetadataProvider};
 use std::path::Path;
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Rect, Transform};
-use ttf_parser::{Face, OutlineBuilder};
 
 /// What is drawn.
 #[derive(Debug, Clone)]
@@ -240,14 +242,14 @@ fn is_black(key: i32) -> bool {
 
 struct Canvas {
     pixels: Pixmap,
-    face: Face<'static>,
+    face: FontRef<'static>,
 }
 
 impl Canvas {
     fn new(width: f32, height: f32) -> Result<Self> {
         let mut pixels = Pixmap::new(width as u32, height.ceil() as u32).context("the picture is too large")?;
         pixels.fill(colour(PAPER, 1.0));
-        let face = Face::parse(epaint_default_fonts::UBUNTU_LIGHT, 0).context("the typeface reads")?;
+        let face = FontRef::new(epaint_default_fonts::UBUNTU_LIGHT).context("the typeface reads")?;
         Ok(Self { pixels, face })
     }
 
@@ -259,26 +261,36 @@ impl Canvas {
 
     /// `baseline` is the y at which letters stand.
     fn text(&mut self, text: &str, x: f32, baseline: f32, size: f32, rgb: [u8; 3]) {
-        let scale = size / f32::from(self.face.units_per_em());
+        let outlines = self.face.outline_glyphs();
         let mut pen = x;
-        for letter in text.chars() {
-            let Some(glyph) = self.face.glyph_index(letter) else {
-                continue;
-            };
+        for glyph in self.glyphs(text) {
             let mut outline = Outline(PathBuilder::new());
-            self.face.outline_glyph(glyph, &mut outline);
+            // A letter that cannot be drawn leaves a gap, as a space does.
+            if let Some(letter) = outlines.get(glyph) {
+                let _ = letter.draw(DrawSettings::unhinted(Size::new(size), LocationRef::default()), &mut outline);
+            }
             if let Some(path) = outline.0.finish() {
-                let place = Transform::from_row(scale, 0.0, 0.0, -scale, pen, baseline);
+                let place = Transform::from_row(1.0, 0.0, 0.0, -1.0, pen, baseline);
                 self.pixels.fill_path(&path, &paint(rgb, 1.0), FillRule::Winding, place, None);
             }
-            pen += scale * f32::from(self.face.glyph_hor_advance(glyph).unwrap_or(0));
+            pen += self.advance(glyph, size);
         }
     }
 
     fn text_width(&self, text: &str, size: f32) -> f32 {
-        let glyphs = text.chars().filter_map(|letter| self.face.glyph_index(letter));
-        let units: f32 = glyphs.map(|glyph| f32::from(self.face.glyph_hor_advance(glyph).unwrap_or(0))).sum();
-        units * size / f32::from(self.face.units_per_em())
+        self.glyphs(text).into_iter().map(|glyph| self.advance(glyph, size)).sum()
+    }
+
+    /// Those of the letters that the typeface has.
+    fn glyphs(&self, text: &str) -> Vec<GlyphId> {
+        let letters = self.face.charmap();
+        text.chars().filter_map(|letter| letters.map(letter)).collect()
+    }
+
+    /// From one letter to the next.
+    fn advance(&self, glyph: GlyphId, size: f32) -> f32 {
+        let metrics = self.face.glyph_metrics(Size::new(size), LocationRef::default());
+        metrics.advance_width(glyph).unwrap_or(0.0)
     }
 }
 
@@ -296,7 +308,7 @@ fn paint(rgb: [u8; 3], opacity: f32) -> Paint<'static> {
 /// A letter's outline on its way to tiny-skia.
 struct Outline(PathBuilder);
 
-impl OutlineBuilder for Outline {
+impl OutlinePen for Outline {
     fn move_to(&mut self, x: f32, y: f32) {
         self.0.move_to(x, y);
     }
@@ -305,12 +317,12 @@ impl OutlineBuilder for Outline {
         self.0.line_to(x, y);
     }
 
-    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        self.0.quad_to(x1, y1, x, y);
+    fn quad_to(&mut self, cx0: f32, cy0: f32, x: f32, y: f32) {
+        self.0.quad_to(cx0, cy0, x, y);
     }
 
-    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        self.0.cubic_to(x1, y1, x2, y2, x, y);
+    fn curve_to(&mut self, cx0: f32, cy0: f32, cx1: f32, cy1: f32, x: f32, y: f32) {
+        self.0.cubic_to(cx0, cy0, cx1, cy1, x, y);
     }
 
     fn close(&mut self) {

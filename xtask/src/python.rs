@@ -2,8 +2,7 @@
 
 use crate::requirements::{self, PYTHON, Task};
 use crate::workspace::{Workspace, run};
-use anyhow::{Context, Result};
-use std::fs;
+use anyhow::Result;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -29,26 +28,17 @@ impl Python {
         Ok(python)
     }
 
+    /// The environment as it is; `None` where nobody has made one.
+    pub fn existing(workspace: &Workspace) -> Option<Self> {
+        let python = Self { folder: workspace.target.join("python") };
+        python.program("python").exists().then_some(python)
+    }
+
     /// A program of the environment, run in the folder of the training code.
     pub fn command(&self, workspace: &Workspace, program: &str) -> Command {
         let mut command = Command::new(self.program(program));
         command.current_dir(workspace.models());
         command
-    }
-
-    /// The library inside the environment's `onnxruntime`.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub fn onnx_runtime(&self, workspace: &Workspace) -> Result<PathBuf> {
-        const ASK: &str = "import onnxruntime, pathlib; print(pathlib.Path(onnxruntime.__file__).parent / 'capi')";
-        let said = self.command(workspace, "python").args(["-c", ASK]).output()?;
-        let folder = PathBuf::from(String::from_utf8(said.stdout)?.trim());
-        // What else lies there has an underscore behind the name.
-        let is_library = |path: &PathBuf| path.to_string_lossy().contains("onnxruntime.");
-        let files = fs::read_dir(&folder).with_context(|| format!("`{}` cannot be read", folder.display()))?;
-        let files = files.map(|entry| Ok(entry?.path())).collect::<Result<Vec<PathBuf>>>()?;
-        files.into_iter().find(is_library).context("the environment has no ONNX Runtime")
     }
 
     fn program(&self, name: &str) -> PathBuf {

@@ -74,15 +74,7 @@ pub fn runtime(workspace: &Workspace, chore: &RuntimeChore) -> Result<()> {
     let RuntimeChore::Fetch { gpu } = chore;
     requirements::check(&[Task::Fetch])?;
     let wheel = wheel_for(*gpu, std::env::consts::OS, std::env::consts::ARCH)?;
-    let (downloads, library) = (workspace.target.join("wheels"), folder(workspace));
-    let file = wheel.download(&downloads)?;
-    remove(&library)?;
-    let unpacked = unpack(&file, &downloads, &library)?;
-    let sums = unpacked.iter().map(|path| {
-        Ok(checksums::line(&checksums::of_file(path)?, &path.file_name().unwrap_or_default().to_string_lossy()))
-    });
-    fs::write(library.join(checksums::LIST), sums.collect::<Result<String>>()?)?;
-    for path in unpacked {
+    for path in wheel.fetch(workspace, &folder(workspace))? {
         println!("{}", path.display());
     }
     put_beside(&fetched(workspace)?, &workspace.command_line())?;
@@ -99,6 +91,31 @@ pub fn fetched(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     }
     let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     entries.collect()
+}
+
+/// The library for the processor, which tests run with: brought where nothing is bundled from, and once for each version.
+///
+/// # Errors
+/// When there is none for this system, or it cannot be had.
+pub fn pinned(workspace: &Workspace) -> Result<PathBuf> {
+    let wheel = wheel_for(None, std::env::consts::OS, std::env::consts::ARCH)?;
+    let folder = workspace.target.join("pinned").join(wheel.requirement);
+    // Its list is written last.
+    if !folder.join(checksums::LIST).is_file() {
+        requirements::check(&[Task::Fetch])?;
+        wheel.fetch(workspace, &folder)?;
+    }
+    let entries = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path()));
+    let files = entries.collect::<Result<Vec<PathBuf>>>()?;
+    files
+        .into_iter()
+        .find(|path| is_library(path))
+        .with_context(|| format!("there is no library in {}", folder.display()))
+}
+
+/// What else lies beside it has an underscore behind the name.
+fn is_library(path: &Path) -> bool {
+    path.to_string_lossy().contains("onnxruntime.")
 }
 
 fn folder(workspace: &Workspace) -> PathBuf {
@@ -122,6 +139,19 @@ fn wheel_for(gpu: Option<Gpu>, os: &str, arch: &str) -> Result<&'static Wheel> {
 }
 
 impl Wheel {
+    /// Brings the library and what belongs to it into a folder of its own, with the list of their sums.
+    fn fetch(&self, workspace: &Workspace, to: &Path) -> Result<Vec<PathBuf>> {
+        let downloads = workspace.target.join("wheels");
+        let file = self.download(&downloads)?;
+        remove(to)?;
+        let unpacked = unpack(&file, &downloads, to)?;
+        let sums = unpacked.iter().map(|path| {
+            Ok(checksums::line(&checksums::of_file(path)?, &path.file_name().unwrap_or_default().to_string_lossy()))
+        });
+        fs::write(to.join(checksums::LIST), sums.collect::<Result<String>>()?)?;
+        Ok(unpacked)
+    }
+
     /// pip refuses a file whose sum is another.
     fn download(&self, to: &Path) -> Result<PathBuf> {
         remove(to)?;
@@ -158,8 +188,7 @@ fn unpack(wheel: &Path, beside: &Path, to: &Path) -> Result<Vec<PathBuf>> {
     }
     fs::remove_dir_all(&all)?;
     written.sort();
-    let is_library = |path: &PathBuf| path.to_string_lossy().contains("onnxruntime.");
-    ensure!(written.iter().any(is_library), "there is no library in {}", wheel.display());
+    ensure!(written.iter().any(|path| is_library(path)), "there is no library in {}", wheel.display());
     Ok(written)
 }
 

@@ -3,8 +3,10 @@
 use crate::bundle::{BundleOptions, bundle};
 use crate::python::Python;
 use crate::requirements::{self, Task};
+use crate::runtime::pinned;
 use crate::workspace::{PACKAGE, Workspace, cargo, run};
 use anyhow::{Result, ensure};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -37,8 +39,9 @@ enum Verdict {
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     ("format", format),
+    ("supply chain", supply_chain),
     ("clippy", clippy),
     ("devices", devices),
     ("core tests", core_tests),
@@ -46,11 +49,21 @@ const STEPS: [Step; 9] = [
     ("command line", command_line),
     ("bundle", make_bundle),
     ("host tests", host_tests),
-    (WINDOW, window_pictures),
+    ("WebGPU", webgpu),
+    ("window pictures", window_pictures),
 ];
 
-/// Needs a virtual display.
-const WINDOW: &str = "window pictures";
+/// What a step needs is not here: said in place of failing.
+#[derive(Debug)]
+struct Missing(String);
+
+impl std::error::Error for Missing {}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 const LONG_STEPS: [Step; 2] = [("million hosts", million_hosts), ("hour of playing", hour_of_playing)];
 
@@ -89,15 +102,17 @@ pub fn test(workspace: &Workspace, options: TestOptions) -> Result<()> {
 fn outcome_of((step, perform): Step, workspace: &Workspace) -> Outcome {
     println!("\n== {step}");
     let began = Instant::now();
-    if step == WINDOW && !can_take_pictures() {
-        println!("skipped: there is no Xvfb (Debian: apt-get install xvfb libgl1-mesa-dri)");
-        return Outcome { step, verdict: Verdict::Skipped, time: began.elapsed() };
-    }
-    let result = perform(workspace);
-    if let Err(error) = &result {
-        eprintln!("{error:#}");
-    }
-    let verdict = if result.is_ok() { Verdict::Passed } else { Verdict::Failed };
+    let verdict = match perform(workspace) {
+        Ok(()) => Verdict::Passed,
+        Err(error) if error.is::<Missing>() => {
+            println!("skipped: {error}");
+            Verdict::Skipped
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            Verdict::Failed
+        }
+    };
     Outcome { step, verdict, time: began.elapsed() }
 }
 
@@ -107,6 +122,13 @@ fn cargo_in(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
 
 fn format(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["fmt", "--all", "--check"])
+}
+
+/// What needs no database of advisories, which is brought from the network: that is looked at in CI.
+fn supply_chain(workspace: &Workspace) -> Result<()> {
+    let found = cargo().args(["deny", "--version"]).output().is_ok_and(|said| said.status.success());
+    ensure!(found, Missing("there is no cargo-deny (cargo install cargo-deny --locked)".into()));
+    cargo_in(workspace, &["deny", "check", "licenses", "bans", "sources"])
 }
 
 /// In the release profile, so that build scripts and macros are shared with the bundle.
@@ -146,26 +168,35 @@ fn host_tests(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["test", "--release", "--package", "xtask"])
 }
 
-#[cfg(target_os = "linux")]
-fn can_take_pictures() -> bool {
-    crate::screenshots::is_possible()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn can_take_pictures() -> bool {
-    false
+/// ONNX Runtime's provider really run, in software where there is no graphics processor.
+fn webgpu(workspace: &Workspace) -> Result<()> {
+    const LIBRARY: &str = "OBBLIGATO_WEBGPU";
+    const DRIVERS: &str = "VK_ICD_FILENAMES";
+    /// As Debian's `chromium-common` brings it.
+    const IN_SOFTWARE: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
+    let library = std::env::var_os(LIBRARY).filter(|path| Path::new(path).is_file());
+    ensure!(library.is_some(), Missing(format!("{LIBRARY} names no ONNX Runtime with WebGPU (docs/gpu.md)")));
+    let mut command = cargo();
+    command.current_dir(&workspace.root);
+    command.args(["test", "--release", "--package", PACKAGE, "--test", "webgpu", "--", "--nocapture"]);
+    if cfg!(target_os = "linux") && std::env::var_os(DRIVERS).is_none() {
+        ensure!(Path::new(IN_SOFTWARE).is_file(), Missing(format!("there is no {IN_SOFTWARE}, and no {DRIVERS}")));
+        command.env(DRIVERS, IN_SOFTWARE);
+    }
+    run(&mut command)
 }
 
 /// Of the bundle that was made before, compared with those in `docs/`.
 #[cfg(target_os = "linux")]
 fn window_pictures(workspace: &Workspace) -> Result<()> {
-    use crate::screenshots::{ScreenshotOptions, screenshots};
+    use crate::screenshots::{ScreenshotOptions, is_possible, screenshots};
+    ensure!(is_possible(), Missing("there is no Xvfb (Debian: apt-get install xvfb libgl1-mesa-dri)".into()));
     screenshots(workspace, ScreenshotOptions { compare: true, no_build: true, ..ScreenshotOptions::default() })
 }
 
 #[cfg(not(target_os = "linux"))]
 fn window_pictures(_workspace: &Workspace) -> Result<()> {
-    Ok(())
+    Err(Missing("the pictures are taken on Linux".into()).into())
 }
 
 fn million_hosts(workspace: &Workspace) -> Result<()> {
@@ -196,10 +227,9 @@ fn training_tests(workspace: &Workspace) -> Result<()> {
     run(python.command(workspace, "python").args(["-m", "pytest", "--quiet"]))
 }
 
-/// What depends on the backend, once more with the library that the training code's environment has; the other steps play with
-/// tract.
+/// What depends on the backend, once more with the library that is pinned; the other steps play with tract.
 fn with_onnx_runtime(workspace: &Workspace) -> Result<()> {
-    let library = Python::prepare(workspace)?.onnx_runtime(workspace)?;
+    let library = pinned(workspace).map_err(|error| Missing(format!("ONNX Runtime cannot be had ({error:#})")))?;
     let run_with = |arguments: &[&str]| {
         let test = ["test", "--release", "--package"];
         let mut command = cargo();

@@ -111,9 +111,8 @@ def export(model: Drummer, controls: dict, scores: dict, weights: Path, cases: P
     differences = largest_difference(step, graph)
     if max(differences.values()) > 2e-3:
         raise SystemExit(f"the exported file does not compute what PyTorch does: {differences}")
-    for path in (weights, cases):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(graph, weights)
+    cases.parent.mkdir(parents=True, exist_ok=True)
+    shared.save(graph, weights)
     ids, cond = parity.reference_music()
     logits = run_steps(shared.torch_runner(step), model.shape, ids, cond, 1)
     cases.write_text(parity.text(logits, model.shape.window))

@@ -3,9 +3,10 @@
 use crate::failure::Failure;
 use crate::report::say;
 use obbligato::contract::Controls;
-use obbligato::model::{Audition, Model, ModelSource, Trial, fastest, find_model, open_model, recall, remember};
+use obbligato::model::{
+    Audition, Model, ModelError, ModelSource, Trial, fastest, find_model, open_model, recall, remember,
+};
 use obbligato::runtime::{Device, DeviceChoice, FoundDevice, Precision, Runtime, RuntimeChoice, Target};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// # Errors
@@ -42,17 +43,35 @@ fn line(found: &FoundDevice, source: &ModelSource, runtime: &'static Runtime, pr
     let opened = || open_model::<Controls>(source, runtime, Target { device: found.device, precision });
     let truth = match (&found.trouble, found.device) {
         (Some(trouble), _) => format!("cannot be used: {trouble}"),
-        (None, Device::Cpu) => "runs all steps".into(),
+        (None, Device::Cpu) => opened().map_or_else(unusable, |model| format!("runs all steps in {}", model.numbers())),
         (None, _) => match opened() {
-            Ok(model) => placed(&model),
-            Err(error) => format!("cannot be used: {error}"),
+            Ok(model) => format!("{}; {}", placed(&model), compared(&model, source, runtime)),
+            Err(error) => unusable(error),
         },
     };
     format!("  {:<9}{}{name}: {truth}", found.device.id(), found.device)
 }
 
-fn placed(model: &Arc<Model>) -> String {
-    model.placement().map_or("it does not say where its steps run".into(), |placement| format!("runs {placement}"))
+fn unusable(error: ModelError) -> String {
+    format!("cannot be used: {error}")
+}
+
+fn placed(model: &Model) -> String {
+    let runs = |placement| format!("runs {placement} in {}", model.numbers());
+    model.placement().map_or("it does not say where its steps run".into(), runs)
+}
+
+/// Whether a device computes what the processor does, which has the model's own precision for this.
+fn compared(model: &Model, source: &ModelSource, runtime: &'static Runtime) -> String {
+    /// Of half precision a tenth of this is expected; wrong numbers are several apart.
+    const MOST: f32 = 0.5;
+    let target = Target { device: Device::Cpu, precision: Precision::Full };
+    let apart = open_model::<Controls>(source, runtime, target).and_then(|cpu| model.furthest_from(&cpu));
+    match apart {
+        Ok(apart) if apart < MOST => format!("its numbers are the CPU's within {apart:.4}"),
+        Ok(apart) => format!("its numbers are WRONG: {apart} from the CPU's"),
+        Err(error) => format!("it was not compared: {error}"),
+    }
 }
 
 /// Plays bars on each device, with pauses as between bars.

@@ -53,6 +53,10 @@ impl Drummer for DrumTransformer {
         })
     }
 
+    fn keep_warm(&mut self) -> Result<(), GeneratorError> {
+        self.reader.keep_warm().map_err(GeneratorError)
+    }
+
     fn play(
         &mut self,
         request: &Request<'_>,
