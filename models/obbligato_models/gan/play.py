@@ -23,7 +23,7 @@ from ..rolls import Place
 from .model import NOISE, Generator, Shape
 from .windows import window_of
 
-CELL_NOISE = 0.3
+CELL_NOISE = 0.45
 """How far the temperature moves a cell: at 1 / this a cell is struck with the very chance that the network gives it."""
 LEAN = 0.5
 """Logits for a key whose pitch class the pad is sure to hold, and against one that it is sure not to."""
