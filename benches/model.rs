@@ -361,7 +361,7 @@ impl Report {
         self.keep(&what, "", bar.median / BAR, Some(bar.p99 / BAR));
     }
 
-    /// Of all that has been loaded so far.
+    /// Of the process while these are loaded.
     fn memory(&mut self, with: &str) {
         let what = format!("memory with {with}");
         let megabytes = resident_megabytes() - self.before;

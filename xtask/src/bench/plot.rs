@@ -46,6 +46,7 @@ fn picture(columns: &[Column], file: &Path) -> Result<(), Box<dyn std::error::Er
     let mut chart = ChartBuilder::on(&area)
         .caption("How long an answer takes: median, and to the 99th percentile", ("sans-serif", 18))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(40)
         .y_label_area_size(150)
         .build_cartesian_2d((1.0..100_000.0).log_scale(), (rows - 0.5)..-0.5)?;
