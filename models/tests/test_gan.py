@@ -163,6 +163,13 @@ def test_sure_cells_are_played_at_any_temperature_and_lines_have_one_voice():
         assert found[2] == []  # Not asked for.
 
 
+def test_a_note_sounds_a_sixteenth_unless_another_takes_its_place():
+    logits = cells((1, 0, 1, 52), (1, 6, 2, 55), (1, 7, 1, 55), (2, 0, 1, 76), (2, 2, 1, 77))
+    found = play.notes_of(logits, (1, 2), play.Choice(0, lean=0), [0.0] * 4, np.random.default_rng(1))
+    assert [tuple(n[:3]) for n in found[1]] == [(0, 3, 52), (6, 1, 55), (7, 3, 55)]
+    assert [tuple(n[:3]) for n in found[2]] == [(0, 2, 76), (2, 3, 77)]
+
+
 def test_the_pad_draws_the_other_parts_to_its_chord():
     logits = cells(*((3, 0, 192, rolls.pad_key(p)) for p in (0, 4, 7)))
     for key in (48, 49):

@@ -18,6 +18,8 @@ use std::ops::Range;
 /// Keys of each part that are struck at one tick, at most.
 const MOST_STRUCK: [usize; 4] = [1, 6, 1, 4];
 const PAD: usize = 3;
+/// Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth.
+const SHORTEST: Ticks = 3;
 /// Of each part.
 const CHANNELS: usize = 2;
 /// The song's noise, the cells' and the velocities' are drawn by other dice.
@@ -266,7 +268,11 @@ impl Picture<'_> {
         let stretch = self.scene.stretch();
         let struck = self.struck(part);
         let is_struck = |tick, row: usize| struck[tick as usize * KEYS + row];
-        let mut notes = read(self.scene.ticks, is_struck, |tick, row| self.sustained(part, tick, row));
+        let sounds = |tick, row: usize| {
+            let just_struck = (1..SHORTEST.min(tick + 1)).any(|before| is_struck(tick - before, row));
+            just_struck || self.sustained(part, tick, row)
+        };
+        let mut notes = read(self.scene.ticks, is_struck, sounds);
         if MOST_STRUCK[part] == 1 {
             as_line(&mut notes);
         }
@@ -508,6 +514,16 @@ mod tests {
         let expected = [[96, 24, 55], [96, 48, 60], [96, 24, 64], [120, 24, 57], [120, 24, 65]];
         assert_eq!(of(Part::Pad, &notes), expected);
         assert!(notes.is_sorted_by_key(|note| note.note.start), "in the order in which they are struck");
+    }
+
+    #[test]
+    fn a_note_sounds_a_sixteenth_unless_another_takes_its_place() {
+        let chords: &[[i32; 3]] = &[[0, 1, 52], [6, 2, 55], [7, 1, 55], [24, 1, 60]];
+        let counter: &[[i32; 3]] = &[[0, 1, 76], [2, 1, 77]];
+        let (mut gan, _) = gan_that(move |ticks| cells(ticks, 30.0, [BASS, chords, counter, PAD_NOTES]));
+        let notes = Asked::bar(2).notes(&mut gan);
+        assert_eq!(of(Part::Chords, &notes), [[96, 3, 52], [102, 1, 55], [103, 3, 55], [120, 3, 60]]);
+        assert_eq!(of(Part::Counter, &notes), [[96, 2, 76], [98, 3, 77]]);
     }
 
     #[test]

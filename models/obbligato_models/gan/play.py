@@ -27,6 +27,8 @@ CELL_NOISE = 0.45
 """How far the temperature moves a cell: at 1 / this a cell is struck with the very chance that the network gives it."""
 LEAN = 0.5
 """Logits for a key whose pitch class the pad is sure to hold, and against one that it is sure not to."""
+SHORTEST = 3
+"""Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth."""
 HOP = 2
 """Bars of each roll that are kept where the melody is known."""
 
@@ -130,8 +132,16 @@ def notes_of(
         struck = (strength > 0) & (strength >= np.partition(strength, -most, 1)[:, -most, None])
         if part not in (*asked, rolls.PAD):
             struck[:] = False
-        notes = rolls.read(np.stack([struck, sustain > 0]))
+        notes = rolls.read(np.stack([struck, sounding(struck, sustain > 0) if part != rolls.PAD else sustain > 0]))
         found.append(as_line(notes) if part in rolls.LINES else notes)
+    return found
+
+
+def sounding(struck: np.ndarray, sustained: np.ndarray) -> np.ndarray:
+    """What is sustained, and what was struck less than SHORTEST ticks before."""
+    found = sustained.copy()
+    for later in range(1, SHORTEST):
+        found[later:] |= struck[:-later]
     return found
 
 
