@@ -22,15 +22,15 @@ pub struct BenchOptions {
     #[arg(long)]
     pub models: bool,
     /// How many threads share a run in ONNX Runtime; the plugin has one, and tract knows no more
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
-    pub threads: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: Vec<u16>,
 }
 
 /// What computes the models, and how.
 struct Setting {
     backend: &'static str,
     precision: &'static str,
-    threads: usize,
+    threads: u16,
 }
 
 /// What `benches/model.rs` has written of one setting.
@@ -80,7 +80,7 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     plot::draw(&columns, &workspace.root.join("docs/models.svg"))
 }
 
-fn settings(threads: &[usize]) -> Vec<Setting> {
+fn settings(threads: &[u16]) -> Vec<Setting> {
     let tract = Setting { backend: "tract", precision: "full", threads: 1 };
     let onnx_runtime = threads.iter().flat_map(|threads| {
         ["full", "fast"].map(|precision| Setting { backend: "onnxruntime", precision, threads: *threads })
