@@ -212,6 +212,13 @@ fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
     graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node))).collect()
 }
 
+/// The products of matrices, each with its place. Not one that gives an output: its errors would go straight into the words.
+fn inner_products(graph: &GraphProto) -> impl Iterator<Item = (usize, &NodeProto)> {
+    let is_output = |name: &String| graph.output.iter().any(|output| output.name == *name);
+    let inner = move |node: &NodeProto| node.op_type == "MatMul" && !node.output.first().is_some_and(is_output);
+    graph.node.iter().enumerate().filter(move |(_, node)| inner(node))
+}
+
 fn replace_nodes(graph: &mut GraphProto, mut replaced: HashMap<usize, Vec<NodeProto>>) {
     let nodes = std::mem::take(&mut graph.node).into_iter().enumerate();
     graph.node = nodes.flat_map(|(at, node)| replaced.remove(&at).unwrap_or_else(|| vec![node])).collect();

@@ -20,12 +20,7 @@ pub fn rewrite(graph: &mut GraphProto) {
     let held: HashMap<&str, &TensorProto> = constants(graph).collect();
     let mut made = Vec::new();
     let mut products = HashMap::new();
-    for (at, product) in graph.node.iter().enumerate() {
-        // The errors of the last one would go straight into the words.
-        let is_last = graph.output.iter().any(|output| product.output.first() == Some(&output.name));
-        if product.op_type != "MatMul" || is_last {
-            continue;
-        }
+    for (at, product) in super::inner_products(graph) {
         let Some(matrix) = Matrix::find(&makers, &held, &product.input[1]) else { continue };
         let Some((numbers, scales)) = matrix.rounded() else { continue };
         let [name, scale, zero] = ["eight bits", "scales", "zeros"].map(|what| format!("{} {what}", product.output[0]));
