@@ -18,11 +18,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import nn
 
 from . import encoding as e
-from . import styles
+from . import storage, styles
 from .encoding import Bar, Note
 from .transformer.model import Shape, Stepper, Transformer
 
@@ -33,8 +33,6 @@ DATA = (
     "Bach Chorales Figured Bass (CC BY 4.0); OpenEWLD (MIT); JS Fake Chorales (CC BY 4.0); "
     "OpenScore String Quartets (CC0); Freedoom (BSD 3-clause)"
 )
-SMALL = 1024
-"""Tensors with fewer numbers stay in single precision."""
 MASKED = -1e9
 ENCODING = "3"
 """Of docs/encoding.md."""
@@ -54,12 +52,13 @@ def load(checkpoint: Path) -> tuple[Transformer, dict]:
 
 
 @torch.no_grad()
-def stepper(model: Transformer) -> Stepper:
-    """The network as the file holds it: the token table worked out, weights rounded to half precision."""
+def stepper(model: Transformer, largest: int | None = storage.LARGEST) -> Stepper:
+    """The network as the file holds it (storage.py): the token table worked out, weights rounded. The tables it was
+    worked out from are in no file and stay as they are. `largest`: of the whole numbers, None for half precision."""
     step = Stepper(model).eval()
-    for value in step.parameters():
-        if value.numel() >= SMALL:
-            value.copy_(value.half().float())
+    for name, value in step.named_parameters():
+        if not name.startswith("model.tokens."):
+            value.copy_(torch.from_numpy(storage.as_stored(name, value.numpy(), largest)))
     return step
 
 
@@ -69,8 +68,14 @@ STEP_AXES: Axes = {"ids": {1: "T"}, "cond": {1: "T"}, "pos": {1: "T"}, "mask": {
 CACHE_AXES: Axes = {"new_k": {3: "T"}, "new_v": {3: "T"}}
 
 
-def traced(network: nn.Module, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], axes: Axes) -> onnx.ModelProto:
-    """As PyTorch exports it, with large weights in half precision."""
+def traced(
+    network: nn.Module,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    axes: Axes,
+    largest: int | None = None,
+) -> onnx.ModelProto:
+    """As PyTorch exports it, with weights stored as storage.py says."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,34 +91,19 @@ def traced(network: nn.Module, inputs: Mapping[str, np.ndarray], outputs: Sequen
             dynamic_axes={name: dict(named) for name, named in axes.items()},
         )
     graph = onnx.load_from_string(file.getvalue())
-    halve_weights(graph.graph)
+    storage.store(graph.graph, largest)
     return graph
 
 
-def to_onnx(step: Stepper) -> onnx.ModelProto:
+def to_onnx(step: Stepper, largest: int | None = storage.LARGEST) -> onnx.ModelProto:
     shape = step.model.shape
     tokens = 3
     inputs = step_inputs(shape, [0] * tokens, np.zeros((tokens, e.COND), np.float32), 0, *empty_cache(shape))
     said = {name: {1: "T"} for name in ("logits", "loudness", "coming")}
-    graph = traced(step, inputs, OUTPUTS, {**STEP_AXES, **said, **CACHE_AXES})
+    graph = traced(step, inputs, OUTPUTS, {**STEP_AXES, **said, **CACHE_AXES}, largest)
     state_output_shapes(graph.graph, shape)
     onnx.checker.check_model(graph)
     return graph
-
-
-def halve_weights(graph: onnx.GraphProto) -> None:
-    """Stores large weights in half precision, each followed by a cast to single."""
-    casts = []
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < SMALL:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], f"cast {name}", to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def state_output_shapes(graph: onnx.GraphProto, shape: Shape) -> None:
@@ -201,7 +191,10 @@ def shape_of(graph: onnx.ModelProto) -> Shape:
 
 
 def onnx_runner(graph: onnx.ModelProto):
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # Else matrices in eight bits are unpacked anew with every token.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, inputs)
 
 
@@ -246,7 +239,7 @@ def reference_outputs(step: Stepper, music: Music) -> dict:
     best = np.argsort(-logits, 1)[:, :8]
     return {
         "about": [
-            "PyTorch with the file's half-precision weights, one token at a time through the cache.",
+            "PyTorch with the file's rounded weights, one token at a time through the cache.",
             "ids: the tokens; cond: runs of tokens with one condition vector; then per token the eight highest logits",
             "(best: ids, values), the mean of all 1505 logits, their logsumexp, and the outputs loudness, coming.",
             "Agree within `tolerance`, with T = 1 and with T = 32 (the last call filled up with PAD, which",
@@ -324,19 +317,30 @@ def save(graph: onnx.ModelProto, weights: Path) -> None:
     listed.write_text("".join(f"{sum}  {name}\n" for name, sum in sorted(sums.items())))
 
 
-def write(model: Transformer, fields: dict[str, str], music: Music, weights: Path, parity: Path) -> dict[str, float]:
+def write(
+    model: Transformer,
+    fields: dict[str, str],
+    music: Music,
+    weights: Path,
+    parity: Path,
+    largest: int = storage.LARGEST,
+) -> dict[str, float]:
     """The file with its contract, and what it says of some made-up music, if both agree."""
-    step = stepper(model)
-    graph = to_onnx(step)
+    step = stepper(model, largest)
+    graph = to_onnx(step, largest)
     helper.set_model_props(graph, fields)
     differences = largest_difference(step, graph, music)
     if max(differences["T=1"], differences["T=32"]) > TOLERANCE:
         raise SystemExit(f"the exported file does not compute what PyTorch does: {differences}")
-    parity.parent.mkdir(parents=True, exist_ok=True)
     save(graph, weights)
+    write_reference(step, music, parity)
+    return differences
+
+
+def write_reference(step: Stepper, music: Music, parity: Path) -> None:
+    parity.parent.mkdir(parents=True, exist_ok=True)
     lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in reference_outputs(step, music).items())
     parity.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    return differences
 
 
 def main() -> None:

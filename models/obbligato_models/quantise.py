@@ -6,7 +6,8 @@ python -m obbligato_models.quantise weights/drums.onnx drums-int8.onnx
 For measuring what eight bits cost; nobody has to make such a file for the program, which rounds every model by itself
 (src/model/graph/eight_bits.rs). Weights get one scale a column and what they are multiplied with one a call, found
 while it runs (`onnxruntime.quantization.quantize_dynamic`). The table of tokens, the small matrices and attention stay
-as they are.
+as they are. Files hold their large matrices in eight bits already (storage.py), but say nothing of what these are
+multiplied with: that is what is measured of them. Of a file in half precision it is both.
 The command says how far the file's words are from the original's on made-up music, and how much faster a token is; what
 it costs in music is for `evaluate` to say, with the plugin's own command line (models/evaluation.md), and for
 `drums.evaluate --file`.
@@ -26,12 +27,12 @@ import onnxruntime
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from . import export
+from . import export, storage
 from .drums import export as drums
 from .drums import parity
 from .transformer.model import Shape
 
-MANY = 32_768
+MANY = storage.MANY
 """Matrices with fewer numbers gain nothing: finding the scale of what they read costs as much."""
 
 
@@ -52,15 +53,16 @@ def quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
             weight_type=QuantType.QInt8,
         )
         result = onnx.load(small)
-    export.halve_weights(result.graph)
+    storage.store(result.graph)
     onnx.helper.set_model_props(result, {p.key: p.value for p in graph.metadata_props})
     onnx.checker.check_model(result)
     return result
 
 
 def fold_constants(graph: onnx.ModelProto, path: Path) -> None:
-    """Casts and transposed weights are worked out: only constants are quantised."""
+    """Casts, unpacked and transposed weights are worked out: only constants are quantised."""
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3

@@ -17,7 +17,7 @@ from torch import nn
 
 from . import encoding as e
 from . import export as shared
-from . import rolls
+from . import rolls, storage
 
 Inputs = dict[str, np.ndarray]
 
@@ -31,7 +31,7 @@ def rounded(network: nn.Module) -> nn.Module:
     found = copy.deepcopy(network).eval()
     with torch.no_grad():
         for value in found.parameters():
-            if value.numel() >= shared.SMALL:
+            if value.numel() >= storage.SMALL:
                 value.copy_(value.half().float())
     return found
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from obbligato_models import encoding as e
-from obbligato_models import export, styles
+from obbligato_models import export, storage, styles
 from obbligato_models.transformer.model import Shape, Transformer
 
 FIELDS = (
@@ -71,9 +71,13 @@ def test_inputs_and_outputs(exported):
     }
 
 
-def test_large_weights_are_halves(exported):
-    kinds = {(t.data_type, np.prod(t.dims) >= export.SMALL) for t in exported[0].graph.initializer}
-    assert (onnx.TensorProto.FLOAT16, True) in kinds and (onnx.TensorProto.FLOAT, True) not in kinds
+def test_large_weights_are_halves_and_large_matrices_whole_numbers(exported):
+    kinds = {}
+    for tensor in exported[0].graph.initializer:
+        if not tensor.name.endswith(storage.SCALES):
+            kinds.setdefault(tensor.data_type, []).append(np.prod(tensor.dims))
+    assert min(kinds[onnx.TensorProto.INT8]) >= storage.MANY > max(kinds[onnx.TensorProto.FLOAT16])
+    assert min(kinds[onnx.TensorProto.FLOAT16]) >= storage.SMALL > max(kinds[onnx.TensorProto.FLOAT])
 
 
 def test_contract(exported):
@@ -91,7 +95,7 @@ def test_reference_outputs_describe_valid_music(exported):
 
 
 def test_training_and_stepping_are_one_network(model):
-    step = export.stepper(model)
+    step = export.stepper(model, None)
     ids, cond = export.reference_music()
     stepped = export.run_steps(export.torch_runner(step), model.shape, ids, cond, 32)
     with torch.no_grad():

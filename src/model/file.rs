@@ -26,6 +26,8 @@ pub enum FileError {
     NotOnnx(String),
     #[error("is damaged: its tensor `{0}` is incomplete")]
     Incomplete(String),
+    #[error("is damaged: its matrix `{0}` lacks scales, one a row, with which its numbers are finite")]
+    Scales(String),
     #[error("keeps its weights in another file: export it as one file")]
     ExternalWeights,
     #[error("has no {kind} `{name}` of type {wanted}: export it again")]
@@ -84,9 +86,10 @@ impl<E: Engine> ModelFile<E> {
     /// # Errors
     /// When the file is damaged, was not made for Obbligato, or for another engine or version of it.
     pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
-        let proto = decode(bytes)?;
+        let mut proto = decode(bytes)?;
         let contract = Contract::read(|key| metadata(&proto, key))?;
         check(&proto, &inputs(&contract), &outputs(&contract))?;
+        proto.graph.as_mut().map_or(Ok(()), graph::unpack)?;
         Ok(Self { proto, contract })
     }
 
@@ -342,5 +345,7 @@ mod tests {
         assert!(error(&huge).contains("is incomplete"));
         let external = changed(|proto| graph(proto).initializer[0].external_data.push(Default::default()));
         assert!(error(&external).contains("in another file"));
+        let without_scales = changed(|proto| graph(proto).initializer.retain(|tensor| tensor.name != "table.scales"));
+        assert!(error(&without_scales).contains("its matrix `table` lacks scales"), "{}", error(&without_scales));
     }
 }

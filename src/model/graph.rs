@@ -7,9 +7,11 @@ mod attention;
 mod eight_bits;
 mod half;
 mod norms;
+mod packed;
 mod renewed;
 
 pub use attention::{LAST, TOTAL, places};
+pub use packed::unpack;
 pub use renewed::{GOES, STAYS};
 
 use super::Caches;
@@ -388,8 +390,10 @@ mod tests {
         let [(accompanist, layers), (drummer, of_drums)] = all(Dialect::EightBits);
         assert_eq!(count(&accompanist, "DynamicQuantizeMatMul"), 7 * layers);
         assert_eq!(count(&drummer, "DynamicQuantizeMatMul"), 2 * of_drums, "its other matrices are small");
-        let half: usize = accompanist.initializer.iter().map(|tensor| tensor.raw_data.len()).sum();
-        assert!(half < EMBEDDED.len() * 2 / 3, "{half} bytes: what is not used any more is gone");
+        let bytes = |graph: &GraphProto| graph.initializer.iter().map(|tensor| tensor.raw_data.len()).sum::<usize>();
+        let [(in_half, _), _] = all(Dialect::InPlace);
+        let [eight, half] = [&accompanist, &in_half].map(bytes);
+        assert!(eight < half * 2 / 3, "{eight} bytes of {half}: what is not used any more is gone");
     }
 
     #[test]

@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper
 
 from .. import export as shared
+from ..storage import LARGEST
 from ..transformer.model import Shape, Stepper
 from . import dataset, parity
 from . import encoding as e
@@ -39,7 +40,7 @@ def to_onnx(step: Stepper) -> onnx.ModelProto:
         shape, [0] * tokens, np.zeros((tokens, e.COND), np.float32), 0, *shared.empty_cache(shape)
     )
     axes = {**shared.STEP_AXES, "logits": {1: "T"}, **shared.CACHE_AXES}
-    graph = shared.traced(step, inputs, ["logits", "new_k", "new_v"], axes)
+    graph = shared.traced(step, inputs, ["logits", "new_k", "new_v"], axes, LARGEST)
     cache = [shape.layers, 1, shape.heads, "T", shape.head_size]
     sizes = {"logits": [1, "T", e.VOCABULARY], "new_k": cache, "new_v": cache}
     for output in graph.graph.output:
@@ -111,12 +112,16 @@ def export(model: Drummer, controls: dict, scores: dict, weights: Path, cases: P
     differences = largest_difference(step, graph)
     if max(differences.values()) > 2e-3:
         raise SystemExit(f"the exported file does not compute what PyTorch does: {differences}")
-    cases.parent.mkdir(parents=True, exist_ok=True)
     shared.save(graph, weights)
-    ids, cond = parity.reference_music()
-    logits = run_steps(shared.torch_runner(step), model.shape, ids, cond, 1)
-    cases.write_text(parity.text(logits, model.shape.window))
+    write_reference(step, cases)
     return differences
+
+
+def write_reference(step: Stepper, cases: Path) -> None:
+    cases.parent.mkdir(parents=True, exist_ok=True)
+    ids, cond = parity.reference_music()
+    logits = run_steps(shared.torch_runner(step), step.model.shape, ids, cond, 1)
+    cases.write_text(parity.text(logits, step.model.shape.window))
 
 
 def random_drummer(shape: Shape) -> Drummer:

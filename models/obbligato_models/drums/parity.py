@@ -87,7 +87,7 @@ ABOUT = [
     "conditions: what is asked for (styles: weights in the contract's order; tempo: quarters a minute; density:",
     "ticks with a stroke, a quarter; level: mean velocity; bass and band: onsets in ticks of the bar; null: not",
     "known), and cond.",
-    "outputs: PyTorch with the file's half-precision weights, in the fields of accompanist.json: agree within",
+    "outputs: PyTorch with the file's rounded weights, in the fields of accompanist.json: agree within",
     "tolerance, with T = 1 and with T = 32.",
 ]
 

@@ -16,7 +16,7 @@ import torch
 
 from .. import encoding as e
 from .. import export as shared
-from .. import roll_file, styles
+from .. import roll_file, storage, styles
 from ..encoding import Bar, Note
 from ..transformer.model import Shape, Transformer
 from .windows import SHAPE, encode
@@ -43,7 +43,7 @@ def contract(shape: Shape, scores: dict) -> dict[str, str]:
 
 
 def export(model: Transformer, scores: dict, weights: Path, parity: Path) -> dict[str, float]:
-    return shared.write(model, contract(model.shape, scores), music(), weights, parity)
+    return shared.write(model, contract(model.shape, scores), music(), weights, parity, storage.FINEST)
 
 
 def main() -> None:

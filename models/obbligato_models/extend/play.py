@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .. import encoding as e
-from .. import export
+from .. import export, storage
 from ..encoding import Bar, Note
 from ..transformer import sample
 from ..transformer.model import Outputs, Shape, Stepper
@@ -219,7 +219,7 @@ class Writer:
 
 
 def load(checkpoint: Path) -> Stepper:
-    return export.stepper(export.load(checkpoint)[0])
+    return export.stepper(export.load(checkpoint)[0], storage.FINEST)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

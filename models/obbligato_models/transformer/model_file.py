@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from .. import encoding as e
-from .. import export
+from .. import export, storage
+from ..drums.model import Drummer
 from .model import Shape, Transformer
 
 
@@ -46,22 +47,36 @@ def read_file(path: Path) -> File:
         graph = onnx.load(path)
     except Exception as problem:  # onnx passes on whatever its parser finds.
         raise Refused(f"{path} is not a model file: {problem}") from None
-    fields = {p.key.removeprefix("obbligato."): p.value for p in graph.metadata_props}
+    fields = fields_of(graph)
     if fields.get("engine") != "transformer" or fields.get("encoding") != export.ENCODING:
         raise Refused(
             f"{path} is not a transformer of encoding {export.ENCODING}, which this program trains: "
             "take the file of the same version"
         )
-    weights = {t.name.removesuffix(".half"): numpy_helper.to_array(t) for t in graph.graph.initializer}
+    return File(network_of(graph), fields)
+
+
+def fields_of(graph: onnx.ModelProto) -> dict[str, str]:
+    return {p.key.removeprefix("obbligato."): p.value for p in graph.metadata_props}
+
+
+def network_of(graph: onnx.ModelProto) -> Transformer | Drummer:
+    """Of any engine over tokens, in half precision or eight bits."""
+    fields, weights = fields_of(graph), storage.weights(graph.graph)
     sizes = [int(fields[key]) for key in ("layers", "heads", "window")]
-    shape = Shape(weights["table"].shape[1], *sizes, weights["model.told.weight"].shape[0])
-    model = Transformer(shape)
+    told = weights.get("model.told.weight", np.empty((0, 0))).shape[0]
+    shape = Shape(weights["table"].shape[1], *sizes, told)
+    model = Drummer(shape) if fields["engine"] == "drums" else Transformer(shape)
     state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
     for name, value in weights.items():
         place = "tokens.own" if name == "table" else name.removeprefix("model.")
         state[place] = torch.from_numpy(value.astype(np.float32))
+    # PyTorch's exporter writes what is equal but once: before it is trained, the sharpness of all blocks.
+    missing = [n for n in state if not n.startswith("tokens.") and f"model.{n}" not in weights]
+    if missing:
+        raise Refused(f"the file says nothing of {missing[0]}: was its network ever trained?")
     model.load_state_dict(state)
-    return File(model.eval(), fields)
+    return model.eval()
 
 
 def write_file(path: Path, file: File) -> None:

@@ -511,7 +511,8 @@ class Trainer:
         tasks = [some_task(self.windows, self.training, rng) for _ in range(self.plan.groups)]
         tasks = [task for task in tasks for _ in range(TRIES)]
         requests = [task.request(self.controls, rng.randrange(1 << 30)) for task in tasks]
-        step = export.stepper(copy.deepcopy(self.model))
+        # Rounded as little as can be: it learns from chances, which are to be those that it played with.
+        step = export.stepper(copy.deepcopy(self.model), None)
         songs = sample.perform(step, requests, sample.Choice(again=0), brief=True)
         played = [Played(t, s, heard_of(t, s.answers)) for t, s in zip(tasks, songs, strict=True)]
         self.manner.memory.append([p.heard for p in played])

@@ -1,7 +1,8 @@
 //! Products with large constant matrices in whole numbers of eight bits, for ONNX Runtime on a processor.
 //!
 //! The matrix gets one scale a column; what it is multiplied with gets one a call, found while it runs (dynamic
-//! quantisation). `models/obbligato_models/quantise.py` does the same to a file, for measuring what it costs in music.
+//! quantisation). Files hold the same whole numbers, which have been [unpacked](super::packed) and are found again here; those of a
+//! file in half precision are rounded for the first time. `models/obbligato_models/quantise.py` does the same to a file, for measuring what it costs in music.
 
 use super::{ONNX_RUNTIME, constants, float_tensor, integers_attribute, node, producers, tensor};
 use half::f16;
@@ -11,7 +12,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 /// Matrices with fewer numbers gain nothing: finding the scale of what they are multiplied with costs as much.
 const MANY: usize = 32_768;
-/// Of 127. Processors without VNNI instructions add up pairs of products in 16 bits, which hold twice 255 · 64 and no more;
+/// Of 127, as in `storage.py`, which writes the files. Processors without VNNI instructions add up pairs of products in 16 bits, which hold twice 255 · 64 and no more;
 /// so each computes the same, and it costs a thousandth of a nat.
 const LARGEST: f32 = 64.0;
 

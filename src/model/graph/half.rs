@@ -1,4 +1,4 @@
-//! Products with constant matrices in half precision, as files store them: for devices, which read a matrix from memory more slowly
+//! Products with constant matrices in half precision, as files are unpacked: for devices, which read a matrix from memory more slowly
 //! than they multiply.
 //!
 //! Only the products themselves: norms, sums and what the network says stay in single precision.
