@@ -98,6 +98,7 @@ def milliseconds_a_token(graphs: list[onnx.ModelProto], shape: Shape, times: int
     """Median on one thread with a full window, the graphs in turn, so that both meet the same noise."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # See export.onnx_runner.
     fixed = [export.with_length(graph, 1, shape.window).SerializeToString() for graph in graphs]
     sessions = [onnxruntime.InferenceSession(f, options, providers=["CPUExecutionProvider"]) for f in fixed]
     cond = reference_music(graphs[0])[1][:1]
