@@ -106,7 +106,7 @@ pub struct BarBox {
     pub listened: bool,
     pub wanted: bool,
     pub selected: Option<Lane>,
-    /// The word for its state stands in it: it is the first of a run.
+    /// The word for its state stands in it: it is the first of a run that has room for it.
     pub named: bool,
     /// Its chords are settled, and from here on its music is not.
     pub planned: Option<f32>,
@@ -207,13 +207,21 @@ impl Picture {
             named: false,
             planned: subject.score.is_planned(bar).then(|| planned_from(subject, bar)).flatten(),
         };
-        shown.named = shown.word() != self.bars.last().and_then(BarBox::word);
+        shown.named = self.is_first_with_room(&shown);
         self.add_beats(subject, bar);
         // Where a window begins between known bars, notes may sound on from the one before.
         let before = if first { known.or_else(|| subject.score.last_before(bar.bar.start)) } else { known };
         before.into_iter().for_each(|known| self.add_notes(subject, known, first, shown.planned.is_some()));
         self.add_chords(subject, bar, shown.selected == Some(Lane::Chords));
         self.bars.push(shown);
+    }
+
+    fn is_first_with_room(&self, shown: &BarBox) -> bool {
+        /// For a sign and the longest word.
+        const ROOM: f32 = 66.0;
+        let run = self.bars.iter().rev().take_while(|before| before.word() == shown.word());
+        let has_room = shown.right - shown.left.max(0.0) >= ROOM;
+        shown.word().is_some() && has_room && !run.into_iter().any(|before| before.named)
     }
 
     fn add_beats(&mut self, subject: &Subject<'_>, bar: &GridBar) {
@@ -442,7 +450,14 @@ mod tests {
         let picture = picture(&score(&view), &viewport(0.0, 1.0));
         let words: Vec<_> =
             picture.bars.iter().filter(|bar| bar.named).map(|bar| (bar.bar.bar.index.0, bar.word())).collect();
-        assert_eq!(words, [(0, Some("arranged")), (1, Some("locked")), (3, Some("arranged")), (5, None)]);
+        assert_eq!(words, [(0, Some("arranged")), (1, Some("locked")), (3, Some("arranged"))]);
+    }
+
+    #[test]
+    fn a_word_that_the_edge_would_cut_stands_in_the_next_bar() {
+        let picture = picture(&score(&song(6)), &viewport(20.0, 1.0));
+        let named: Vec<i32> = picture.bars.iter().filter(|bar| bar.named).map(|bar| bar.bar.bar.index.0).collect();
+        assert_eq!(named, [1]);
     }
 
     #[test]
