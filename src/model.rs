@@ -4,6 +4,7 @@
 //! Several may compute at once, each in a session of its own for that moment: backends do not let two threads share one.
 
 mod audition;
+mod audition_thread;
 mod comparison;
 mod file;
 mod graph;
@@ -14,6 +15,7 @@ mod pool;
 mod rolls;
 
 pub use audition::{Audition, Trial, fastest};
+pub use audition_thread::{AuditionThread, Finished, Progress};
 pub use file::FileError;
 pub use installed::{
     About, InstalledModel, Kind, ModelSource, drummer, enhancers, extenders, find_enhancer, find_extender, find_model,
@@ -78,7 +80,7 @@ pub enum ModelError {
 impl ModelError {
     /// For the window: sentences that say what to do there.
     pub fn in_words(&self) -> String {
-        const CHOOSE: &str = "Choose another from its list";
+        const CHOOSE: &str = "Choose another";
         match self {
             Self::Unknown { name, .. } => {
                 let folder = models_folder()

@@ -10,7 +10,7 @@ use obbligato::generators::Generator;
 use obbligato::generators::library::Loaded;
 use obbligato::generators::onnx::{Seat, load, load_drummer};
 use obbligato::inference::InferenceThread;
-use obbligato::model::{Audition, Model, ModelSource, fastest, open_model};
+use obbligato::model::{Audition, AuditionThread, Model, ModelSource, Progress, fastest, open_model};
 use obbligato::music::{Bar, Key, Meter, Part, Segment, Velocity};
 use obbligato::runtime::{
     Device, DeviceChoice, Dialect, FoundDevice, Placement, Platform, Precision, Runtime, Session, Target, Tract, Values,
@@ -30,6 +30,8 @@ struct MadeUp {
     runs: Runs,
     /// Of each run on the graphics processor.
     delay: Duration,
+    /// Of its start with a model.
+    start: Duration,
 }
 
 struct MadeUpSession {
@@ -54,6 +56,7 @@ impl Platform for MadeUp {
         if device == Device::Cpu {
             return Ok(inner);
         }
+        std::thread::sleep(self.start);
         if self.runs.load(Ordering::SeqCst) == 0 {
             return Err("out of memory".into());
         }
@@ -83,12 +86,12 @@ const WELL_PLACED: Placement = Placement { on_device: 90, elsewhere: 10 };
 
 /// A process on such a machine, whose graphics processor breaks after so many runs.
 fn runtime(placement: Placement, runs: usize) -> (&'static Runtime, Runs) {
-    slow_runtime(placement, runs, Duration::ZERO)
+    slow_runtime(placement, runs, Duration::ZERO, Duration::ZERO)
 }
 
-fn slow_runtime(placement: Placement, runs: usize, delay: Duration) -> (&'static Runtime, Runs) {
+fn slow_runtime(placement: Placement, runs: usize, delay: Duration, start: Duration) -> (&'static Runtime, Runs) {
     let runs = Arc::new(AtomicUsize::new(runs));
-    let made_up = MadeUp { placement, runs: runs.clone(), delay };
+    let made_up = MadeUp { placement, runs: runs.clone(), delay, start };
     (Box::leak(Box::new(Runtime::with_platform(Box::new(made_up)))), runs)
 }
 
@@ -317,7 +320,7 @@ fn a_device_is_kept_awake_while_music_plays_and_left_alone_when_it_does_not() {
 #[test]
 fn an_audition_takes_the_faster_one() {
     for (delay, expected) in [(Duration::from_millis(20), Device::Cpu), (Duration::ZERO, Device::WebGpu)] {
-        let (runtime, _) = slow_runtime(WELL_PLACED, FOR_EVER, delay);
+        let (runtime, _) = slow_runtime(WELL_PLACED, FOR_EVER, delay, Duration::ZERO);
         let audition = Audition::<Controls>::new(&ModelSource::Embedded, runtime, Precision::Fast);
         let mut audition = audition.expect("there is a choice").with_pauses(vec![Duration::from_millis(1); 3]);
         let trials = loop {
@@ -334,6 +337,36 @@ fn an_audition_takes_the_faster_one() {
         let worst = |device| trials.iter().find(|trial| trial.device == device).expect("it played").worst;
         assert_eq!(worst(Device::WebGpu) > 800.0, expected == Device::Cpu, "42 runs of 20 ms and more: {trials:?}");
     }
+}
+
+#[test]
+fn an_audition_holds_nobody_up_and_waits_while_music_plays() {
+    const START: Duration = Duration::from_millis(800);
+    let (runtime, runs) = slow_runtime(WELL_PLACED, 1 << 20, Duration::ZERO, START);
+    let left = runs.load(Ordering::SeqCst);
+    let mut thread = AuditionThread::<Controls>::begin(move || {
+        let audition = Audition::new(&ModelSource::Embedded, runtime, Precision::Fast);
+        audition.map(|audition| audition.with_pauses(vec![Duration::from_millis(1); 3]))
+    })
+    .expect("there is a thread for it");
+    // Nobody has said that nothing plays. In this time it would have started and run once.
+    std::thread::sleep(4 * START);
+    assert_eq!(runs.load(Ordering::SeqCst), left);
+    let begun = Instant::now();
+    let mut slowest = Duration::ZERO;
+    let finished = loop {
+        let asked = Instant::now();
+        let progress = thread.at_rest();
+        slowest = slowest.max(asked.elapsed());
+        if let Progress::Over(finished) = progress {
+            break finished;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(begun.elapsed() > START, "it opened the device");
+    assert!(slowest < START / 2, "who asks does not wait for it: {slowest:?}");
+    assert_eq!(finished.expect("there was a choice").trials.len(), 2);
+    assert!(matches!(thread.at_rest(), Progress::Over(None)), "it is told once");
 }
 
 #[test]

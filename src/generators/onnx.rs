@@ -15,8 +15,8 @@ use crate::contract::extender::ExtenderControls;
 use crate::contract::rolls::{self, RollEngine};
 use crate::contract::{Controls, Engine};
 use crate::model::{
-    Audition, Memory, Model, ModelError, ModelSource, RollModel, Run, fastest, fastest_known, open_model,
-    open_roll_model, remember,
+    Audition, AuditionThread, Finished, Memory, Model, ModelError, ModelSource, Progress, RollModel, Run, fastest,
+    fastest_known, open_model, open_roll_model, remember,
 };
 use crate::music::Ticks;
 use crate::runtime::{Device, DeviceChoice, Placement, Precision, Runtime, Target};
@@ -98,7 +98,7 @@ struct OnnxNetwork<E> {
 enum AuditionState<E> {
     Over,
     Wanted,
-    Running(Audition<E>),
+    Running(AuditionThread<E>),
 }
 
 impl<E: Engine> OnnxNetwork<E> {
@@ -283,17 +283,17 @@ impl<E: Engine, const W: usize> Network<W> for OnnxNetwork<E> {
         match &mut self.audition {
             AuditionState::Over => false,
             AuditionState::Wanted => {
-                let audition = Audition::new(&self.source, self.seat.runtime, self.seat.precision);
-                self.audition = audition.map_or(AuditionState::Over, AuditionState::Running);
+                let (source, Seat { runtime, precision, .. }) = (self.source.clone(), self.seat);
+                let begun = AuditionThread::begin(move || Audition::new(&source, runtime, precision));
+                self.audition = begun.map_or(AuditionState::Over, AuditionState::Running);
                 false
             }
             AuditionState::Running(audition) => {
-                let Some(trials) = audition.step() else { return false };
-                let device = fastest(&trials);
-                remember(&self.source, self.seat.runtime, trials);
-                let moved = self.settle(device);
+                let Progress::Over(finished) = audition.at_rest() else { return false };
                 self.audition = AuditionState::Over;
-                moved
+                let Some(Finished { trials, .. }) = &finished else { return false };
+                remember(&self.source, self.seat.runtime, trials.clone());
+                self.settle(fastest(trials))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Which device plays a model fastest at the pace of music: a bar's worth of reading on each, after pauses as they are between
 //! bars. In a tight loop devices look better than they are, since many go to sleep within seconds.
 //!
-//! One step at a time, so that whoever holds an audition can do something else meanwhile. Runs on the inference thread or at a
-//! shell.
+//! One step at a time, so that whoever holds an audition can stop in between. Runs on a thread of its own
+//! ([`super::AuditionThread`]) or at a shell.
 
 use super::{Memory, Model, ModelError, ModelSource, Run, open_model};
 use crate::contract::{AT_ONCE, Engine};

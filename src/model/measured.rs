@@ -1,5 +1,6 @@
 //! Remembers how devices did: a file in the user's folder, so that each machine is measured once for each model and library.
-//! Reads and writes it on the inference thread or at a shell.
+//! Read on the loading thread, written by
+//! the inference thread, both at a shell.
 
 use super::ModelSource;
 use super::audition::{Trial, fastest};
