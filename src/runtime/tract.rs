@@ -1,12 +1,15 @@
-//! Models in tract, which is built in: on the processor, everywhere. Runs on the inference thread.
+//! Models in tract, which is built in: on the processor, everywhere. Called on the inference thread, and computes on threads of its
+//! own.
 
 use super::device::{Device, FoundDevice, Platform, Precision};
 use super::session::{Dialect, Placement, Session, Values};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use tract_onnx::model::ParseResult;
-use tract_onnx::prelude::{Framework, InferenceModelExt, TValue, TVec, TractResult, TypedRunnableModel};
+use tract_onnx::prelude::{Framework, InferenceModelExt, IntoArcTensor, TValue, TractResult, TypedRunnableModel};
 use tract_onnx::tract_core::model::IntoRunnable;
 
 pub struct Tract;
@@ -25,11 +28,16 @@ impl Platform for Tract {
     }
 }
 
+/// A plan, and the thread that runs it. Its own: what a run needs on the way stays with the thread that ran, since the
+/// allocator keeps room for each, and there are many instances' threads but few sessions.
 struct TractSession {
-    plan: Arc<TypedRunnableModel>,
     /// In the order in which the plan wants and gives them.
     inputs: Vec<String>,
     outputs: Vec<String>,
+    /// `None` when it is to end.
+    given: Option<Sender<Vec<Values>>>,
+    results: Receiver<Result<Vec<Values>, String>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Plans a model. A damaged graph is an error, also where tract panics at it.
@@ -53,23 +61,50 @@ impl TractSession {
         let ParseResult { model, .. } = onnx.parse(&proto, None)?;
         let inputs = model.input_outlets()?.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
         let plan = model.into_optimized()?.into_runnable()?;
-        Ok(Self { plan, inputs, outputs: outputs.unwrap_or_default() })
+        let (given, to_run) = bounded::<Vec<Values>>(1);
+        let (said, results) = bounded(1);
+        let thread = thread::Builder::new().name("tract".into()).spawn(move || {
+            while let Ok(values) = to_run.recv() {
+                let ran = catch_unwind(AssertUnwindSafe(|| run(&plan, values)));
+                let ran =
+                    ran.map_err(|_| "tract gave up".to_owned()).and_then(|ran| ran.map_err(|error| error.to_string()));
+                if said.send(ran).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let (given, thread) = (Some(given), Some(thread));
+        Ok(Self { inputs, outputs: outputs.unwrap_or_default(), given, results, thread })
     }
 
-    fn results(&self, inputs: &[(&str, &Values)]) -> TractResult<TVec<TValue>> {
-        let given: HashMap<&str, &Values> = inputs.iter().copied().collect();
-        let values = self.inputs.iter().map(|name| {
-            let values = given.get(name.as_str()).map(|values| TValue::from_const((*values).clone()));
-            values.ok_or_else(|| tract_onnx::prelude::TractError::msg(format!("it also wants `{name}`")))
-        });
-        self.plan.run(values.collect::<TractResult<_>>()?)
+    fn results(&self, values: Vec<Values>) -> Result<Vec<Values>, String> {
+        let sent = self.given.as_ref().is_some_and(|given| given.send(values).is_ok());
+        let results = if sent { self.results.recv().ok() } else { None };
+        results.unwrap_or_else(|| Err("its thread has ended".into()))
+    }
+}
+
+fn run(plan: &Arc<TypedRunnableModel>, values: Vec<Values>) -> TractResult<Vec<Values>> {
+    let results = plan.run(values.into_iter().map(TValue::from_const).collect())?;
+    Ok(results.into_iter().map(TValue::into_arc_tensor).collect())
+}
+
+/// No thread of a plugin outlives it.
+impl Drop for TractSession {
+    fn drop(&mut self) {
+        self.given = None;
+        self.thread.take().into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 
 impl Session for TractSession {
     fn run(&mut self, inputs: &[(&str, &Values)], take: &mut dyn FnMut(&str, &[f32])) -> Result<(), String> {
-        let results = catch_unwind(AssertUnwindSafe(|| self.results(inputs)));
-        let results = results.map_err(|_| "tract gave up".to_owned())?.map_err(|error| error.to_string())?;
+        let given: HashMap<&str, &Values> = inputs.iter().copied().collect();
+        let wanted = self.inputs.iter().map(|name| {
+            let values = given.get(name.as_str()).map(|values| (*values).clone());
+            values.ok_or_else(|| format!("it also wants `{name}`"))
+        });
+        let results = self.results(wanted.collect::<Result<_, _>>()?)?;
         for (name, values) in self.outputs.iter().zip(&results) {
             let view = values.try_as_plain_ram().map_err(|error| error.to_string())?;
             take(name, view.as_slice::<f32>().map_err(|error| error.to_string())?);
