@@ -78,17 +78,19 @@ fn time_accompanist(choice: &GeneratorChoice, runtime: &'static Runtime, target:
             report.spread(&format!("accompanist: {name} after {past}"), Spread::of(times.collect()));
         }
     }
-    let resting = perform(true, choice, BARS_IN_TIME, REST);
+    let resting = perform(Task::Arrange, choice, BARS_IN_TIME, REST);
     report.time("accompanist: first bar", resting.times[0]);
-    for (arrange, what) in [(true, "a bar, arranging"), (false, "a half bar, jamming")] {
-        let runs: Vec<Performance> = (0..RUNS).map(|_| perform(arrange, choice, BARS, Duration::ZERO)).collect();
+    for (task, what) in
+        [(Task::Arrange, "a bar, arranging"), (Task::Render, "a bar, rendering"), (Task::Jam, "a half bar, jamming")]
+    {
+        let runs: Vec<Performance> = (0..RUNS).map(|_| perform(task, choice, BARS, Duration::ZERO)).collect();
         let least = |of: fn(&Performance) -> &Vec<f64>| Spread::of(least(runs.iter().map(of)));
         let mut tell = |which: &str, spread| report.spread(&format!("accompanist: {what}{which}"), spread);
         tell("", least(|run| &run.times));
         tell(", as it came", Spread::of(runs[0].times.clone()));
         tell(", to its first note", least(|run| &run.first_notes));
         tell(", its drums", least(|run| &run.drums));
-        if arrange {
+        if task == Task::Arrange {
             report.share_of_a_bar("accompanist", least(|run| &run.times));
         }
         println!("{} notes in {BARS} bars", runs[0].notes);
@@ -104,11 +106,12 @@ fn time_gan(choice: &GeneratorChoice, runtime: &'static Runtime, target: Target,
     let network: Arc<RollModel<rolls::Gan>> =
         open_roll_model(&ModelSource::EmbeddedGan, runtime, target).unwrap_or_else(|error| panic!("{error}"));
     report.time("GAN: load", milliseconds(begun));
-    let resting = perform(true, choice, FEWER_BARS_IN_TIME, REST);
+    let resting = perform(Task::Arrange, choice, FEWER_BARS_IN_TIME, REST);
     report.time("GAN: first bar", resting.times[0]);
     let four_bars = least_of_runs(FEWER_BARS, |_| network.read_silence(TICKS).expect("it computes"));
     report.spread("GAN: four bars, the network alone", four_bars);
-    let runs: Vec<Vec<f64>> = (0..RUNS).map(|_| perform(true, choice, FEWER_BARS, Duration::ZERO).times).collect();
+    let runs: Vec<Vec<f64>> =
+        (0..RUNS).map(|_| perform(Task::Arrange, choice, FEWER_BARS, Duration::ZERO).times).collect();
     let bars = Spread::of(least(runs.iter()));
     report.spread("GAN: a bar (four are painted)", bars);
     report.share_of_a_bar("GAN", bars);
@@ -221,7 +224,18 @@ struct Performance {
     notes: usize,
 }
 
-fn perform(arrange: bool, choice: &GeneratorChoice, bars: i32, rest: Duration) -> Performance {
+/// What is asked, and whether there is time to read ahead.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Task {
+    /// Whole bars for a melody that is known, live.
+    Arrange,
+    /// The same one directly after the other.
+    Render,
+    /// Half bars before their melody is heard.
+    Jam,
+}
+
+fn perform(task: Task, choice: &GeneratorChoice, bars: i32, rest: Duration) -> Performance {
     let melody: Vec<Note> = (0..4 * bars).map(note).collect();
     let mut settings = Settings::default();
     settings.parts[Part::Drums].on = true;
@@ -231,7 +245,8 @@ fn perform(arrange: bool, choice: &GeneratorChoice, bars: i32, rest: Duration) -
     let mut performance = Performance::default();
     for bar in (0..bars).map(|index| Bar::of_constant_meter(index, Meter::COMMON)) {
         std::thread::sleep(rest);
-        let asks: Vec<Ask> = if arrange { vec![Ask::Arrange(bar)] } else { bar.segments().map(Ask::Jam).collect() };
+        let asks: Vec<Ask> =
+            if task == Task::Jam { bar.segments().map(Ask::Jam).collect() } else { vec![Ask::Arrange(bar)] };
         for ask in asks {
             let request = Request {
                 ask,
@@ -245,11 +260,11 @@ fn perform(arrange: bool, choice: &GeneratorChoice, bars: i32, rest: Duration) -
                 margin: 2,
                 seed: u64::from(ask.start() as u32),
             };
-            // As the plugin does between answers in a jam, from what it has heard until then.
-            let heard = melody.partition_point(|note| note.start < ask.start());
+            // As the plugin does between answers; in a jam, from what it has heard until then.
+            let heard = melody.partition_point(|note| task != Task::Jam || note.start < ask.start());
             let ahead = Request { melody: &melody[..heard], ..request };
-            while !arrange && loaded.generator.read_ahead(&ahead) {}
-            while !arrange && loaded.drummer.as_mut().is_some_and(|drummer| drummer.read_ahead(&ahead)) {}
+            while task != Task::Render && loaded.generator.read_ahead(&ahead) {}
+            while task != Task::Render && loaded.drummer.as_mut().is_some_and(|drummer| drummer.read_ahead(&ahead)) {}
             let begun = Instant::now();
             let mut notes = Vec::new();
             let mut first = None;

@@ -58,6 +58,8 @@ struct UnderWay {
     start: Ticks,
     /// The first answer came from the ledger.
     stands: bool,
+    /// It had to be arranged before it could be answered.
+    arranged: bool,
     settings: Settings,
 }
 
@@ -212,7 +214,9 @@ impl Arranger {
         let segment = cut.segment;
         self.pass_over(cut);
         self.take_down_chord(cut);
+        let written = self.written;
         self.bring_up_to_date(cut);
+        let arranged = self.written != written;
         self.remember_before(segment.start());
         let standing = self.standing(cut);
         let stands = standing.is_some();
@@ -224,7 +228,7 @@ impl Arranger {
             None => self.jam(cut, write),
         };
         if segment.number == 0 || self.decided(&segment).is_none() {
-            self.under_way = Some(UnderWay { start: segment.bar.start, stands, settings: cut.settings });
+            self.under_way = Some(UnderWay { start: segment.bar.start, stands, arranged, settings: cut.settings });
         }
         let listened = self.ledger().bar(&segment.bar).is_some_and(|entry| entry.listened);
         self.played.add(PlayedSegment { answer: answer.clone(), listened });

@@ -453,6 +453,86 @@ fn who_stands_in_for_a_model_does_not_arrange() {
     assert_eq!(of_model, play_bars(&mut arranger, &song(TUNE), |_| arranged(), 0..=7, true));
 }
 
+/// Whether whole bars are asked for, from where on, and how much there is of the past.
+type Asked = Arc<Mutex<Vec<(bool, Ticks, usize)>>>;
+
+fn noted(asked: &Asked, request: &Request<'_>) {
+    let whole = matches!(request.ask, Ask::Arrange(_));
+    asked.lock().expect("nobody panicked").push((whole, request.ask.start(), request.past.len()));
+}
+
+/// Plays by rule; says what it was shown ahead, and what it was asked.
+struct Foresighted {
+    shown: Asked,
+    asked: Asked,
+}
+
+impl Generator for Foresighted {
+    fn name(&self) -> &str {
+        "Foresighted"
+    }
+
+    fn parts(&self) -> PerPart<bool> {
+        RuleGenerator.parts()
+    }
+
+    fn plays(&self, meter: Meter) -> bool {
+        RuleGenerator.plays(meter)
+    }
+
+    fn read_ahead(&mut self, request: &Request<'_>) -> bool {
+        noted(&self.shown, request);
+        false
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        write: &mut dyn FnMut(PartNote),
+    ) -> Result<Vec<PlannedChord>, GeneratorError> {
+        noted(&self.asked, request);
+        RuleGenerator.answer(request, write)
+    }
+}
+
+#[test]
+fn bars_that_a_moving_knob_has_written_anew_are_read_ahead() {
+    let (shown, asked) = (Asked::default(), Asked::default());
+    let mut arranger = Arranger::new(Box::new(Foresighted { shown: shown.clone(), asked: asked.clone() }), None);
+    play(&mut arranger, TUNE, &arranged());
+    play(&mut arranger, TUNE, &arranged());
+    idle(&mut arranger);
+    let take = |of: &Asked| std::mem::take(&mut *of.lock().expect("nobody panicked"));
+    for moves in [true, false] {
+        take(&asked);
+        arranger.hear(&Heard::TakeBegan { take: TakeId(3), at: 0.0 });
+        for segment in (0..8).flat_map(|index| bar(index).segments()) {
+            let temperature = if moves { 0.55 + 0.1 * segment.bar.index.0 as f32 } else { 1.2 };
+            let cut = cut_of(&song(TUNE), segment, &Settings { temperature, ..arranged() });
+            arranger.answer(&Cut { offline: false, ..cut }, &mut |_| {});
+            assert!(!arranger.read_ahead());
+        }
+        arranger.hear(&Heard::TakeEnded { at: 32.0 });
+        let (shown, asked) = (take(&shown), take(&asked));
+        let bars: Vec<_> = shown.into_iter().filter(|(whole, ..)| *whole).collect();
+        if moves {
+            // Twice in each bar but the last; the first bar's answer came before anything could be read.
+            assert_eq!(asked.len(), 8);
+            assert_eq!(bars, asked[1..].iter().flat_map(|bar| [*bar; 2]).collect::<Vec<_>>());
+        } else {
+            assert!(asked.len() > 1, "the knob has another place than the moment before");
+        }
+    }
+    arranger.hear(&Heard::TakeBegan { take: TakeId(4), at: 0.0 });
+    let settings = Settings { temperature: 1.2, ..arranged() };
+    for segment in (0..8).flat_map(|index| bar(index).segments()) {
+        arranger.answer(&Cut { offline: false, ..cut_of(&song(TUNE), segment, &settings) }, &mut |_| {});
+        assert!(!arranger.read_ahead());
+    }
+    let within: Vec<_> = take(&shown).into_iter().filter(|(_, at, _)| *at < bar(8).start).collect();
+    assert_eq!(within, [], "where nothing moves there is nothing to read");
+}
+
 #[test]
 fn a_render_knows_whether_anything_has_to_be_written() {
     for usual in [settings(), arranged()] {

@@ -207,14 +207,24 @@ impl Arranger {
     /// whether there was one: call it while idle.
     pub fn read_ahead(&mut self) -> bool {
         let Some(cut) = self.last_cut.filter(|cut| !cut.offline) else { return false };
-        let cut = Cut { segment: cut.segment.next(), ..cut };
-        if self.standing(&cut).is_some() {
-            return false;
-        }
-        let mut question = self.question_in_jam(&cut);
+        let next = Cut { segment: cut.segment.next(), ..cut };
+        let mut question = match self.question_of_next_bar(&cut) {
+            Some(question) => question,
+            None if self.standing(&next).is_some() => return false,
+            None => self.question_in_jam(&next),
+        };
         self.hear_parts(&mut question);
         question.leave_melody();
         self.band.read_ahead(&question.request())
+    }
+
+    /// What is asked when the next bar begins, if it is then arranged anew: as the bar under way was, because of a knob that is
+    /// automated. The settings may be others by then; what the model is shown of the bars before does not depend on them.
+    fn question_of_next_bar(&self, cut: &Cut) -> Option<Question> {
+        self.under_way.filter(|bar| bar.arranged && bar.start == cut.segment.bar.start)?;
+        let entry = self.ledger().bar_at(cut.segment.bar.end())?;
+        let wanted = entry.is_settled() && !entry.locked && self.following.agrees_at(&entry.bar);
+        wanted.then(|| self.question_to_arrange(entry, cut.settings.asked(), cut))
     }
 
     /// Writes a bar for its melody: under the settings at which it was heard, unless it is now played under others.
@@ -230,21 +240,27 @@ impl Arranger {
             (true, true) => Cause::Planning,
             (true, false) => self.playing(),
         };
-        // The tempo at which it was heard; where it was not, the one it is about to be played at.
-        let tempo = entry.answers.first().map_or(cut.quarters_per_minute, |answer| answer.quarters_per_minute);
-        let kept = self.kept(&bar, &cut.settings).map(|(_, parts)| parts);
-        let again = if kept.is_none() { self.arranged_before(entry, &settings, tempo) } else { None };
+        let tempo = tempo_of(entry, cut);
+        let free = self.kept(&bar, &cut.settings).is_none();
+        let again = if free { self.arranged_before(entry, &settings, tempo) } else { None };
         let answers = match again {
             Some(answers) => answers,
             None => {
-                let past = self.ledger().settled_before(bar.start, MEMORY_BARS);
-                let known = self.question_for_known(entry, settings);
-                let mut question = Question { past, quarters_per_minute: tempo, ..known };
-                kept.iter().for_each(|parts| question.keep(&entry.answers, parts));
+                let mut question = self.question_to_arrange(entry, settings, cut);
                 self.write(&mut question, &mut |_| {})
             }
         };
         self.history.change(cause, |ledger| ledger.write(bar, answers, Origin::Arranged));
+    }
+
+    /// About a bar of the ledger and its melody, with what is settled before it.
+    fn question_to_arrange(&self, entry: &LedgerBar, settings: Settings, cut: &Cut) -> Question {
+        let past = self.ledger().settled_before(entry.bar.start, MEMORY_BARS);
+        let known = self.question_for_known(entry, settings);
+        let mut question = Question { past, quarters_per_minute: tempo_of(entry, cut), ..known };
+        let kept = self.kept(&entry.bar, &cut.settings);
+        kept.iter().for_each(|(_, parts)| question.keep(&entry.answers, parts));
+        question
     }
 
     /// Writes a bar anew as far as that is wanted, with random numbers of its own.
@@ -398,6 +414,11 @@ impl Question {
         }
         Part::ALL.into_iter().for_each(|part| self.settings.parts[part].on |= parts[part]);
     }
+}
+
+/// The tempo at which a bar was heard; where it was not, the one it is about to be played at.
+fn tempo_of(entry: &LedgerBar, cut: &Cut) -> f32 {
+    entry.answers.first().map_or(cut.quarters_per_minute, |answer| answer.quarters_per_minute)
 }
 
 fn parts_on(settings: &Settings) -> PerPart<bool> {
