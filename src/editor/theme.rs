@@ -2,7 +2,7 @@
 
 use crate::music::Part;
 use egui::style::ScrollStyle;
-use egui::{Color32, Context, CornerRadius, Stroke, Style, Theme, Visuals, vec2};
+use egui::{Color32, Context, CornerRadius, Rgba, Stroke, Style, Theme, Visuals, vec2};
 
 pub const BACKGROUND: Color32 = Color32::from_rgb(0x17, 0x19, 0x1e);
 /// Behind rows that stand out from the background.
@@ -39,6 +39,12 @@ pub const CAUTION: Color32 = Color32::from_rgb(0xf2, 0xcd, 0x5c);
 pub fn part_colour(part: Part) -> Color32 {
     let [red, green, blue] = part.colour();
     Color32::from_rgb(red, green, blue)
+}
+
+/// [`BACKGROUND`], for the renderer, which takes it as the bytes that it writes and not as light.
+pub fn clear_colour() -> Rgba {
+    let [red, green, blue] = [BACKGROUND.r(), BACKGROUND.g(), BACKGROUND.b()].map(|byte| f32::from(byte) / 255.0);
+    Rgba::from_rgb(red, green, blue)
 }
 
 /// Makes everything drawn with this context look like Obbligato, whatever the system prefers.

@@ -99,7 +99,9 @@ pub fn create(
         size_constraints: SizeConstraints::Logical { min_size: Some(LogicalSize { width, height }), max_size: None },
         ..ResizeHint::NON_RESIZABLE
     };
-    let settings = EguiNiceSettings::new().with_tile("Obbligato").with_resize_hint(hint);
+    let mut settings = EguiNiceSettings::new().with_tile("Obbligato").with_resize_hint(hint);
+    // There are no gradients, and a renderer without a graphics processor spends a fifth of its time on it.
+    settings.graphics.dithering = false;
     // In a host whoever wants it opens it.
     let open = standalone::get().is_some_and(|found| found.keyboard.is_none());
     let editor = ObbligatoEditor::new(params, view, meters, WindowSize::remembered()).with_piano(piano, open);
@@ -114,10 +116,12 @@ impl NiceEguiApp for ObbligatoEditor {
         &mut self,
         context: egui::Context,
         host: GuiContext,
-        _frame: &mut nice_plug_egui::Frame,
+        frame: &mut nice_plug_egui::Frame,
     ) -> Result<(), baseview::HandlerError> {
         theme::apply(&context);
         context.set_zoom_factor(self.size.factor());
+        // The window is cleared anyway; a panel of that colour would be one more layer over all of it.
+        frame.set_clear_color(theme::clear_colour());
         self.host = Some(host);
         self.settling = true;
         self.opened = Counts::of(&self.meters);
@@ -218,7 +222,7 @@ impl ObbligatoEditor {
         }
         self.collect_file(host);
         let at = self.surroundings(view);
-        let frame = Frame::new().fill(theme::BACKGROUND).inner_margin(Margin::symmetric(16, 12));
+        let frame = Frame::new().inner_margin(Margin::symmetric(16, 12));
         CentralPanel::default().frame(frame).show(ui, |ui| {
             // From below, so that the rest takes what is left.
             let below = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
@@ -268,7 +272,7 @@ impl ObbligatoEditor {
     /// As much of them as leaves room for the timeline; one scrolls to the rest.
     fn knobs_and_parts(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &Arc<SongView>) {
         /// Of chords and timeline.
-        const BELOW: f32 = 260.0;
+        const BELOW: f32 = 248.0;
         /// The highest of them, so that it is seen whole.
         const LEAST: f32 = 96.0;
         /// Narrower windows have the parts below the knobs.
