@@ -6,7 +6,7 @@ use crate::host::clap::ClapPlugin;
 use crate::host::window::{ParentWindow, Picture};
 use crate::host::{HostBlock, HostTransport, HostedPlugin, PlayOptions, RenderMode, SongPlayer};
 use crate::jam::Melody;
-use crate::screenshots::on_display;
+use crate::virtual_display::{USUAL_RATE, on_display};
 use crate::workspace::{PLUGIN_ID, Workspace};
 use anyhow::Result;
 use obbligato::music::{Meter, Note};
@@ -23,11 +23,14 @@ pub struct FramesOptions {
     pub on_display: bool,
 }
 
+/// More often than anybody paints.
+const FASTEST_RATE: u32 = 300;
 const SIZE: (u32, u32) = (900, 600);
 const BARS: i32 = 300;
 /// Of the example.
 const BARS_OF_TUNE: i32 = 16;
-const QUARTERS_PER_MINUTE: f64 = 120.0;
+/// Fast enough for the playhead to stand elsewhere, by a pixel, in each picture.
+const QUARTERS_PER_MINUTE: f64 = 480.0;
 const SAMPLE_RATE: f64 = 48_000.0;
 const BLOCK: u32 = 512;
 
@@ -42,7 +45,11 @@ pub fn frames(workspace: &Workspace, options: FramesOptions) -> Result<()> {
     if !options.no_build {
         bundle(workspace, BundleOptions::default())?;
     }
-    on_display(&["frames", "--on-display"])
+    for (rate, why) in [(USUAL_RATE, "as most screens are"), (FASTEST_RATE, "so that nothing waits for the screen")] {
+        println!("On a screen of {rate} refreshes a second, {why}:");
+        on_display(&["frames", "--on-display"], rate)?;
+    }
+    Ok(())
 }
 
 fn count(workspace: &Workspace) -> Result<()> {

@@ -18,4 +18,6 @@ pub mod startup;
 pub mod test;
 pub mod train;
 pub mod validate;
+#[cfg(target_os = "linux")]
+pub mod virtual_display;
 pub mod workspace;

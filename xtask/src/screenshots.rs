@@ -1,20 +1,18 @@
 //! Pictures of the plugin's window: taken of the built `.clap` under a virtual display, and compared with those in `docs/`.
 //!
-//! The display is an X server's (Xvfb), so this is done on Linux only. A plugin opens the display that the process was
-//! started with; so a process of its own takes the pictures.
+//! On a virtual display, so this is done on Linux only ([`crate::virtual_display`]).
 
 use crate::bundle::{BundleOptions, bundle};
 use crate::host::clap::ClapPlugin;
 use crate::host::window::{ParentWindow, Picture, Pointer};
 use crate::host::{HostBlock, HostTransport, HostedPlugin, PlayOptions, PluginState, RenderMode, SongPlayer};
 use crate::jam::Melody;
+use crate::virtual_display::{USUAL_RATE, on_display};
 use crate::workspace::{PLUGIN_ID, Workspace};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use obbligato::music::Meter;
 use serde_json::json;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -83,8 +81,6 @@ const ENHANCED_AND_ANSWERED: [(&str, f64); 3] = [("enhanced_on", 1.0), ("extensi
 const QUARTERS_PER_MINUTE: f64 = 100.0;
 const SAMPLE_RATE: f64 = 48_000.0;
 const BLOCK: u32 = 512;
-/// Large enough for the largest picture.
-const SCREEN: &str = "2100x1700x24";
 
 /// Takes the pictures, or compares them.
 ///
@@ -98,34 +94,7 @@ pub fn screenshots(workspace: &Workspace, options: ScreenshotOptions) -> Result<
         bundle(workspace, BundleOptions::default())?;
     }
     let compare = if options.compare { &["--compare"][..] } else { &[] };
-    on_display(&[&["screenshots", "--on-display"], compare].concat())
-}
-
-/// This program once more, on a virtual display of its own.
-///
-/// # Errors
-/// When there is none, or what was asked for fails.
-pub fn on_display(arguments: &[&str]) -> Result<()> {
-    let Some(display) = Display::open()? else { bail!("{NO_DISPLAY}") };
-    let mut child = Command::new(std::env::current_exe()?);
-    child.args(arguments);
-    // No window size, model or library of the user's own; the same renderer everywhere.
-    // Its path is seen in a picture, so it is the same everywhere too.
-    let empty = std::env::temp_dir().join("obbligato-pictures");
-    let child = child
-        .env("DISPLAY", &display.name)
-        .env("XDG_DATA_HOME", &empty)
-        .env("LIBGL_ALWAYS_SOFTWARE", "1")
-        .env("OBBLIGATO_BACKEND", "tract");
-    crate::workspace::run(child)
-}
-
-pub const NO_DISPLAY: &str =
-    "there is no Xvfb, so no window can be looked at (Debian: apt-get install xvfb libgl1-mesa-dri)";
-
-/// Whether [`screenshots`] can be done here.
-pub fn is_possible() -> bool {
-    cfg!(target_os = "linux") && Command::new("Xvfb").arg("-help").output().is_ok()
+    on_display(&[&["screenshots", "--on-display"], compare].concat(), USUAL_RATE)
 }
 
 fn folder(workspace: &Workspace) -> PathBuf {
@@ -290,34 +259,4 @@ fn with_a_plan(state: &mut PluginState) {
 
 fn with_a_model_that_is_gone(state: &mut PluginState) {
     state.set_field("generator", &json!("Bossa nova"));
-}
-
-/// A virtual display, while it is kept.
-struct Display {
-    server: Child,
-    name: String,
-}
-
-impl Display {
-    /// `None` where there is no server.
-    fn open() -> Result<Option<Self>> {
-        let arguments = ["-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp", "+extension", "GLX"];
-        let server = Command::new("Xvfb").args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let Ok(mut server) = server else { return Ok(None) };
-        // It says its number when it is ready.
-        let mut number = String::new();
-        BufReader::new(server.stdout.take().context("piped")?).read_line(&mut number)?;
-        let name = format!(":{}", number.trim());
-        let display = Self { server, name };
-        ensure!(!number.trim().is_empty(), "Xvfb does not start");
-        Ok(Some(display))
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
 }

@@ -189,8 +189,9 @@ fn webgpu(workspace: &Workspace) -> Result<()> {
 /// Of the bundle that was made before, compared with those in `docs/`.
 #[cfg(target_os = "linux")]
 fn window_pictures(workspace: &Workspace) -> Result<()> {
-    use crate::screenshots::{ScreenshotOptions, is_possible, screenshots};
-    ensure!(is_possible(), Missing("there is no Xvfb (Debian: apt-get install xvfb libgl1-mesa-dri)".into()));
+    use crate::screenshots::{ScreenshotOptions, screenshots};
+    use crate::virtual_display::{NO_DISPLAY, is_possible};
+    ensure!(is_possible(), Missing(NO_DISPLAY.into()));
     screenshots(workspace, ScreenshotOptions { compare: true, no_build: true, ..ScreenshotOptions::default() })
 }
 
