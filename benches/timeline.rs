@@ -71,7 +71,7 @@ impl Window {
         let input = RawInput { screen_rect, events, ..RawInput::default() };
         let (view, plan) = (&self.view, &ChordPlan::default());
         let parts = Settings::default().parts;
-        let scene = Scene { view, plan, parts, playhead: self.playhead, playing: true };
+        let scene = Scene { view, sung: &[], plan, parts, playhead: self.playhead, playing: true };
         let roll = &mut self.roll;
         let mut output = self.context.run_ui(input, |ui| {
             black_box(roll.show(ui, &scene, |_| {}));

@@ -10,7 +10,9 @@ pub use piano::{PianoKeys, PianoTouches, Touch, connect_piano};
 use crate::generators::PartNote;
 use crate::generators::library::GeneratorChoice;
 use crate::ledger::{Ledger, LedgerCommand};
-use crate::music::{ChordPlan, Key, Melodist, PerPart, PlannedChord, Segment, TICKS_PER_QUARTER, Ticks, Velocity};
+use crate::music::{
+    ChordPlan, Key, Melodist, Note, PerPart, PlannedChord, Segment, TICKS_PER_QUARTER, Ticks, Velocity,
+};
 use crate::settings::Settings;
 use atomic_float::{AtomicF32, AtomicF64};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -310,15 +312,28 @@ pub struct MelodistStatus {
 
 /// Where the inference thread leaves the view for the editor. Neither side is real-time, so a lock will do.
 #[derive(Debug, Clone, Default)]
-pub struct SharedView(Arc<Mutex<Arc<SongView>>>);
+pub struct SharedView {
+    song: Arc<Mutex<Arc<SongView>>>,
+    /// Apart from the song, since it changes with each note.
+    sung: Arc<Mutex<Arc<Vec<Note>>>>,
+}
 
 impl SharedView {
     pub fn publish(&self, view: SongView) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        *self.song.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
     }
 
     pub fn get(&self) -> Arc<SongView> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.song.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The melody of bars that are under way, by start. What is still held is [`HELD`](crate::hearing::HELD) long.
+    pub fn publish_sung(&self, notes: Vec<Note>) {
+        *self.sung.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(notes);
+    }
+
+    pub fn sung(&self) -> Arc<Vec<Note>> {
+        self.sung.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::music::{Bar, Key, Note, Ticks, Velocity, quantise};
 use std::collections::VecDeque;
 
 /// Length given to a note that is still held: longer than any song.
-const HELD: Ticks = 1 << 24;
+pub const HELD: Ticks = 1 << 24;
 
 /// What has been heard since the transport last started or jumped.
 #[derive(Debug, Default)]
@@ -52,6 +52,12 @@ impl Hearing {
     /// Bars that are under way, or whose melody is not final yet.
     pub fn open_bars(&self) -> impl Iterator<Item = Bar> {
         self.open_bars.iter().copied()
+    }
+
+    /// The melody of bars that are not final yet, by start and key.
+    pub fn unfinished(&self) -> Vec<Note> {
+        let Some(first) = self.open_bars.front() else { return Vec::new() };
+        self.notes.iter().copied().skip_while(|note| note.start < first.start).collect()
     }
 
     pub fn start(&self) -> Ticks {
@@ -160,11 +166,14 @@ mod tests {
         hearing.expect(bar.next());
         hearing.note_on(3.0, 0, key(60), Velocity::default());
         assert_eq!(hearing.finished_bars(72), [], "still held");
+        assert_eq!(hearing.unfinished()[0].duration, HELD);
         hearing.note_off(5.0, 0, key(60));
+        assert_eq!(hearing.unfinished()[0].duration, 24);
         let finished = hearing.finished_bars(72);
         assert_eq!(finished.iter().map(|heard| heard.bar).collect::<Vec<_>>(), [bar]);
         assert_eq!(finished[0].melody[0].duration, 24);
         assert!(!finished[0].partial);
+        assert_eq!(hearing.unfinished(), []);
     }
 
     #[test]
@@ -199,6 +208,7 @@ mod tests {
         assert_eq!(heard.len(), 1);
         assert!(heard[0].partial);
         assert_eq!(heard[0].melody[0].duration, 12);
+        assert_eq!(hearing.unfinished(), [], "a take that is over leaves nothing open");
     }
 
     #[test]

@@ -184,6 +184,10 @@ impl InferenceWorker {
         if wrote || batch.iter().any(|heard| matches!(heard, Heard::TakeEnded { .. })) {
             self.publish();
         }
+        if !batch.is_empty() {
+            // After the song, so that a bar that has gone into it is not missed in between.
+            self.view.publish_sung(self.arranger.sung());
+        }
         let read = !worked && !wrote && self.read_ahead();
         let idle = !worked && !wrote && !read;
         if idle {

@@ -103,6 +103,11 @@ impl Arranger {
         self.history.ledger()
     }
 
+    /// The melody of bars that the ledger does not hold yet. What is still held is [`HELD`](crate::hearing::HELD) long.
+    pub fn sung(&self) -> Vec<Note> {
+        self.hearing.unfinished()
+    }
+
     /// How many steps can be undone and redone.
     pub fn steps(&self) -> (usize, usize) {
         self.history.steps()

@@ -313,7 +313,8 @@ impl ObbligatoEditor {
     fn timeline(&mut self, ui: &mut Ui, controls: &Controls<'_>, view: &Arc<SongView>) {
         let playhead = self.meters.playhead();
         let playing = self.meters.playing.load(Ordering::Relaxed);
-        let scene = Scene { view, plan: self.plan.read(), parts: self.params.settings().parts, playhead, playing };
+        let (sung, parts) = (&self.view.sung(), self.params.settings().parts);
+        let scene = Scene { view, sung, plan: self.plan.read(), parts, playhead, playing };
         let before = self.shows_controls(ui);
         let mut shown = before;
         for command in self.roll.show(ui, &scene, |ui| controls_switch(ui, &mut shown)) {

@@ -6,6 +6,7 @@ use obbligato::channels::{EditorCommand, SongView};
 use obbligato::generators::library::{GeneratorChoice, Loaded};
 use obbligato::generators::rules::RuleGenerator;
 use obbligato::generators::{Generator, GeneratorError, PartNote, Request};
+use obbligato::hearing::HELD;
 use obbligato::ledger::saved::from_text;
 use obbligato::ledger::{BarState, LedgerCommand};
 use obbligato::music::{
@@ -394,4 +395,31 @@ fn the_coming_chords_are_shown_when_the_transport_loops() {
         assert!(!shown.is_empty());
         assert_played(shown, &view);
     }
+}
+
+#[test]
+fn the_melody_is_shown_while_it_is_played_and_each_note_stays() {
+    const FRAMES: u32 = SAMPLES_PER_QUARTER / 4;
+    let settings = Settings { count_in: 0, ..settings() };
+    let mut host = TestHost::inline(model());
+    for sixteenth in 0..48 {
+        let input = match sixteenth % 4 {
+            0 => vec![strike(0, 60 + sixteenth as i32 / 4)],
+            3 => vec![release(0, 60 + sixteenth as i32 / 4)],
+            _ => Vec::new(),
+        };
+        host.block(&Block { input: &input, ..block(FRAMES, playing(f64::from(sixteenth) / 4.0), &settings) });
+        let (view, sung) = (host.view.get(), host.view.sung());
+        let of_song = view.ledger.bars().flat_map(|entry| entry.melody.iter().flatten());
+        let mut shown: Vec<(i32, bool)> =
+            of_song.chain(sung.iter()).map(|note| (note.start, note.duration < HELD)).collect();
+        shown.dedup();
+        let expected: Vec<(i32, bool)> =
+            (0..=sixteenth / 4).map(|quarter| (12 * quarter as i32, 4 * quarter + 3 <= sixteenth)).collect();
+        assert_eq!(shown, expected, "in sixteenth {sixteenth}");
+    }
+    assert!(!host.view.sung().is_empty());
+    host.stop(&settings);
+    assert_eq!(*host.view.sung(), [], "now the song has it");
+    assert_eq!(host.view.get().ledger.bars().flat_map(|entry| entry.melody.iter().flatten()).count(), 12);
 }

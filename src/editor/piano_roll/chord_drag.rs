@@ -152,7 +152,7 @@ mod tests {
     fn picture(score: &Score) -> Picture {
         let mut viewport = Viewport::default();
         viewport.resize(700.0);
-        Picture::of(&Subject { score, viewport: &viewport, selection: None, playhead: 0.0 }, 700.0, 300.0)
+        Picture::of(&Subject { score, sung: &[], viewport: &viewport, selection: None, playhead: 0.0 }, 700.0, 300.0)
     }
 
     /// What a drag asks for, from one tick to another.

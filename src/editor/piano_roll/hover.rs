@@ -90,7 +90,7 @@ mod tests {
         let mut viewport = Viewport::default();
         viewport.resize(700.0);
         let score = Score::of(view, &ChordPlan::default(), &settings());
-        let subject = Subject { score: &score, viewport: &viewport, selection: None, playhead: 50.0 };
+        let subject = Subject { score: &score, sung: &[], viewport: &viewport, selection: None, playhead: 50.0 };
         Picture::of(&subject, 700.0, 300.0)
     }
 

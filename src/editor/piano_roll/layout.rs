@@ -6,8 +6,9 @@ use super::drum_lane::Drum;
 use super::score::{GridBar, Score, ScoreBar, ScoreNote, ShownChord, Voice};
 use super::selection::{Lane, Selection};
 use super::viewport::Viewport;
+use crate::hearing::HELD;
 use crate::ledger::BarState;
-use crate::music::{Bar, Part, Segment, Ticks};
+use crate::music::{Bar, Note, Part, Segment, Ticks};
 use std::ops::RangeInclusive;
 
 /// Closer beats would be a grey veil.
@@ -166,6 +167,8 @@ pub struct Picture {
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     pub score: &'a Score,
+    /// The melody of bars that the score does not have yet.
+    pub sung: &'a [Note],
     pub viewport: &'a Viewport,
     pub selection: Option<&'a Selection>,
     /// In ticks.
@@ -177,7 +180,7 @@ impl Picture {
         let score = subject.score;
         let drums = score.drums().to_vec();
         let bands = Bands::of(width, height, drums.len());
-        let keys = Keys::of(&bands.roll, score.keys());
+        let keys = Keys::of(&bands.roll, score.keys_with(subject.sung));
         let playhead = subject.viewport.x_of(subject.playhead);
         let playhead = (0.0..=width).contains(&playhead).then_some(playhead);
         let (bars, beats, notes, chords) = Default::default();
@@ -186,6 +189,7 @@ impl Picture {
         for bar in score.grid(visible.start.floor() as Ticks..visible.end.ceil() as Ticks) {
             picture.add_bar(subject, &bar);
         }
+        subject.sung.iter().for_each(|note| picture.add_sung(subject, note));
         // Over the parts it is played to.
         picture.notes.sort_by_key(|shown| shown.note.voice == Voice::Melody);
         picture
@@ -250,6 +254,21 @@ impl Picture {
             let planned = planned && note.voice != Voice::Melody && note.played.0 >= subject.playhead;
             self.notes.push(NoteBox { area, note: *note, bar: known.bar, planned });
         }
+    }
+
+    /// What is still held reaches to the playhead.
+    fn add_sung(&mut self, subject: &Subject<'_>, note: &Note) {
+        let (start, visible) = (f64::from(note.start), subject.viewport.visible());
+        let end = if note.duration < HELD { f64::from(note.end()) } else { subject.playhead.max(start) };
+        if end < visible.start || start >= visible.end {
+            return;
+        }
+        let (left, right) = (subject.viewport.x_of(start), subject.viewport.x_of(end));
+        let area = self.keys.area(note.key.number(), left, right.max(left + 2.0));
+        let Note { start, key, velocity, .. } = *note;
+        let played = (f64::from(start), end);
+        let note = ScoreNote { voice: Voice::Melody, key, velocity, start, played, silent: false };
+        self.notes.push(NoteBox { area, note, bar: subject.score.grid_bar(start).bar, planned: false });
     }
 
     /// A stroke has no length: as wide as it is high, where it does not touch the next.
@@ -333,7 +352,7 @@ mod tests {
     }
 
     fn picture(score: &Score, viewport: &Viewport) -> Picture {
-        Picture::of(&Subject { score, viewport, selection: None, playhead: 0.0 }, 868.0, 300.0)
+        Picture::of(&Subject { score, sung: &[], viewport, selection: None, playhead: 0.0 }, 868.0, 300.0)
     }
 
     #[test]
@@ -432,7 +451,7 @@ mod tests {
         view.ahead = (1..6).map(chord).collect();
         let (score, viewport) = (score(&view), viewport(0.0, 1.0));
         let planned = |playhead: f64| {
-            let subject = Subject { score: &score, viewport: &viewport, selection: None, playhead };
+            let subject = Subject { score: &score, sung: &[], viewport: &viewport, selection: None, playhead };
             let picture = Picture::of(&subject, 868.0, 300.0);
             picture.bars.iter().filter_map(|bar| Some((bar.bar.bar.index.0, bar.planned?))).collect::<Vec<_>>()
         };
@@ -451,6 +470,21 @@ mod tests {
         let words: Vec<_> =
             picture.bars.iter().filter(|bar| bar.named).map(|bar| (bar.bar.bar.index.0, bar.word())).collect();
         assert_eq!(words, [(0, Some("arranged")), (1, Some("locked")), (3, Some("arranged"))]);
+    }
+
+    #[test]
+    fn the_melody_of_a_bar_that_is_under_way_is_shown_as_it_is_played() {
+        let (score, viewport) = (score(&SongView::default()), viewport(0.0, 1.0));
+        let note =
+            |start, key, duration| Note { start, key: Key::folded(key), duration, velocity: Velocity::default() };
+        let sung = [note(0, 96, 12), note(12, 60, HELD), note(96 * 48, 62, 12)];
+        let subject = Subject { score: &score, sung: &sung, viewport: &viewport, selection: None, playhead: 20.0 };
+        let picture = Picture::of(&subject, 868.0, 300.0);
+        let x = |tick: f64| viewport.x_of(tick);
+        let shown: Vec<(f32, f32)> = picture.notes.iter().map(|shown| (shown.area.left, shown.area.right)).collect();
+        assert_eq!(shown, [(x(0.0), x(12.0)), (x(12.0), x(20.0))], "what is held reaches to the playhead");
+        assert!(picture.notes.iter().all(|shown| shown.note.voice == Voice::Melody && !shown.planned));
+        assert!(picture.keys.keys.contains(&96), "there is room for it");
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod wish;
 
 use crate::channels::SongView;
 use crate::ledger::LedgerCommand;
-use crate::music::{ChordPlan, PerPart, Ticks};
+use crate::music::{ChordPlan, Note, PerPart, Ticks};
 use crate::settings::PartSettings;
 use chord_drag::{ChordDrag, Grip, grip_at};
 use chord_text::Place;
@@ -54,6 +54,8 @@ const LEAST_ROLL: f32 = 64.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Scene<'a> {
     pub view: &'a Arc<SongView>,
+    /// The melody of bars that are under way.
+    pub sung: &'a [Note],
     /// The user's chord plan as it was typed.
     pub plan: &'a ChordPlan,
     pub parts: PerPart<PartSettings>,
@@ -135,7 +137,7 @@ impl PianoRoll {
             self.scroll(ui, response, playhead);
             self.select(ui, response, lane);
         }
-        let picture = self.picture(&places, playhead);
+        let picture = self.picture(&places, scene.sung, playhead);
         self.open_typing(&places, &picture);
         self.paint(ui, &places, &picture);
         self.explain(ui, &places, &picture);
@@ -336,9 +338,9 @@ impl PianoRoll {
         ui.request_repaint();
     }
 
-    fn picture(&self, places: &Places, playhead: f64) -> Picture {
+    fn picture(&self, places: &Places, sung: &[Note], playhead: f64) -> Picture {
         let (score, viewport, selection) = (&self.score, &self.viewport, self.selection.as_ref());
-        let subject = Subject { score, viewport, selection, playhead };
+        let subject = Subject { score, sung, viewport, selection, playhead };
         Picture::of(&subject, places.roll.width(), places.roll.height())
     }
 
@@ -353,7 +355,7 @@ impl PianoRoll {
         }
         let paint = Paint { painter, origin: places.roll.min };
         paint.roll(picture);
-        if self.score.is_empty() {
+        if self.score.is_empty() && picture.notes.is_empty() {
             paint.invitation(picture);
         }
         for (response, what) in [(&places.on_chords, "Chords"), (&places.on_roll, "Piano roll")] {

@@ -184,11 +184,13 @@ impl Score {
         Some((self.bars.first()?.bar, self.bars.last()?.bar))
     }
 
-    /// Keys to make room for: three octaves at least.
-    pub fn keys(&self) -> RangeInclusive<u8> {
+    /// Keys to make room for, with those of a melody that is not in the song yet: three octaves at least.
+    pub fn keys_with(&self, sung: &[Note]) -> RangeInclusive<u8> {
         const LEAST: u8 = 36;
         const AROUND: u8 = 2;
-        let Some((low, high)) = self.keys else { return 36..=84 };
+        let sung = sung.iter().map(|note| (note.key, note.key));
+        let both = sung.chain(self.keys).reduce(|(low, high), (lower, higher)| (low.min(lower), high.max(higher)));
+        let Some((low, high)) = both else { return 36..=84 };
         let (low, high) = (low.number().saturating_sub(AROUND), (high.number() + AROUND).min(127));
         let missing = LEAST.saturating_sub(high - low);
         let low = low.saturating_sub(missing / 2).min(127 - LEAST);
@@ -489,7 +491,7 @@ mod tests {
             view.ledger = Ledger::default();
             let note = Note { start: 0, key: Key::folded(key), duration: 12, velocity: Velocity::default() };
             view.ledger.hear(four(0), vec![note]);
-            let keys = score(&view).keys();
+            let keys = score(&view).keys_with(&[]);
             assert!(keys.contains(&(key as u8)) && keys.end() - keys.start() >= 36 && *keys.end() <= 127, "{keys:?}");
         }
     }

@@ -58,7 +58,7 @@ impl Window {
         let screen_rect = Some(Rect::from_min_size(Pos2::ZERO, SIZE));
         let input = RawInput { screen_rect, events, focused: true, ..RawInput::default() };
         let (view, plan) = (&self.view, &self.plan);
-        let scene = Scene { view, plan, parts: settings(), playhead: self.playhead, playing: self.playing };
+        let scene = Scene { view, sung: &[], plan, parts: settings(), playhead: self.playhead, playing: self.playing };
         let (roll, sent) = (&mut self.roll, &mut self.sent);
         let mut output = self.context.run_ui(input, |ui| sent.extend(roll.show(ui, &scene, |_| {})));
         let viewport = output.viewport_output.values().next().expect("there is a window");
