@@ -290,7 +290,7 @@ impl PianoRoll {
         let pointer = pointer? - places.chords.min;
         let tick = self.viewport.tick_at(pointer.x).floor() as Ticks;
         if pressed && lane.is_pointer_button_down_on() && self.typing.is_none() {
-            let picture = self.picture(places, playhead);
+            let picture = self.picture(places, &[], playhead);
             let held = grip_at(&picture, pointer.x, pointer.y);
             self.dragged = held.and_then(|(grip, chord)| ChordDrag::begin(grip, chord, tick));
         }
