@@ -20,7 +20,15 @@ pub struct GeneratorChoice {
 impl GeneratorChoice {
     /// Whether both are computed in the same way, whoever plays.
     pub fn runs_like(&self, other: &Self) -> bool {
-        Self { name: None, ..self.clone() } == Self { name: None, ..other.clone() }
+        self.named(None) == other.named(None)
+    }
+
+    /// Another model, computed in the same way.
+    #[must_use]
+    pub fn named(&self, name: Option<String>) -> Self {
+        let mut other = self.clone();
+        other.name = name;
+        other
     }
 }
 

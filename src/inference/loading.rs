@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> GeneratorChoice {
-        GeneratorChoice { name: Some(name.to_owned()), ..GeneratorChoice::default() }
+        GeneratorChoice::default().named(Some(name.to_owned()))
     }
 
     #[test]

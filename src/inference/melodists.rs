@@ -66,8 +66,7 @@ impl LoadedMelodists {
         arranger: &mut Arranger,
     ) -> (Cut, Option<String>) {
         let (settings, mut cut) = (cut.settings, *cut);
-        let wanted =
-            |name: &Option<String>| GeneratorChoice { name: name.clone(), ..choice.cloned().unwrap_or_default() };
+        let wanted = |name: &Option<String>| choice.cloned().unwrap_or_default().named(name.clone());
         let (enhancer, extender) = (wanted(&self.enhancer.name), wanted(&self.extender.name));
         let come = self.enhancer.look_for(Part::Enhanced, &mut cut, move || library::open_enhancer(&enhancer));
         come.into_iter().for_each(|enhancer| arranger.set_enhancer(Some(enhancer)));

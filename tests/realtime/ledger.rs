@@ -279,7 +279,7 @@ fn a_hundred_commands_can_be_taken_back() {
 #[test]
 fn another_generator_plays_from_then_on_and_what_it_cannot_load_is_said() {
     let use_generator = |host: &TestHost, name: &str| {
-        let choice = GeneratorChoice { name: Some(name.into()), ..GeneratorChoice::default() };
+        let choice = GeneratorChoice::default().named(Some(name.into()));
         host.commands.send(EditorCommand::UseGenerator(choice)).expect("somebody listens");
     };
     let by_rule = pass(&mut TestHost::threaded(Loaded::rules), &settings(), usual_run());
@@ -404,8 +404,8 @@ fn the_melody_is_shown_while_it_is_played_and_each_note_stays() {
     let mut host = TestHost::inline(model());
     for sixteenth in 0..48 {
         let input = match sixteenth % 4 {
-            0 => vec![strike(0, 60 + sixteenth as i32 / 4)],
-            3 => vec![release(0, 60 + sixteenth as i32 / 4)],
+            0 => vec![strike(0, 60 + sixteenth / 4)],
+            3 => vec![release(0, 60 + sixteenth / 4)],
             _ => Vec::new(),
         };
         host.block(&Block { input: &input, ..block(FRAMES, playing(f64::from(sixteenth) / 4.0), &settings) });
@@ -415,7 +415,7 @@ fn the_melody_is_shown_while_it_is_played_and_each_note_stays() {
             of_song.chain(sung.iter()).map(|note| (note.start, note.duration < HELD)).collect();
         shown.dedup();
         let expected: Vec<(i32, bool)> =
-            (0..=sixteenth / 4).map(|quarter| (12 * quarter as i32, 4 * quarter + 3 <= sixteenth)).collect();
+            (0..=sixteenth / 4).map(|quarter| (12 * quarter, 4 * quarter + 3 <= sixteenth)).collect();
         assert_eq!(shown, expected, "in sixteenth {sixteenth}");
     }
     assert!(!host.view.sung().is_empty());
