@@ -3,7 +3,8 @@
 
 use crate::bundle::{BundleOptions, bundle};
 use crate::host::clap::ClapPlugin;
-use crate::host::window::{ParentWindow, Picture};
+use crate::host::picture::Picture;
+use crate::host::window::ParentWindow;
 use crate::host::{HostBlock, HostTransport, HostedPlugin, PlayOptions, RenderMode, SongPlayer};
 use crate::jam::Melody;
 use crate::virtual_display::{USUAL_RATE, on_display};

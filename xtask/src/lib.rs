@@ -14,6 +14,8 @@ pub mod requirements;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod screenshots;
+#[cfg(target_os = "linux")]
+pub mod standalone;
 pub mod startup;
 pub mod test;
 pub mod train;

@@ -13,6 +13,8 @@ use xtask::lateness::{LatenessOptions, lateness};
 use xtask::runtime::{RuntimeChore, runtime};
 #[cfg(target_os = "linux")]
 use xtask::screenshots::{ScreenshotOptions, screenshots};
+#[cfg(target_os = "linux")]
+use xtask::standalone::{StandaloneOptions, standalone};
 use xtask::startup::{StartupOptions, startup};
 use xtask::test::{TestOptions, test};
 use xtask::train::{Refused, TrainOptions, train};
@@ -54,6 +56,9 @@ enum Chore {
     /// Take the pictures of the window in docs/ anew
     #[cfg(target_os = "linux")]
     Screenshots(ScreenshotOptions),
+    /// Build the program that needs no host, and play on it on a virtual display
+    #[cfg(target_os = "linux")]
+    Standalone(StandaloneOptions),
     /// Teach the model a style from a folder of MIDI files, or train it anew
     Train(TrainOptions),
     /// Run clap-validator on the bundle
@@ -86,6 +91,8 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Startup(options) => startup(&workspace, &options),
         #[cfg(target_os = "linux")]
         Chore::Screenshots(options) => screenshots(&workspace, options),
+        #[cfg(target_os = "linux")]
+        Chore::Standalone(options) => standalone(&workspace, options),
         Chore::Train(options) => train(&workspace, &options),
         Chore::Validate(options) => validate(&workspace, &options),
     }

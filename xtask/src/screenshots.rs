@@ -4,7 +4,8 @@
 
 use crate::bundle::{BundleOptions, bundle};
 use crate::host::clap::ClapPlugin;
-use crate::host::window::{ParentWindow, Picture, Pointer};
+use crate::host::picture::Picture;
+use crate::host::window::{ParentWindow, Pointer};
 use crate::host::{HostBlock, HostTransport, HostedPlugin, PlayOptions, PluginState, RenderMode, SongPlayer};
 use crate::jam::Melody;
 use crate::virtual_display::{USUAL_RATE, on_display};

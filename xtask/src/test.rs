@@ -39,7 +39,7 @@ enum Verdict {
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", format),
     ("supply chain", supply_chain),
     ("clippy", clippy),
@@ -51,6 +51,7 @@ const STEPS: [Step; 11] = [
     ("host tests", host_tests),
     ("WebGPU", webgpu),
     ("window pictures", window_pictures),
+    ("standalone", without_a_host),
 ];
 
 /// What a step needs is not here: said in place of failing.
@@ -198,6 +199,21 @@ fn window_pictures(workspace: &Workspace) -> Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn window_pictures(_workspace: &Workspace) -> Result<()> {
     Err(Missing("the pictures are taken on Linux".into()).into())
+}
+
+/// Needs headers that nothing else does, and a display.
+#[cfg(target_os = "linux")]
+fn without_a_host(workspace: &Workspace) -> Result<()> {
+    use crate::standalone::{StandaloneOptions, standalone};
+    use crate::virtual_display::{NO_DISPLAY, is_possible};
+    ensure!(is_possible(), Missing(NO_DISPLAY.into()));
+    requirements::check(&[Task::Standalone]).map_err(|missing| Missing(missing.to_string()))?;
+    standalone(workspace, StandaloneOptions::default())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn without_a_host(_workspace: &Workspace) -> Result<()> {
+    Err(Missing("it is tried on Linux".into()).into())
 }
 
 fn million_hosts(workspace: &Workspace) -> Result<()> {

@@ -3,6 +3,8 @@
 //! [`clap`] and [`vst3`] speak the formats; everything else sees a [`HostedPlugin`]. [`SongPlayer`] moves the transport.
 
 pub mod clap;
+#[cfg(target_os = "linux")]
+pub mod picture;
 mod recording;
 mod song_player;
 mod state;
