@@ -14,6 +14,8 @@ pub mod gauge;
 #[cfg(feature = "plugin")]
 mod header;
 pub mod host_calls;
+#[cfg(all(feature = "plugin", target_os = "linux"))]
+mod host_keys;
 pub mod icons;
 #[cfg(feature = "plugin")]
 mod knobs;

@@ -9,8 +9,8 @@ use super::turn::{PAGE, Turn, notched};
 use egui::accesskit::{Action, ActionData};
 use egui::epaint::PathShape;
 use egui::{
-    Align2, Color32, CursorIcon, Event, EventFilter, FontId, Id, Key, MouseWheelUnit, PointerButton, Pos2, Rect,
-    Response, Sense, Shape, Stroke, StrokeKind, TextEdit, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, Context, CursorIcon, Event, EventFilter, FontId, Id, Key, MouseWheelUnit, PointerButton, Pos2,
+    Rect, Response, Sense, Shape, Stroke, StrokeKind, TextEdit, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 use std::f32::consts::TAU;
 
@@ -60,12 +60,24 @@ struct Typing {
 const SWEEP: f32 = 0.75 * TAU;
 const TEXT_HEIGHT: f32 = 18.0;
 
+/// Where it is remembered which dial had the keyboard last.
+const LAST: &str = "the dial that had the keyboard last";
+
+/// Whether a dial has the keyboard, and no value is typed into it: it has no use for Space then.
+pub fn has_keyboard(context: &Context) -> bool {
+    let last: Option<Id> = context.data(|data| data.get_temp(Id::unique(LAST)));
+    last.is_some() && context.memory(|memory| memory.focused()) == last
+}
+
 impl Dial<'_> {
     pub fn show(&self, ui: &mut Ui) -> Turned {
         let (whole, response) = ui.allocate_exact_size(self.size(), Sense::click_and_drag());
         let id = response.id;
         if let Some(typing) = ui.data(|data| data.get_temp::<Typing>(id)) {
             return self.type_value(ui, response, whole, typing);
+        }
+        if response.has_focus() {
+            ui.data_mut(|data| data.insert_temp(Id::unique(LAST), id));
         }
         let to = self.moved(ui, &response);
         self.menu(&response);

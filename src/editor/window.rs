@@ -3,8 +3,11 @@
 //! Each row has a file of its own that says what it does.
 
 use super::controls::Controls;
+use super::dial;
 use super::files::FileDesk;
 use super::host_calls::HostCalls;
+#[cfg(target_os = "linux")]
+use super::host_keys::HostKeys;
 use super::levels::Levels;
 use super::notice::Notice;
 use super::piano::Piano;
@@ -83,6 +86,8 @@ pub struct ObbligatoEditor {
     host: Option<GuiContext>,
     /// There while the window is open, if the system gives it a thread.
     watcher: Option<Watcher>,
+    #[cfg(target_os = "linux")]
+    host_keys: Option<HostKeys>,
 }
 
 pub fn create(
@@ -125,6 +130,10 @@ impl NiceEguiApp for ObbligatoEditor {
         self.host = Some(host);
         self.settling = true;
         self.opened = Counts::of(&self.meters);
+        #[cfg(target_os = "linux")]
+        {
+            self.host_keys = HostKeys::around(frame.baseview_window());
+        }
         let (params, view, meters) = (self.params.clone(), self.view.clone(), self.meters.clone());
         let (repaint, calls) = (self.repaint.clone(), self.calls.clone());
         let look = move || Seen::of(&params, &view, &meters, &mut lock(&calls));
@@ -137,7 +146,12 @@ impl NiceEguiApp for ObbligatoEditor {
         if let Some(host) = self.host.clone() {
             self.show(ui, &host);
         }
-        frame.set_key_capture(if self.leaves_space_to_host() {
+        let leaves_space = self.leaves_space_to_host(ui);
+        #[cfg(target_os = "linux")]
+        if let Some(keys) = &mut self.host_keys {
+            keys.pass(ui, ui.egui_wants_keyboard_input(), leaves_space);
+        }
+        frame.set_key_capture(if leaves_space {
             KeyCapture::IgnoreKeys(vec![HostKey::Character(" ".into())])
         } else {
             KeyCapture::CaptureAll
@@ -156,6 +170,10 @@ impl NiceEguiApp for ObbligatoEditor {
             self.let_go(&host);
         }
         self.watcher = None;
+        #[cfg(target_os = "linux")]
+        {
+            self.host_keys = None;
+        }
         // What cannot be remembered is only a size.
         let _ = self.size.remember();
     }
@@ -191,6 +209,8 @@ impl ObbligatoEditor {
             repaint: RepaintNotifier::new(),
             host: None,
             watcher: None,
+            #[cfg(target_os = "linux")]
+            host_keys: None,
         }
     }
 
@@ -240,8 +260,8 @@ impl ObbligatoEditor {
 
     /// Space starts and stops most hosts' transport. A field that is typed into needs it, and so do buttons that were come by with
     /// the Tab key. Keys that nothing in the window has the keyboard for are the host's in any case.
-    pub fn leaves_space_to_host(&self) -> bool {
-        self.roll.has_keyboard() || self.piano.as_ref().is_some_and(Piano::has_keyboard)
+    pub fn leaves_space_to_host(&self, context: &egui::Context) -> bool {
+        self.roll.has_keyboard() || self.piano.as_ref().is_some_and(Piano::has_keyboard) || dial::has_keyboard(context)
     }
 
     /// What the window holds it lets go: nobody is there any more to do so.

@@ -89,7 +89,7 @@ fn the_piano_is_opened_and_played() {
 #[test]
 fn space_is_the_hosts_unless_a_control_needs_it() {
     let mut window = window();
-    let is_left = |window: &Window| window.state().editor.leaves_space_to_host();
+    let is_left = |window: &Window| window.state().editor.leaves_space_to_host(&window.ctx);
     let roll = window.get_by(|node| node.label().is_some_and(|label| label.starts_with("Piano roll"))).rect();
     window.hover_at(roll.center());
     window.run();
@@ -100,6 +100,14 @@ fn space_is_the_hosts_unless_a_control_needs_it() {
     window.get_by_role_and_label(Role::CheckBox, "Melody thru").focus();
     window.run();
     assert!(!is_left(&window), "it switches what has the keyboard");
+    window.get_by_role_and_label(Role::Slider, "Temperature").focus();
+    window.run();
+    assert!(is_left(&window), "a knob is turned with arrows");
+    window.key_press(Key::Enter);
+    window.run();
+    assert!(!is_left(&window), "a value is typed");
+    window.key_press(Key::Escape);
+    window.run();
     click(&mut window, Role::Button, "Piano");
     let strip = window.get_by_label_contains("Piano: play with the pointer").rect();
     window.hover_at(strip.center());
