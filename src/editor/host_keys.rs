@@ -1,8 +1,8 @@
-//! Keys that are the host's, under X11: there a window that has been pressed keeps the keyboard, and the layer below (baseview 0.4)
-//! does not pass on what it is told to leave. So the keyboard goes back to the host's window when nothing in ours wants it, and
-//! Space is sent there while something does. GUI THREAD.
+//! Keys that are the host's, under X11: there a window that has been pressed keeps the keyboard, one under the pointer gets the keys
+//! in any case, and the layer below (baseview 0.4) does not pass on what it is told to leave. So the keyboard goes back to the
+//! host's window when nothing in ours wants it, and keys that come nevertheless are sent there. GUI THREAD.
 
-use egui::{Event, Key, Ui};
+use egui::{Event, Key, Modifiers, Ui};
 use nice_plug_egui::baseview::WindowContext;
 use raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use x11rb::connection::Connection;
@@ -18,10 +18,18 @@ pub struct HostKeys {
     connection: RustConnection,
     root: Window,
     host: Window,
-    /// A key that writes a space; `None` where the keyboard has none.
-    space: Option<u8>,
+    keyboard: Keyboard,
     /// Something in our window wanted the keyboard in the last frame.
     wanted: bool,
+    /// Sent, and not released yet. Each is sent once: a host may hand on to us what we hand on to it.
+    down: Vec<Key>,
+}
+
+/// What each key writes without a modifier.
+struct Keyboard {
+    first: u8,
+    /// As X11 numbers symbols.
+    symbols: Vec<u32>,
 }
 
 impl HostKeys {
@@ -35,26 +43,34 @@ impl HostKeys {
         let (connection, screen) = x11rb::connect(None).ok()?;
         let root = connection.setup().roots.get(screen)?.root;
         let host = top_level(&connection, ours, root).ok().filter(|top| *top != ours)?;
-        let space = key_of_space(&connection).ok().flatten();
-        Some(Self { connection, root, host, space, wanted: false })
+        let keyboard = Keyboard::of(&connection).ok()?;
+        Some(Self { connection, root, host, keyboard, wanted: false, down: Vec::new() })
     }
 
     /// To be called in each frame. `wanted`: something has the keyboard; `leaves_space`: but not this key.
     pub fn pass(&mut self, ui: &Ui, wanted: bool, leaves_space: bool) {
-        let (released, space) = ui.input(|input| {
-            let of_space = |event: &Event| match event {
-                Event::Key { key: Key::Space, pressed, .. } => Some(*pressed),
+        let (released, keys) = ui.input(|input| {
+            let key = |event: &Event| match *event {
+                Event::Key { key, pressed, modifiers, .. } => Some((key, pressed, modifiers)),
                 _ => None,
             };
-            (input.pointer.any_released(), input.events.iter().filter_map(of_space).collect::<Vec<bool>>())
+            (input.pointer.any_released(), input.events.iter().filter_map(key).collect::<Vec<_>>())
         });
         let wanted_before = std::mem::replace(&mut self.wanted, wanted);
         // A host that has gone is no reason for anything.
         if !wanted && (released || wanted_before) {
             let _ = self.give_back();
         }
-        if leaves_space {
-            space.into_iter().for_each(|pressed| drop(self.send_space(pressed)));
+        for (key, pressed, modifiers) in keys {
+            let is_down = self.down.contains(&key);
+            let is_hosts = !wanted || (leaves_space && key == Key::Space && modifiers.is_none());
+            if pressed && is_hosts && !is_down {
+                self.down.push(key);
+                let _ = self.send(key, pressed, modifiers);
+            } else if !pressed && is_down {
+                self.down.retain(|down| *down != key);
+                let _ = self.send(key, pressed, modifiers);
+            }
         }
     }
 
@@ -62,8 +78,13 @@ impl HostKeys {
         self.connection.set_input_focus(InputFocus::PARENT, self.host, x11rb::CURRENT_TIME)?.check()
     }
 
-    fn send_space(&self, pressed: bool) -> Result<(), ReplyError> {
-        let Some(detail) = self.space else { return Ok(()) };
+    fn send(&self, key: Key, pressed: bool, modifiers: Modifiers) -> Result<(), ReplyError> {
+        let Some(detail) = symbol(key).and_then(|symbol| self.keyboard.key_of(symbol)) else { return Ok(()) };
+        let held = [
+            (modifiers.shift, KeyButMask::SHIFT),
+            (modifiers.ctrl, KeyButMask::CONTROL),
+            (modifiers.alt, KeyButMask::MOD1),
+        ];
         let event = KeyPressEvent {
             response_type: if pressed { KEY_PRESS_EVENT } else { KEY_RELEASE_EVENT },
             detail,
@@ -76,7 +97,7 @@ impl HostKeys {
             root_y: 0,
             event_x: 0,
             event_y: 0,
-            state: KeyButMask::default(),
+            state: held.iter().filter(|(held, _)| *held).fold(KeyButMask::default(), |all, (_, one)| all | *one),
             same_screen: true,
         };
         self.connection.send_event(false, self.host, EventMask::NO_EVENT, event)?.check()
@@ -97,11 +118,73 @@ fn top_level(connection: &RustConnection, ours: Window, root: Window) -> Result<
     }
 }
 
-fn key_of_space(connection: &RustConnection) -> Result<Option<u8>, ReplyError> {
-    /// As X11 numbers symbols.
-    const SPACE: u32 = 0x20;
-    let (first, last) = (connection.setup().min_keycode, connection.setup().max_keycode);
-    let mapping = connection.get_keyboard_mapping(first, last - first + 1)?.reply()?;
-    let mut keys = mapping.keysyms.chunks(usize::from(mapping.keysyms_per_keycode).max(1)).zip(first..=last);
-    Ok(keys.find(|(symbols, _)| symbols.first() == Some(&SPACE)).map(|(_, key)| key))
+impl Keyboard {
+    fn of(connection: &RustConnection) -> Result<Self, ReplyError> {
+        let (first, last) = (connection.setup().min_keycode, connection.setup().max_keycode);
+        let mapping = connection.get_keyboard_mapping(first, last - first + 1)?.reply()?;
+        let keys = mapping.keysyms.chunks(usize::from(mapping.keysyms_per_keycode).max(1));
+        Ok(Self { first, symbols: keys.map(|symbols| symbols[0]).collect() })
+    }
+
+    fn key_of(&self, symbol: u32) -> Option<u8> {
+        let place = self.symbols.iter().position(|written| *written == symbol)?;
+        u8::try_from(usize::from(self.first) + place).ok()
+    }
+}
+
+/// As X11 numbers it (`keysymdef.h` of X.Org); `None` for keys that no host is known to want.
+fn symbol(key: Key) -> Option<u32> {
+    const NAMED: [(Key, u32); 12] = [
+        (Key::Backspace, 0xff08),
+        (Key::Tab, 0xff09),
+        (Key::Enter, 0xff0d),
+        (Key::Escape, 0xff1b),
+        (Key::Home, 0xff50),
+        (Key::ArrowLeft, 0xff51),
+        (Key::ArrowUp, 0xff52),
+        (Key::ArrowRight, 0xff53),
+        (Key::ArrowDown, 0xff54),
+        (Key::End, 0xff57),
+        (Key::Delete, 0xffff),
+        (Key::Space, 0x20),
+    ];
+    /// Of the first function key.
+    const F1: u32 = 0xffbe;
+    if let Some((_, symbol)) = NAMED.iter().find(|(known, _)| *known == key) {
+        return Some(*symbol);
+    }
+    match (key.name().as_bytes(), key.name().strip_prefix('F').and_then(|number| number.parse::<u32>().ok())) {
+        (_, Some(number @ 1..=12)) => Some(F1 + number - 1),
+        ([letter], _) => Some(u32::from(letter.to_ascii_lowercase())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_symbols_that_x11_gives_them() {
+        let known = [
+            (Key::A, Some(0x61)),
+            (Key::Z, Some(0x7a)),
+            (Key::Num7, Some(0x37)),
+            (Key::Space, Some(0x20)),
+            (Key::F, Some(0x66)),
+            (Key::F1, Some(0xffbe)),
+            (Key::F12, Some(0xffc9)),
+            (Key::Delete, Some(0xffff)),
+            (Key::F20, None),
+        ];
+        for (key, expected) in known {
+            assert_eq!(symbol(key), expected, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_by_what_it_writes() {
+        let keyboard = Keyboard { first: 8, symbols: vec![0, 0xff1b, 0x31, 0x20] };
+        assert_eq!((keyboard.key_of(0x20), keyboard.key_of(0x61)), (Some(11), None));
+    }
 }
