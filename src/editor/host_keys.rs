@@ -13,6 +13,17 @@ use x11rb::protocol::xproto::{
 };
 use x11rb::rust_connection::RustConnection;
 
+/// Whose the window around ours is.
+#[derive(Default)]
+pub enum Around {
+    /// The server has not made ours yet.
+    #[default]
+    Unknown,
+    /// Ours stands alone, or the display cannot be asked.
+    Nobody,
+    Host(HostKeys),
+}
+
 /// The host's window around ours.
 pub struct HostKeys {
     connection: RustConnection,
@@ -32,9 +43,19 @@ struct Keyboard {
     symbols: Vec<u32>,
 }
 
+impl Around {
+    /// To be called in each frame: it takes some until it is known.
+    pub fn look(&mut self, window: &WindowContext) -> Option<&mut HostKeys> {
+        if matches!(self, Self::Unknown) {
+            *self = HostKeys::around(window).unwrap_or(Self::Nobody);
+        }
+        if let Self::Host(keys) = self { Some(keys) } else { None }
+    }
+}
+
 impl HostKeys {
-    /// `None` where the window is in no other, and where the display cannot be asked.
-    pub fn around(window: &WindowContext) -> Option<Self> {
+    /// `None` where the display cannot be asked.
+    fn around(window: &WindowContext) -> Option<Around> {
         let ours = match window.window_handle().ok()?.as_raw() {
             RawWindowHandle::Xlib(handle) => u32::try_from(handle.window).ok()?,
             RawWindowHandle::Xcb(handle) => handle.window.get(),
@@ -42,9 +63,12 @@ impl HostKeys {
         };
         let (connection, screen) = x11rb::connect(None).ok()?;
         let root = connection.setup().roots.get(screen)?.root;
-        let host = top_level(&connection, ours, root).ok().filter(|top| *top != ours)?;
+        let Ok(host) = top_level(&connection, ours, root) else { return Some(Around::Unknown) };
+        if host == ours {
+            return None;
+        }
         let keyboard = Keyboard::of(&connection).ok()?;
-        Some(Self { connection, root, host, keyboard, wanted: false, down: Vec::new() })
+        Some(Around::Host(Self { connection, root, host, keyboard, wanted: false, down: Vec::new() }))
     }
 
     /// To be called in each frame. `wanted`: something has the keyboard; `leaves_space`: but not this key.
@@ -132,7 +156,7 @@ impl Keyboard {
     }
 }
 
-/// As X11 numbers it (`keysymdef.h` of X.Org); `None` for keys that no host is known to want.
+/// As X11 numbers it (`keysymdef.h` of X.Org); `None` for keys that the layer below does not tell of.
 fn symbol(key: Key) -> Option<u32> {
     const NAMED: [(Key, u32); 12] = [
         (Key::Backspace, 0xff08),
@@ -148,14 +172,11 @@ fn symbol(key: Key) -> Option<u32> {
         (Key::Delete, 0xffff),
         (Key::Space, 0x20),
     ];
-    /// Of the first function key.
-    const F1: u32 = 0xffbe;
     if let Some((_, symbol)) = NAMED.iter().find(|(known, _)| *known == key) {
         return Some(*symbol);
     }
-    match (key.name().as_bytes(), key.name().strip_prefix('F').and_then(|number| number.parse::<u32>().ok())) {
-        (_, Some(number @ 1..=12)) => Some(F1 + number - 1),
-        ([letter], _) => Some(u32::from(letter.to_ascii_lowercase())),
+    match key.name().as_bytes() {
+        [letter] => Some(u32::from(letter.to_ascii_lowercase())),
         _ => None,
     }
 }
@@ -172,10 +193,8 @@ mod tests {
             (Key::Num7, Some(0x37)),
             (Key::Space, Some(0x20)),
             (Key::F, Some(0x66)),
-            (Key::F1, Some(0xffbe)),
-            (Key::F12, Some(0xffc9)),
             (Key::Delete, Some(0xffff)),
-            (Key::F20, None),
+            (Key::F12, None),
         ];
         for (key, expected) in known {
             assert_eq!(symbol(key), expected, "{key:?}");

@@ -7,7 +7,7 @@ use super::dial;
 use super::files::FileDesk;
 use super::host_calls::HostCalls;
 #[cfg(target_os = "linux")]
-use super::host_keys::HostKeys;
+use super::host_keys::Around;
 use super::levels::Levels;
 use super::notice::Notice;
 use super::piano::Piano;
@@ -87,7 +87,7 @@ pub struct ObbligatoEditor {
     /// There while the window is open, if the system gives it a thread.
     watcher: Option<Watcher>,
     #[cfg(target_os = "linux")]
-    host_keys: Option<HostKeys>,
+    around: Around,
 }
 
 pub fn create(
@@ -130,10 +130,6 @@ impl NiceEguiApp for ObbligatoEditor {
         self.host = Some(host);
         self.settling = true;
         self.opened = Counts::of(&self.meters);
-        #[cfg(target_os = "linux")]
-        {
-            self.host_keys = HostKeys::around(frame.baseview_window());
-        }
         let (params, view, meters) = (self.params.clone(), self.view.clone(), self.meters.clone());
         let (repaint, calls) = (self.repaint.clone(), self.calls.clone());
         let look = move || Seen::of(&params, &view, &meters, &mut lock(&calls));
@@ -148,7 +144,7 @@ impl NiceEguiApp for ObbligatoEditor {
         }
         let leaves_space = self.leaves_space_to_host(ui);
         #[cfg(target_os = "linux")]
-        if let Some(keys) = &mut self.host_keys {
+        if let Some(keys) = self.around.look(frame.baseview_window()) {
             keys.pass(ui, ui.egui_wants_keyboard_input(), leaves_space);
         }
         frame.set_key_capture(if leaves_space {
@@ -172,7 +168,7 @@ impl NiceEguiApp for ObbligatoEditor {
         self.watcher = None;
         #[cfg(target_os = "linux")]
         {
-            self.host_keys = None;
+            self.around = Around::default();
         }
         // What cannot be remembered is only a size.
         let _ = self.size.remember();
@@ -210,7 +206,7 @@ impl ObbligatoEditor {
             host: None,
             watcher: None,
             #[cfg(target_os = "linux")]
-            host_keys: None,
+            around: Around::default(),
         }
     }
 

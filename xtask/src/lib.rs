@@ -7,6 +7,8 @@ pub mod frames;
 pub mod host;
 pub mod install;
 pub mod jam;
+#[cfg(target_os = "linux")]
+pub mod keys;
 pub mod lateness;
 pub mod piano_roll;
 pub mod python;

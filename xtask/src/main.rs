@@ -9,6 +9,8 @@ use xtask::bundle::{BundleOptions, bundle};
 use xtask::frames::{FramesOptions, frames};
 use xtask::install::{InstallOptions, install};
 use xtask::jam::{JamOptions, jam};
+#[cfg(target_os = "linux")]
+use xtask::keys::{KeysOptions, keys};
 use xtask::lateness::{LatenessOptions, lateness};
 use xtask::runtime::{RuntimeChore, runtime};
 #[cfg(target_os = "linux")]
@@ -44,6 +46,9 @@ enum Chore {
     /// Count how often the window is painted while a long song plays
     #[cfg(target_os = "linux")]
     Frames(FramesOptions),
+    /// Press keys in the plugin's window, and see which of them its host gets
+    #[cfg(target_os = "linux")]
+    Keys(KeysOptions),
     /// Bring ONNX Runtime's library, with which models are several times faster
     Runtime {
         #[command(subcommand)]
@@ -86,6 +91,8 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Bench(options) => bench(&workspace, &options),
         #[cfg(target_os = "linux")]
         Chore::Frames(options) => frames(&workspace, options),
+        #[cfg(target_os = "linux")]
+        Chore::Keys(options) => keys(&workspace, options),
         Chore::Runtime { chore } => runtime(&workspace, &chore),
         Chore::Lateness(options) => lateness(&workspace, &options),
         Chore::Startup(options) => startup(&workspace, &options),

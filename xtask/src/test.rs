@@ -39,7 +39,7 @@ enum Verdict {
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("format", format),
     ("supply chain", supply_chain),
     ("clippy", clippy),
@@ -51,6 +51,7 @@ const STEPS: [Step; 12] = [
     ("host tests", host_tests),
     ("WebGPU", webgpu),
     ("window pictures", window_pictures),
+    ("keys", keys_in_the_window),
     ("standalone", without_a_host),
 ];
 
@@ -199,6 +200,20 @@ fn window_pictures(workspace: &Workspace) -> Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn window_pictures(_workspace: &Workspace) -> Result<()> {
     Err(Missing("the pictures are taken on Linux".into()).into())
+}
+
+/// Of the bundle that was made before.
+#[cfg(target_os = "linux")]
+fn keys_in_the_window(workspace: &Workspace) -> Result<()> {
+    use crate::keys::{KeysOptions, keys};
+    use crate::virtual_display::{NO_DISPLAY, is_possible};
+    ensure!(is_possible(), Missing(NO_DISPLAY.into()));
+    keys(workspace, KeysOptions::default())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keys_in_the_window(_workspace: &Workspace) -> Result<()> {
+    Err(Missing("elsewhere the system passes them on".into()).into())
 }
 
 /// Needs headers that nothing else does, and a display.

@@ -5,10 +5,12 @@ use super::picture::Picture;
 use anyhow::{Context, Result, bail};
 use std::time::{Duration, Instant};
 use x11rb::connection::Connection;
+use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
     AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ButtonPressEvent, ClientMessageEvent, ConnectionExt,
-    CreateWindowAux, EventMask, ImageFormat, KeyButMask, LEAVE_NOTIFY_EVENT, LeaveNotifyEvent, MOTION_NOTIFY_EVENT,
-    MapState, MotionNotifyEvent, NotifyDetail, NotifyMode, Window, WindowClass,
+    CreateWindowAux, EventMask, ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, KeyButMask, KeyPressEvent,
+    LEAVE_NOTIFY_EVENT, LeaveNotifyEvent, MOTION_NOTIFY_EVENT, MapState, MotionNotifyEvent, NotifyDetail, NotifyMode,
+    Window, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 
@@ -39,7 +41,8 @@ impl ParentWindow {
         let screen = &connection.setup().roots[screen];
         let (root, visual, depth) = (screen.root, screen.root_visual, screen.root_depth);
         let window = connection.generate_id()?;
-        let aux = CreateWindowAux::new().background_pixel(0).event_mask(EventMask::STRUCTURE_NOTIFY);
+        let events = EventMask::STRUCTURE_NOTIFY | EventMask::KEY_PRESS;
+        let aux = CreateWindowAux::new().background_pixel(0).event_mask(events);
         let (w, h) = (u16::try_from(width)?, u16::try_from(height)?);
         connection
             .create_window(depth, window, root, 0, 0, w, h, 0, WindowClass::INPUT_OUTPUT, visual, &aux)?
@@ -80,9 +83,53 @@ impl ParentWindow {
     /// # Errors
     /// When there is no window in this one.
     pub fn point(&self, does: Pointer, at: (i16, i16)) -> Result<()> {
+        self.display.point(self.inside()?, does, at)
+    }
+
+    /// Tells the plugin's window that the key that writes this was pressed and let go of.
+    ///
+    /// # Errors
+    /// When there is no window in this one, or no such key.
+    pub fn press_key(&self, writes: char) -> Result<()> {
+        let inside = self.inside()?;
+        let detail = self.display.key_of(writes)?;
+        for response_type in [KEY_PRESS_EVENT, KEY_RELEASE_EVENT] {
+            let event = KeyPressEvent {
+                response_type,
+                detail,
+                sequence: 0,
+                time: x11rb::CURRENT_TIME,
+                root: self.display.root,
+                event: inside,
+                child: x11rb::NONE,
+                root_x: 0,
+                root_y: 0,
+                event_x: 0,
+                event_y: 0,
+                state: KeyButMask::default(),
+                same_screen: true,
+            };
+            self.display.connection.send_event(false, inside, EventMask::NO_EVENT, event)?.check()?;
+        }
+        Ok(())
+    }
+
+    /// How often the key that writes this has been pressed in the host's window since it was asked last.
+    ///
+    /// # Errors
+    /// When the display is gone, or there is no such key.
+    pub fn heard_key(&self, writes: char) -> Result<usize> {
+        let key = self.display.key_of(writes)?;
+        let mut heard = 0;
+        while let Some(event) = self.display.connection.poll_for_event()? {
+            heard += usize::from(matches!(event, Event::KeyPress(pressed) if pressed.detail == key));
+        }
+        Ok(heard)
+    }
+
+    fn inside(&self) -> Result<Window> {
         let inside = self.display.connection.query_tree(self.window)?.reply()?.children;
-        let inside = *inside.first().context("the plugin has opened no window in the host's")?;
-        self.display.point(inside, does, at)
+        inside.first().copied().context("the plugin has opened no window in the host's")
     }
 }
 
@@ -163,6 +210,16 @@ impl Display {
             }
         }
         Ok(None)
+    }
+
+    fn key_of(&self, writes: char) -> Result<u8> {
+        let setup = self.connection.setup();
+        let (first, last) = (setup.min_keycode, setup.max_keycode);
+        let mapping = self.connection.get_keyboard_mapping(first, last - first + 1)?.reply()?;
+        let mut keys = mapping.keysyms.chunks(usize::from(mapping.keysyms_per_keycode).max(1)).zip(first..=last);
+        // Latin letters have their own numbers as symbols.
+        let found = keys.find(|(symbols, _)| symbols[0] == u32::from(writes));
+        Ok(found.with_context(|| format!("no key writes `{writes}`"))?.1)
     }
 
     fn strip(&self, window: Window, width: u32, top: u32, height: u32) -> Result<Picture> {
