@@ -21,7 +21,7 @@ pub enum Around {
     Unknown,
     /// Ours stands alone, or the display cannot be asked.
     Nobody,
-    Host(HostKeys),
+    Host(Box<HostKeys>),
 }
 
 /// The host's window around ours.
@@ -68,7 +68,8 @@ impl HostKeys {
             return None;
         }
         let keyboard = Keyboard::of(&connection).ok()?;
-        Some(Around::Host(Self { connection, root, host, keyboard, wanted: false, down: Vec::new() }))
+        let keys = Self { connection, root, host, keyboard, wanted: false, down: Vec::new() };
+        Some(Around::Host(Box::new(keys)))
     }
 
     /// To be called in each frame. `wanted`: something has the keyboard; `leaves_space`: but not this key.
