@@ -48,9 +48,14 @@ impl Display {
     /// `None` where there is no server.
     fn open(rate: u32) -> Result<Option<Self>> {
         let arguments = ["-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp", "+extension", "GLX"];
-        let rate = ["-fakescreenfps".to_owned(), rate.to_string()];
-        let server =
-            Command::new("Xvfb").args(arguments).args(rate).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        // Older servers know no other rate than the usual one.
+        let rate = (rate != USUAL_RATE).then(|| ["-fakescreenfps".to_owned(), rate.to_string()]);
+        let server = Command::new("Xvfb")
+            .args(arguments)
+            .args(rate.into_iter().flatten())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let Ok(mut server) = server else { return Ok(None) };
         // It says its number when it is ready.
         let mut number = String::new();
