@@ -32,7 +32,7 @@ from .drums import export as drums
 from .drums import parity
 from .transformer.model import Shape
 
-MANY = storage.MANY
+MANY = storage.ROUNDED
 """Matrices with fewer numbers gain nothing: finding the scale of what they read costs as much."""
 
 
