@@ -23,6 +23,8 @@ const FRAMEWORKS: &[(&str, &[&str])] = &[
     ("nice_plug", &["params", "plugin", "editor", "main"]),
     ("nice_plug_egui", &["params", "plugin", "editor"]),
     ("egui", &["editor"]),
+    ("x11rb", &["editor"]),
+    ("raw_window_handle", &["editor"]),
     ("midir", &["main"]),
     ("rfd", &["editor"]),
     ("midly", &["midi_file"]),

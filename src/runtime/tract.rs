@@ -3,10 +3,10 @@
 
 use super::device::{Device, FoundDevice, Platform, Precision};
 use super::session::{Dialect, Placement, Session, Values};
-use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use tract_onnx::model::ParseResult;
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoArcTensor, TValue, TractResult, TypedRunnableModel};
@@ -35,7 +35,7 @@ struct TractSession {
     inputs: Vec<String>,
     outputs: Vec<String>,
     /// `None` when it is to end.
-    given: Option<Sender<Vec<Values>>>,
+    given: Option<SyncSender<Vec<Values>>>,
     results: Receiver<Result<Vec<Values>, String>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,8 +61,8 @@ impl TractSession {
         let ParseResult { model, .. } = onnx.parse(&proto, None)?;
         let inputs = model.input_outlets()?.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
         let plan = model.into_optimized()?.into_runnable()?;
-        let (given, to_run) = bounded::<Vec<Values>>(1);
-        let (said, results) = bounded(1);
+        let (given, to_run) = sync_channel::<Vec<Values>>(1);
+        let (said, results) = sync_channel(1);
         let thread = thread::Builder::new().name("tract".into()).spawn(move || {
             while let Ok(values) = to_run.recv() {
                 let ran = catch_unwind(AssertUnwindSafe(|| run(&plan, values)));
