@@ -78,14 +78,7 @@ impl Host {
     /// Goes on as a host whose transport stands still.
     fn wait(&mut self, time: Duration) -> Result<()> {
         const BETWEEN_BLOCKS: Duration = Duration::from_millis(10);
-        let transport = HostTransport {
-            playing: false,
-            quarters: 0.0,
-            quarters_per_minute: 120.0,
-            meter: (4, 4),
-            bar_start: 0.0,
-            bar_number: 0,
-        };
+        let transport = HostTransport::standing();
         let begun = Instant::now();
         while begun.elapsed() < time {
             self.plugin.processor()?.process(&HostBlock { frames: 512, transport, input: &[] }, &mut Vec::new())?;

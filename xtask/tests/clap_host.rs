@@ -4,8 +4,7 @@ mod common;
 
 use common::{
     BLOCK_SIZE, Render, Running, SAMPLE_RATE, assert_clean, assert_every_bar_answered, assert_reports_no_latency,
-    changing_tune, clap, every_part_on, on_grid, standing_transport, survive_a_wild_host, tune, turned_knobs,
-    without_thru, workspace,
+    changing_tune, clap, every_part_on, on_grid, survive_a_wild_host, tune, turned_knobs, without_thru, workspace,
 };
 use obbligato::midi_file;
 use obbligato::music::{Note, Part, Song};
@@ -14,8 +13,8 @@ use std::process::Command;
 use std::time::Duration;
 use xtask::host::clap::ClapPlugin;
 use xtask::host::{
-    BlockProcessor, EngineReport, HostBlock, HostedPlugin, Message, PlayOptions, RenderMode, SongPlayer, Timed,
-    parameter_number,
+    BlockProcessor, EngineReport, HostBlock, HostTransport, HostedPlugin, Message, PlayOptions, RenderMode, SongPlayer,
+    Timed, parameter_number,
 };
 
 #[test]
@@ -300,7 +299,7 @@ fn thru_passes_the_melody_and_its_controllers_at_their_sample() {
         plugin.set_parameter("thru", thru).expect("it has thru");
         plugin.activate(SAMPLE_RATE, 64, RenderMode::Realtime).expect("the plugin starts");
         let mut sent = Vec::new();
-        let block = HostBlock { frames: 64, transport: standing_transport(), input: &input };
+        let block = HostBlock { frames: 64, transport: HostTransport::standing(), input: &input };
         plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
         assert_eq!(sent, expected, "thru {thru}");
         plugin.deactivate();

@@ -6,7 +6,7 @@ mod common;
 #[path = "../../tests/forbidden_calls/mod.rs"]
 mod forbidden_calls;
 
-use common::{SAMPLE_RATE, clap, every_part_on, standing_transport};
+use common::{SAMPLE_RATE, clap, every_part_on};
 use forbidden_calls::{finish, forbid, system_call_in};
 use serde_json::json;
 use std::hint::spin_loop;
@@ -88,7 +88,7 @@ impl<'a> Player<'a> {
     const BLOCKS_PER_QUARTER: u32 = 50;
 
     fn new(plugin: &'a mut ClapPlugin, mode: RenderMode) -> Self {
-        let transport = HostTransport { playing: true, ..standing_transport() };
+        let transport = HostTransport { playing: true, ..HostTransport::standing() };
         let (input, output) = (Vec::with_capacity(64), Vec::with_capacity(1 << 14));
         Self { plugin, mode, transport, began: Instant::now(), blocks: 0, input, output, strikes: 0 }
     }

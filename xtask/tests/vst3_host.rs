@@ -4,11 +4,11 @@ mod common;
 
 use common::{
     Render, assert_clean, assert_every_bar_answered, assert_reports_no_latency, changing_tune, clap, every_part_on,
-    on_grid, standing_transport, survive_a_wild_host, tune, turned_knobs, vst3, workspace,
+    on_grid, survive_a_wild_host, tune, turned_knobs, vst3, workspace,
 };
 use serde_json::json;
 use xtask::host::vst3::Vst3Plugin;
-use xtask::host::{HostBlock, HostedPlugin, Message, RenderMode, Timed};
+use xtask::host::{HostBlock, HostTransport, HostedPlugin, Message, RenderMode, Timed};
 
 #[test]
 fn hosts_list_it_as_instrument_and_tool() {
@@ -120,7 +120,7 @@ fn thru_passes_the_melody_and_its_controllers() {
     ];
     plugin.activate(48_000.0, 64, RenderMode::Realtime).expect("the plugin starts");
     let mut sent = Vec::new();
-    let block = HostBlock { frames: 64, transport: standing_transport(), input: &input };
+    let block = HostBlock { frames: 64, transport: HostTransport::standing(), input: &input };
     plugin.processor().expect("it is active").process(&block, &mut sent).expect("it processes");
     assert_eq!(sent, input);
 }

@@ -69,6 +69,13 @@ pub struct HostTransport {
     pub bar_number: i32,
 }
 
+impl HostTransport {
+    /// Before the first bar of a song in 4/4, at 120 quarters a minute.
+    pub fn standing() -> Self {
+        Self { playing: false, quarters: 0.0, quarters_per_minute: 120.0, meter: (4, 4), bar_start: 0.0, bar_number: 0 }
+    }
+}
+
 /// One process call.
 #[derive(Debug, Clone, Copy)]
 pub struct HostBlock<'a> {

@@ -130,7 +130,7 @@ impl<'a> Running<'a> {
         plugin.activate(SAMPLE_RATE, BLOCK_SIZE, RenderMode::Offline).expect("the plugin starts");
         Self {
             plugin,
-            transport: HostTransport { playing: true, ..standing_transport() },
+            transport: HostTransport { playing: true, ..HostTransport::standing() },
             held: None,
             sent: Vec::new(),
         }
@@ -223,17 +223,6 @@ fn sounding(sent: &[Timed]) -> BTreeMap<(u8, u8), i32> {
     }
     counts.retain(|_, count| *count != 0);
     counts
-}
-
-pub fn standing_transport() -> HostTransport {
-    HostTransport {
-        playing: false,
-        quarters: 0.0,
-        quarters_per_minute: 120.0,
-        meter: (4, 4),
-        bar_start: 0.0,
-        bar_number: 0,
-    }
 }
 
 /// Before the plugin is active, while it plays, and in between.
