@@ -32,9 +32,12 @@ pub struct HostKeys {
     keyboard: Keyboard,
     /// Something in our window wanted the keyboard in the last frame.
     wanted: bool,
-    /// Sent, and not released yet. Each is sent once: a host may hand on to us what we hand on to it.
-    down: Vec<Key>,
+    down: Down,
 }
+
+/// Keys that were sent to the host and not released yet, with when they were pressed last, in seconds.
+#[derive(Default)]
+struct Down(Vec<(Key, f64)>);
 
 /// What each key writes without a modifier.
 struct Keyboard {
@@ -68,18 +71,18 @@ impl HostKeys {
             return None;
         }
         let keyboard = Keyboard::of(&connection).ok()?;
-        let keys = Self { connection, root, host, keyboard, wanted: false, down: Vec::new() };
+        let keys = Self { connection, root, host, keyboard, wanted: false, down: Down::default() };
         Some(Around::Host(Box::new(keys)))
     }
 
     /// To be called in each frame. `wanted`: something has the keyboard; `leaves_space`: but not this key.
     pub fn pass(&mut self, ui: &Ui, wanted: bool, leaves_space: bool) {
-        let (released, keys) = ui.input(|input| {
+        let (now, released, keys) = ui.input(|input| {
             let key = |event: &Event| match *event {
                 Event::Key { key, pressed, modifiers, .. } => Some((key, pressed, modifiers)),
                 _ => None,
             };
-            (input.pointer.any_released(), input.events.iter().filter_map(key).collect::<Vec<_>>())
+            (input.time, input.pointer.any_released(), input.events.iter().filter_map(key).collect::<Vec<_>>())
         });
         let wanted_before = std::mem::replace(&mut self.wanted, wanted);
         // A host that has gone is no reason for anything.
@@ -87,13 +90,8 @@ impl HostKeys {
             let _ = self.give_back();
         }
         for (key, pressed, modifiers) in keys {
-            let is_down = self.down.contains(&key);
             let is_hosts = !wanted || (leaves_space && key == Key::Space && modifiers.is_none());
-            if pressed && is_hosts && !is_down {
-                self.down.push(key);
-                let _ = self.send(key, pressed, modifiers);
-            } else if !pressed && is_down {
-                self.down.retain(|down| *down != key);
+            if self.down.sends(key, pressed, is_hosts, now) {
                 let _ = self.send(key, pressed, modifiers);
             }
         }
@@ -129,6 +127,21 @@ impl HostKeys {
     }
 }
 
+impl Down {
+    /// Whether the host is to be told. What it was told is pressed it is told is released.
+    fn sends(&mut self, key: Key, pressed: bool, is_hosts: bool, now: f64) -> bool {
+        /// A press that follows as soon is the same one: it repeats, or the host hands on to us what we hand on to it. Later it is
+        /// another: of the one before, the release went elsewhere.
+        const SAME: f64 = 0.3;
+        let before = self.0.iter().position(|(down, _)| *down == key).map(|place| self.0.swap_remove(place).1);
+        let sends = if pressed { is_hosts && before.is_none_or(|at| now - at > SAME) } else { before.is_some() };
+        if pressed && (sends || before.is_some()) {
+            self.0.push((key, now));
+        }
+        sends
+    }
+}
+
 /// The window around `ours` that a window manager knows; without one, the outermost.
 fn top_level(connection: &RustConnection, ours: Window, root: Window) -> Result<Window, ReplyError> {
     let state = connection.intern_atom(false, b"WM_STATE")?.reply()?.atom;
@@ -159,7 +172,7 @@ impl Keyboard {
 
 /// As X11 numbers it (`keysymdef.h` of X.Org); `None` for keys that the layer below does not tell of.
 fn symbol(key: Key) -> Option<u32> {
-    const NAMED: [(Key, u32); 12] = [
+    const NAMED: [(Key, u32); 15] = [
         (Key::Backspace, 0xff08),
         (Key::Tab, 0xff09),
         (Key::Enter, 0xff0d),
@@ -169,7 +182,10 @@ fn symbol(key: Key) -> Option<u32> {
         (Key::ArrowUp, 0xff52),
         (Key::ArrowRight, 0xff53),
         (Key::ArrowDown, 0xff54),
+        (Key::PageUp, 0xff55),
+        (Key::PageDown, 0xff56),
         (Key::End, 0xff57),
+        (Key::Insert, 0xff63),
         (Key::Delete, 0xffff),
         (Key::Space, 0x20),
     ];
@@ -200,6 +216,30 @@ mod tests {
         for (key, expected) in known {
             assert_eq!(symbol(key), expected, "{key:?}");
         }
+    }
+
+    #[test]
+    fn each_press_and_its_release_are_sent_once() {
+        let mut down = Down::default();
+        let (pressed, released) = (true, false);
+        // When, what, whose the key is then, and whether it is sent.
+        for (now, what, is_hosts, expected) in [
+            (0.0, pressed, true, true),
+            (0.02, pressed, true, false),
+            (0.25, pressed, true, false),
+            (0.5, pressed, true, false),
+            (0.6, released, false, true),
+            (0.6, released, true, false),
+            (1.0, pressed, false, false),
+            (1.1, released, true, false),
+            (2.0, pressed, true, true),
+            // Its release went elsewhere.
+            (5.0, pressed, true, true),
+            (5.1, released, true, true),
+        ] {
+            assert_eq!(down.sends(Key::Space, what, is_hosts, now), expected, "at {now}");
+        }
+        assert!(down.0.is_empty());
     }
 
     #[test]
