@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,18 +81,24 @@ def distance(models: list[nn.Module], engine: str, shown: Iterator[Batch]) -> Di
     return Distance(len(all_worse), float(all_worse.mean()), error, float(all_apart.mean()), moved)
 
 
+def compared(files: list[Path], dataset: Path, count: int) -> Distance:
+    graphs = [model_file.graph_of(path) for path in files]
+    engine, other = map(model_file.over_tokens, graphs)
+    if engine != other:
+        raise model_file.Refused(f"the files are of two engines, {engine} and {other}")
+    return distance([model_file.network_of(graph) for graph in graphs], engine, batches(engine, dataset, count))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs=2, help="two .onnx files of one engine")
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--batches", type=int, default=BATCHES)
     given = parser.parse_args()
-    graphs = [onnx.load(path) for path in given.files]
-    engine, other = (model_file.fields_of(graph).get("engine") for graph in graphs)
-    if engine != other:
-        raise SystemExit(f"compare: the files are of two engines, {engine} and {other}")
-    models = [model_file.network_of(graph) for graph in graphs]
-    found = distance(models, engine, batches(engine, given.dataset, given.batches))
+    try:
+        found = compared(given.files, given.dataset, given.batches)
+    except (model_file.Refused, OSError) as problem:
+        raise SystemExit(f"compare: {problem}") from None
     print(f"{found.tokens} tokens: {found.nats:+.5f} nats a token (standard error {found.error:.5f}),")
     print(f"divergence {found.divergence:.5f} nats; a logit moves by {found.logit:.3f} at most")
 

@@ -25,9 +25,7 @@ LARGEST = {"transformer": storage.LARGEST, "drums": storage.LARGEST, "extender":
 
 
 def packed(graph: ModelProto) -> ModelProto:
-    engine = model_file.fields_of(graph).get("engine")
-    if engine not in LARGEST:
-        raise SystemExit("pack: this file holds no network over tokens")
+    engine = model_file.over_tokens(graph)
     found = ModelProto()
     found.CopyFrom(graph)
     storage.store(found.graph, LARGEST[engine])
@@ -56,8 +54,11 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="the .onnx file, which is rewritten")
     parser.add_argument("--parity", type=Path, help="its reference outputs, which are rewritten")
     given = parser.parse_args()
+    try:
+        graph = packed(model_file.graph_of(given.file))
+    except model_file.Refused as problem:
+        raise SystemExit(f"pack: {problem}") from None
     before = given.file.stat().st_size
-    graph = packed(onnx.load(given.file))
     step = Stepper(model_file.network_of(graph)).eval()
     found = differences(graph, step)
     if not max(found.values()) < export.TOLERANCE:

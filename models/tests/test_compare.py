@@ -5,9 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
+from onnx import helper
 
 from obbligato_models import compare, export
 from obbligato_models.roll_file import all_in_use
+from obbligato_models.transformer import model_file
 from obbligato_models.transformer.model import Shape, Transformer
 
 
@@ -32,3 +34,13 @@ def test_the_distance_is_none_to_oneself_and_the_loss_otherwise():
         for each in (model, other)
     ]
     assert found.nats == pytest.approx(float((losses[1] - losses[0]).detach()), abs=1e-5)
+
+
+def test_files_that_cannot_be_compared_are_refused_in_words(tmp_path):
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(model_file.Refused, match=r"text\.onnx is not a model file"):
+        compare.compared([tmp_path / "text.onnx"] * 2, tmp_path / "songs.npz", 1)
+    with pytest.raises(model_file.Refused, match=r"none\.onnx is not a model file"):
+        compare.compared([tmp_path / "none.onnx"] * 2, tmp_path / "songs.npz", 1)
+    with pytest.raises(model_file.Refused, match="no network over tokens"):
+        model_file.over_tokens(helper.make_model(helper.make_graph([], "g", [], [])))

@@ -152,5 +152,5 @@ def test_a_file_in_half_precision_is_read_like_one_in_eight_bits(file):
 def test_other_files_are_not_packed():
     graph = onnx.ModelProto()
     helper.set_model_props(graph, {"obbligato.engine": "gan"})
-    with pytest.raises(SystemExit):
+    with pytest.raises(model_file.Refused):
         pack.packed(graph)

@@ -43,10 +43,7 @@ class File:
 def read_file(path: Path) -> File:
     """The inverse of export: a network for training with the file's weights. The whole token table is in the tokens'
     own rows; the shared tables begin at zero."""
-    try:
-        graph = onnx.load(path)
-    except Exception as problem:  # onnx passes on whatever its parser finds.
-        raise Refused(f"{path} is not a model file: {problem}") from None
+    graph = graph_of(path)
     fields = fields_of(graph)
     if fields.get("engine") != "transformer" or fields.get("encoding") != export.ENCODING:
         raise Refused(
@@ -54,6 +51,22 @@ def read_file(path: Path) -> File:
             "take the file of the same version"
         )
     return File(network_of(graph), fields)
+
+
+def graph_of(path: Path) -> onnx.ModelProto:
+    """Raises Refused where there is none."""
+    try:
+        return onnx.load(path)
+    except Exception as problem:  # onnx passes on whatever its parser finds.
+        raise Refused(f"{path} is not a model file: {problem}") from None
+
+
+def over_tokens(graph: onnx.ModelProto) -> str:
+    """The engine of a network over tokens; raises Refused where it is none."""
+    engine = fields_of(graph).get("engine")
+    if engine not in ("transformer", "drums", "extender"):
+        raise Refused("this file holds no network over tokens")
+    return engine
 
 
 def fields_of(graph: onnx.ModelProto) -> dict[str, str]:
