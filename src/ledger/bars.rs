@@ -91,6 +91,22 @@ impl Bars {
         numbers.flat_map(|number| differences(self.page(*number), other.page(*number))).collect()
     }
 
+    /// Bars in pages that the two have each for themselves, and those of these bars that they do not share either.
+    #[cfg(test)]
+    pub fn not_shared_with(&self, other: &Self) -> (usize, usize) {
+        let own = self
+            .pages
+            .iter()
+            .filter(|(number, page)| other.pages.get(number).is_none_or(|others| !Arc::ptr_eq(page, others)));
+        own.fold((0, 0), |(looked_at, written), (number, page)| {
+            let others = other.page(*number);
+            let is_own = |(start, entry): &(&Ticks, &Arc<LedgerBar>)| {
+                others.get(start).is_none_or(|shared| !Arc::ptr_eq(entry, shared))
+            };
+            (looked_at + page.len(), written + page.iter().filter(is_own).count())
+        })
+    }
+
     fn page(&self, number: Ticks) -> &Page {
         static EMPTY: Page = Page::new();
         self.pages.get(&number).map_or(&EMPTY, Arc::as_ref)
