@@ -415,7 +415,7 @@ impl ModelError {
 mod tests {
     use super::*;
     use crate::checksums;
-    use crate::runtime::{FoundDevice, Platform, Precision, RuntimeChoice};
+    use crate::runtime::{FoundDevice, Platform, Precision, RuntimeChoice, Tract};
     use prost::Message;
     use tract_onnx::pb::ModelProto;
 
@@ -448,6 +448,10 @@ mod tests {
             return None;
         }
         Some(runtime)
+    }
+
+    fn tract() -> &'static Runtime {
+        Box::leak(Box::new(Runtime::with_platform(Box::new(Tract))))
     }
 
     /// On the processor, whatever dialect that is.
@@ -523,7 +527,26 @@ mod tests {
         let Some(runtime) = onnx_runtime() else { return };
         let models = [Dialect::Standard, Dialect::OnDevice, Dialect::InPlace].map(|dialect| open(runtime, dialect));
         assert_eq!(models[1].caches, Caches::Kept(Keeping::Anew));
-        let mut memories = [0, 1, 2].map(|which: usize| models[which].memory().expect("there is room"));
+        assert_read_alike(&models);
+    }
+
+    #[test]
+    fn a_cache_that_is_lent_is_read_like_one_that_is_told_and_stays_where_it_lies() {
+        let models = [Dialect::Standard, Dialect::Lent].map(|dialect| open(tract(), dialect));
+        assert_eq!(models[1].caches, Caches::Kept(Keeping::Lent));
+        let mut memories = assert_read_alike(&models);
+        let places = memories[1].lent_places();
+        assert_eq!(places.len(), 2 * models[1].contract.layers);
+        for run in [Run::Piece, Run::One] {
+            let read = models[1].read_plain(&mut memories[1], run, 80, &[5], &[0.3; Controls::CONDITIONS]);
+            assert!(read.is_ok());
+            assert_eq!(memories[1].lent_places(), places, "nothing is copied");
+        }
+    }
+
+    /// Models of the same weights, which differ in how they remember. Returns what they remember.
+    fn assert_read_alike<const N: usize>(models: &[Model; N]) -> [Memory; N] {
+        let mut memories = models.each_ref().map(|model| model.memory().expect("there is room"));
         let tokens: Vec<u16> = (0..80).map(|at| 2 + at * 13 % 300).collect();
         let conditions = vec![0.3; tokens.len() * Controls::CONDITIONS];
         // The last begins again in the midst of what was read.
@@ -531,15 +554,16 @@ mod tests {
             [(0, Run::Piece, 32), (32, Run::One, 1), (33, Run::Piece, 6), (39, Run::One, 1), (20, Run::Piece, 32)];
         for (past, run, count) in runs {
             let given = past * Controls::CONDITIONS..(past + count) * Controls::CONDITIONS;
-            let said = [0, 1, 2].map(|which: usize| {
-                let (model, memory) = (&models[which], &mut memories[which]);
+            let said = models.iter().zip(&mut memories).map(|(model, memory)| {
                 let read = model.read_plain(memory, run, past, &tokens[past..past + count], &conditions[given.clone()]);
                 read.expect("it fits the window").to_vec()
             });
+            let said: Vec<Vec<f32>> = said.collect();
             for other in &said[1..] {
                 let apart = said[0].iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
                 assert!(apart < 1e-3, "{count} after {past}: {apart}");
             }
         }
+        memories
     }
 }

@@ -37,8 +37,7 @@ pub fn kept(layer: &str) -> String {
     format!("{layer} kept")
 }
 
-/// Rewrites all there is to rewrite. The caches are inputs by layer ever after; in plain ONNX that is all, since tract is
-/// slower with attention in two halves than with a copy of the cache.
+/// Rewrites all there is to rewrite. The caches are inputs by layer ever after; in plain ONNX that is all.
 pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Dialect) -> Caches {
     let Some(graph) = &mut model.graph else { return Caches::Told };
     for cache in CACHES {
@@ -52,14 +51,16 @@ pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Diale
         Dialect::Standard => None,
         Dialect::OnDevice | Dialect::HalfOnDevice => renewed::rewrite(graph, contract).then_some(Keeping::Anew),
         Dialect::InPlace | Dialect::EightBits => attention::rewrite(graph, contract).then_some(Keeping::InPlace),
+        Dialect::Lent => attention::rewrite(graph, contract).then_some(Keeping::Lent),
     };
-    if dialect != Dialect::Standard && keeping != Some(Keeping::InPlace) {
+    // Tract is slower with attention in two halves than with a copy of the cache.
+    if ![Dialect::Standard, Dialect::Lent].contains(&dialect) && keeping != Some(Keeping::InPlace) {
         attend_apart(graph, contract.window);
     }
     match dialect {
         Dialect::EightBits => eight_bits::rewrite(graph),
         Dialect::HalfOnDevice => half::rewrite(graph),
-        Dialect::Standard | Dialect::OnDevice | Dialect::InPlace => {}
+        Dialect::Standard | Dialect::OnDevice | Dialect::InPlace | Dialect::Lent => {}
     }
     remove_unused(graph);
     keeping.map_or(Caches::Told, Caches::Kept)
@@ -377,7 +378,7 @@ mod tests {
             let stored = |graph: &GraphProto| graph.initializer.iter().filter(is_half).count();
             assert_eq!(stored(&half), stored(&single), "what is multiplied with is what is stored");
         }
-        for (graph, layers) in all(Dialect::InPlace) {
+        for (graph, layers) in [Dialect::InPlace, Dialect::Lent].into_iter().flat_map(all) {
             assert_eq!((count(&graph, "GroupQueryAttention"), count(&graph, "Softmax")), (layers, 0));
             assert_eq!((count(&graph, "Cos"), count(&graph, "Concat"), count(&graph, "Transpose") > 0), (0, 0, true));
             let inputs: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();

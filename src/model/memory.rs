@@ -78,7 +78,7 @@ impl Memory {
                     [name, kept]
                 });
                 let (places, inputs): (_, &[&'static str]) = match keeping {
-                    Keeping::InPlace => (graph::places(contract), &["ids", "cond", LAST, TOTAL]),
+                    Keeping::InPlace | Keeping::Lent => (graph::places(contract), &["ids", "cond", LAST, TOTAL]),
                     Keeping::Anew => (window, &["ids", "cond", "pos", "mask", STAYS, GOES]),
                 };
                 (Cache::Kept(KeptCaches::zeros(keeping, names, &[1, heads, places, head_size])?), inputs)
@@ -91,6 +91,15 @@ impl Memory {
     /// What the last token read was followed by.
     pub fn outputs(&self) -> &[f32] {
         &self.outputs
+    }
+
+    /// Where its caches lie, if they are lent to runs.
+    #[cfg(test)]
+    pub(super) fn lent_places(&self) -> Vec<usize> {
+        match &self.cache {
+            Cache::Kept(caches) => caches.places(),
+            Cache::Told { .. } => Vec::new(),
+        }
     }
 
     /// Fills in the inputs of a run; places after the tokens are filled up and hidden. `conditions` are those of each token.

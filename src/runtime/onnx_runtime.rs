@@ -3,7 +3,7 @@
 
 use super::device::{Device, FoundDevice, Platform, Precision};
 use super::one_line;
-use super::session::{Dialect, Keeping, Kept, KeptCaches, Placement, Session, Values};
+use super::session::{Bound, Dialect, Keeping, Kept, KeptCaches, Placement, Session, Values};
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
@@ -198,17 +198,18 @@ impl Session for OnnxSession {
         let given = inputs.iter().map(|(name, values)| Ok((*name, view(values)?)));
         let mut given: Vec<(&str, SessionInputValue<'_>)> = given.collect::<Result<_, String>>()?;
         let mut room = OutputSelector::default();
-        for Kept { keeping, values, next, .. } in &mut caches.0 {
+        let Kept::Bound(caches) = &mut caches.0 else { return Err("it borrows no caches".into()) };
+        for Bound { keeping, values, next, .. } in &mut *caches {
             if *keeping == Keeping::Anew && next.is_none() {
                 *next = Some(self.beside_the_weights(values.shape()).map_err(said)?);
             }
         }
-        for Kept { names: [read, written], values, next, .. } in &caches.0 {
+        for Bound { names: [read, written], values, next, .. } in &*caches {
             given.push((read, values.view().into_dyn().into()));
             room = room.preallocate(written, same(next.as_ref().unwrap_or(values))?);
         }
         if self.outputs.is_empty() {
-            let changed = |name: &str| caches.0.iter().any(|kept| kept.names[1] == name);
+            let changed = |name: &str| caches.iter().any(|bound| bound.names[1] == name);
             self.outputs = self.room(changed).map_err(said)?;
         }
         for (name, values) in &self.outputs {
@@ -216,7 +217,7 @@ impl Session for OnnxSession {
         }
         let options = RunOptions::new().map_err(said)?.with_outputs(room);
         self.session.run_with_options(given, &options).map_err(said)?;
-        for Kept { values, next, .. } in &mut caches.0 {
+        for Bound { values, next, .. } in caches {
             if let Some(now) = next.take() {
                 let before = std::mem::replace(values, now);
                 // The zeros at the beginning lie elsewhere.

@@ -39,21 +39,43 @@ pub trait Session: Send {
 pub enum Keeping {
     /// It changes them where they lie.
     InPlace,
+    /// They are lent to it for a run; it changes them where they lie and gives them back.
+    Lent,
     /// It says them anew, whole: into the memory of its device, from where the next run takes them.
     Anew,
 }
 
 /// Tensors that a network reads and changes. They outlive sessions, and any session of a model on one device takes them.
-#[derive(Default)]
-pub struct KeptCaches(pub(super) Vec<Kept>);
+pub struct KeptCaches(pub(super) Kept);
 
-pub(super) struct Kept {
+pub(super) enum Kept {
+    Lent(Vec<Lent>),
+    /// In place or anew.
+    Bound(Vec<Bound>),
+}
+
+/// A cache in the computer's memory. Empty after a run that failed: then each run fails.
+pub(super) struct Lent {
+    /// As an input, and as an output.
+    pub(super) names: [String; 2],
+    pub(super) values: Values,
+}
+
+/// A cache where ONNX Runtime has it.
+pub(super) struct Bound {
     pub(super) keeping: Keeping,
     /// As an input, and as an output.
     pub(super) names: [String; 2],
     pub(super) values: ort::value::Tensor<f32>,
     /// Where the next run writes what is said anew.
     pub(super) next: Option<ort::value::Tensor<f32>>,
+}
+
+/// None.
+impl Default for KeptCaches {
+    fn default() -> Self {
+        Self(Kept::Bound(Vec::new()))
+    }
 }
 
 impl KeptCaches {
@@ -66,12 +88,30 @@ impl KeptCaches {
         names: impl IntoIterator<Item = [String; 2]>,
         shape: &[usize],
     ) -> Result<Self, String> {
+        if keeping == Keeping::Lent {
+            let lent = |names| {
+                let values = Tensor::zero::<f32>(shape).map_err(|error| super::one_line(&error.to_string()))?;
+                Ok(Lent { names, values: Arc::new(values) })
+            };
+            return names.into_iter().map(lent).collect::<Result<_, _>>().map(|lent| Self(Kept::Lent(lent)));
+        }
         let zeros = || ort::value::Tensor::from_array((shape, vec![0.0_f32; shape.iter().product()]));
-        let kept = |names| {
+        let bound = |names| {
             let values = zeros().map_err(|error| super::one_line(&error.to_string()))?;
-            Ok(Kept { keeping, names, values, next: None })
+            Ok(Bound { keeping, names, values, next: None })
         };
-        names.into_iter().map(kept).collect::<Result<_, _>>().map(Self)
+        names.into_iter().map(bound).collect::<Result<_, _>>().map(|bound| Self(Kept::Bound(bound)))
+    }
+}
+
+#[cfg(test)]
+impl KeptCaches {
+    /// Where those lie that are lent.
+    pub fn places(&self) -> Vec<usize> {
+        match &self.0 {
+            Kept::Lent(lent) => lent.iter().map(|lent| lent.values.as_bytes().as_ptr().addr()).collect(),
+            Kept::Bound(_) => Vec::new(),
+        }
     }
 }
 
@@ -89,13 +129,15 @@ pub enum Dialect {
     InPlace,
     /// That with large matrices in eight bits.
     EightBits,
+    /// Single precision with caches that are [lent](Keeping::Lent): for tract with operators of our own.
+    Lent,
 }
 
 impl Dialect {
     /// What numbers most of a model is computed in, in words.
     pub fn numbers(self) -> &'static str {
         match self {
-            Self::Standard | Self::OnDevice | Self::InPlace => "single precision",
+            Self::Standard | Self::OnDevice | Self::InPlace | Self::Lent => "single precision",
             Self::HalfOnDevice => "half precision",
             Self::EightBits => "eight bits",
         }

@@ -1,8 +1,10 @@
 //! Models in tract, which is built in: on the processor, everywhere. Called on the inference thread, and computes on threads of its
 //! own.
 
+mod operators;
+
 use super::device::{Device, FoundDevice, Platform, Precision};
-use super::session::{Dialect, Placement, Session, Values};
+use super::session::{Dialect, Kept, KeptCaches, Lent, Placement, Session, Values};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,7 +26,7 @@ impl Platform for Tract {
     }
 
     fn dialect(&self, _device: Device, _precision: Precision) -> Dialect {
-        Dialect::Standard
+        Dialect::Lent
     }
 }
 
@@ -54,7 +56,7 @@ pub fn open(model: &[u8]) -> Result<Box<dyn Session>, String> {
 
 impl TractSession {
     fn plan(mut model: &[u8]) -> TractResult<Self> {
-        let onnx = tract_onnx::onnx();
+        let onnx = operators::onnx();
         let proto = onnx.proto_model_for_read(&mut model)?;
         let graph = proto.graph.as_ref();
         let outputs = graph.map(|graph| graph.output.iter().map(|output| output.name.clone()).collect());
@@ -99,15 +101,32 @@ impl Drop for TractSession {
 
 impl Session for TractSession {
     fn run(&mut self, inputs: &[(&str, &Values)], take: &mut dyn FnMut(&str, &[f32])) -> Result<(), String> {
-        let given: HashMap<&str, &Values> = inputs.iter().copied().collect();
+        self.run_keeping(inputs, &mut KeptCaches(Kept::Lent(Vec::new())), take)
+    }
+
+    fn run_keeping(
+        &mut self,
+        inputs: &[(&str, &Values)],
+        caches: &mut KeptCaches,
+        take: &mut dyn FnMut(&str, &[f32]),
+    ) -> Result<(), String> {
+        let Kept::Lent(caches) = &mut caches.0 else { return Err("it keeps no caches".into()) };
+        let mut given: HashMap<&str, Values> = inputs.iter().map(|(name, values)| (*name, (*values).clone())).collect();
+        // They are nobody else's while it runs, or it would have to copy them.
+        given.extend(caches.iter_mut().map(|Lent { names, values }| (names[0].as_str(), std::mem::take(values))));
         let wanted = self.inputs.iter().map(|name| {
-            let values = given.get(name.as_str()).map(|values| (*values).clone());
+            let values = given.remove(name.as_str());
             values.ok_or_else(|| format!("it also wants `{name}`"))
         });
-        let results = self.results(wanted.collect::<Result<_, _>>()?)?;
-        for (name, values) in self.outputs.iter().zip(&results) {
-            let view = values.try_as_plain_ram().map_err(|error| error.to_string())?;
-            take(name, view.as_slice::<f32>().map_err(|error| error.to_string())?);
+        let wanted = wanted.collect::<Result<_, _>>()?;
+        for (name, values) in self.outputs.iter().zip(self.results(wanted)?) {
+            match caches.iter_mut().find(|lent| lent.names[1] == *name) {
+                Some(lent) => lent.values = values,
+                None => {
+                    let view = values.try_as_plain_ram().map_err(|error| error.to_string())?;
+                    take(name, view.as_slice::<f32>().map_err(|error| error.to_string())?);
+                }
+            }
         }
         Ok(())
     }
