@@ -14,10 +14,12 @@ use obbligato::model::{Model, ModelSource, RollModel, Run, find_model, open_mode
 use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, PlannedChord, Segment, Song, Velocity};
 use obbligato::runtime::{Device, Runtime, RuntimeChoice, Target, Values};
 use obbligato::settings::{EnhanceSettings, Settings};
+use prost::Message;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::Tensor;
 
 /// So many that one in a hundred can be told from the worst.
@@ -201,6 +203,7 @@ fn time_originals(folder: &Path, runtime: &Runtime, device: Device, report: &mut
     const PASSES: f64 = 100.0;
     let time = |file: &str, inputs: &[(&str, &[usize])]| {
         let model = std::fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let model = ModelProto::decode(&*model).unwrap_or_else(|error| panic!("{file}: {error}"));
         let mut session = runtime.session(device, &model, false).unwrap_or_else(|error| panic!("{file}: {error}"));
         let zeros = |shape: &[usize]| Arc::new(Tensor::zero::<f32>(shape).expect("there is room"));
         let values: Vec<(&str, Values)> = inputs.iter().map(|(name, shape)| (*name, zeros(shape))).collect();

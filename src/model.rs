@@ -380,19 +380,16 @@ impl SessionSource {
         let file = ModelFile::<E>::read(&self.bytes).map_err(|error| ModelError::file(&self.name, error));
         let mut file = file?;
         let caches = file.lighten(self.dialect);
-        let session = |model: &[u8], watched| {
-            let session = self.runtime.session(self.target.device, model, watched);
-            session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })
-        };
-        let [one, piece] = [1, AT_ONCE].map(|tokens| file.with_length(tokens));
-        // Planning is most of the time that a model takes to load.
+        let failed = |error| ModelError::Runtime { name: self.name.clone(), error };
+        let mut read = |tokens, watched| self.runtime.read(self.target.device, file.with_length(tokens), watched);
+        let one = read(1, watched).map_err(failed)?;
         let (one, piece) = thread::scope(|scope| {
-            let one = scope.spawn(|| session(&one, watched));
-            let piece = session(&piece, false);
+            let one = scope.spawn(one);
+            let piece = read(AT_ONCE, false).and_then(|plan| plan());
             (one.join(), piece)
         });
         let one = one.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((file.contract, caches, [one?, piece?]))
+        Ok((file.contract, caches, [one.map_err(failed)?, piece.map_err(failed)?]))
     }
 }
 
@@ -415,8 +412,7 @@ impl ModelError {
 mod tests {
     use super::*;
     use crate::checksums;
-    use crate::runtime::{FoundDevice, Platform, Precision, RuntimeChoice, Tract};
-    use prost::Message;
+    use crate::runtime::{FoundDevice, Planning, Platform, Precision, RuntimeChoice, Tract};
     use tract_onnx::pb::ModelProto;
 
     #[test]
@@ -480,13 +476,13 @@ mod tests {
             Vec::new()
         }
 
-        fn open(&self, _device: Device, model: &[u8], _watched: bool) -> Result<Box<dyn Session>, String> {
-            let graph = ModelProto::decode(model).map(|model| model.graph.unwrap_or_default());
-            let nodes = graph.map_err(|error| error.to_string())?.node;
-            if nodes.iter().any(|node| node.output.iter().any(|output| output.ends_with(" in half"))) {
+        fn read(&self, _device: Device, model: &ModelProto, _watched: bool) -> Result<Planning<'_>, String> {
+            let nodes = model.graph.iter().flat_map(|graph| &graph.node);
+            if nodes.into_iter().any(|node| node.output.iter().any(|output| output.ends_with(" in half"))) {
                 return Err("the shader wants f16".into());
             }
-            self.0.session(Device::Cpu, model, false).map_err(|error| error.to_string())
+            let plan = self.0.read(Device::Cpu, model, false).map_err(|error| error.to_string())?;
+            Ok(Box::new(|| plan().map_err(|error| error.to_string())))
         }
 
         fn dialect(&self, _device: Device, _precision: Precision) -> Dialect {

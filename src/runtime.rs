@@ -10,7 +10,7 @@ mod onnx_runtime;
 mod session;
 mod tract;
 
-pub use device::{Device, DeviceChoice, FoundDevice, Platform, Precision};
+pub use device::{Device, DeviceChoice, FoundDevice, Planning, Platform, Precision};
 pub use session::{Dialect, Keeping, KeptCaches, Placement, Session, Values};
 pub use tract::Tract;
 
@@ -24,6 +24,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use tract_onnx::pb::ModelProto;
 
 /// Environment variable with the absolute path of an ONNX Runtime library.
 pub const LIBRARY_VARIABLE: &str = "OBBLIGATO_ONNXRUNTIME";
@@ -240,17 +241,34 @@ impl Runtime {
         platform.map_or(Dialect::Standard, |platform| platform.dialect(target.device, target.precision))
     }
 
-    /// A session for a model file in memory. See [`Platform::open`].
+    /// Reads a model, to be planned on whichever thread. See [`Platform::read`].
+    ///
+    /// # Errors
+    /// When the backend cannot be started, or cannot read the model; what is returned, when it cannot plan it.
+    pub fn read<'a>(
+        &'a self,
+        device: Device,
+        model: &ModelProto,
+        watched: bool,
+    ) -> Result<impl FnOnce() -> Result<Box<dyn Session>, RuntimeError> + Send + use<'a>, RuntimeError> {
+        let platform = self.platform.as_ref().map_err(Clone::clone)?;
+        let failed = move |reason| {
+            let backend = match device {
+                Device::Cpu => self.backend.to_string(),
+                other => format!("{} on {other}", self.backend),
+            };
+            RuntimeError::Model { backend, reason }
+        };
+        let planning = platform.read(device, model, watched).map_err(failed)?;
+        Ok(move || planning().map_err(failed))
+    }
+
+    /// A session for a model.
     ///
     /// # Errors
     /// When the backend cannot be started, or cannot read the model.
-    pub fn session(&self, device: Device, model: &[u8], watched: bool) -> Result<Box<dyn Session>, RuntimeError> {
-        let platform = self.platform.as_ref().map_err(Clone::clone)?;
-        let backend = || match device {
-            Device::Cpu => self.backend.to_string(),
-            other => format!("{} on {other}", self.backend),
-        };
-        platform.open(device, model, watched).map_err(|reason| RuntimeError::Model { backend: backend(), reason })
+    pub fn session(&self, device: Device, model: &ModelProto, watched: bool) -> Result<Box<dyn Session>, RuntimeError> {
+        self.read(device, model, watched)?()
     }
 
     fn start(choice: RuntimeChoice) -> Self {

@@ -13,12 +13,14 @@ use obbligato::inference::InferenceThread;
 use obbligato::model::{Audition, AuditionThread, Model, ModelSource, Progress, fastest, open_model};
 use obbligato::music::{Bar, Key, Meter, Part, Segment, Velocity};
 use obbligato::runtime::{
-    Device, DeviceChoice, Dialect, FoundDevice, Placement, Platform, Precision, Runtime, Session, Target, Tract, Values,
+    Device, DeviceChoice, Dialect, FoundDevice, Placement, Planning, Platform, Precision, Runtime, Session, Target,
+    Tract, Values,
 };
 use obbligato::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tract_onnx::pb::ModelProto;
 
 /// Runs that a made-up device still has in it.
 type Runs = Arc<AtomicUsize>;
@@ -51,16 +53,19 @@ impl Platform for MadeUp {
         vec![found(Device::Cpu, None), found(Device::WebGpu, None), found(Device::Cuda, Some("no driver"))]
     }
 
-    fn open(&self, device: Device, model: &[u8], watched: bool) -> Result<Box<dyn Session>, String> {
-        let inner = Tract.open(Device::Cpu, model, watched)?;
+    fn read(&self, device: Device, model: &ModelProto, watched: bool) -> Result<Planning<'_>, String> {
+        let plan = Tract.read(Device::Cpu, model, watched)?;
         if device == Device::Cpu {
-            return Ok(inner);
+            return Ok(plan);
         }
-        std::thread::sleep(self.start);
-        if self.runs.load(Ordering::SeqCst) == 0 {
-            return Err("out of memory".into());
-        }
-        Ok(Box::new(MadeUpSession { inner, placement: self.placement, runs: self.runs.clone(), delay: self.delay }))
+        Ok(Box::new(|| {
+            std::thread::sleep(self.start);
+            if self.runs.load(Ordering::SeqCst) == 0 {
+                return Err("out of memory".into());
+            }
+            let (inner, runs) = (plan()?, self.runs.clone());
+            Ok(Box::new(MadeUpSession { inner, placement: self.placement, runs, delay: self.delay }))
+        }))
     }
 
     fn dialect(&self, _device: Device, _precision: Precision) -> Dialect {

@@ -71,15 +71,14 @@ pub(super) fn check(proto: &ModelProto, inputs: &[Port], outputs: &[Port]) -> Re
     check_ports("output", &graph.output, outputs)
 }
 
-/// The same file with the open length fixed.
-pub(super) fn encoded_with_length(proto: &mut ModelProto, inputs: &[Port], outputs: &[Port], length: usize) -> Vec<u8> {
+/// Fixes the open length.
+pub(super) fn fix_length(proto: &mut ModelProto, inputs: &[Port], outputs: &[Port], length: usize) {
     if let Some(GraphProto { input, output, value_info, .. }) = &mut proto.graph {
         fix(input, inputs, length);
         fix(output, outputs, length);
         // What was inferred for inner values may name the length that is fixed now.
         value_info.clear();
     }
-    proto.encode_to_vec()
 }
 
 impl<E: Engine> ModelFile<E> {
@@ -99,12 +98,13 @@ impl<E: Engine> ModelFile<E> {
     }
 
     /// The same file for runs of exactly so many tokens: 1 or [`AT_ONCE`]. Backends plan fixed shapes best.
-    pub fn with_length(&mut self, tokens: usize) -> Vec<u8> {
+    pub fn with_length(&mut self, tokens: usize) -> &ModelProto {
         debug_assert!(tokens == 1 || tokens == AT_ONCE);
         let (mut inputs, outputs) = (inputs(&self.contract), outputs(&self.contract));
         let shape = vec![Size::Fixed(self.contract.window), Size::AndTokens(0)];
         inputs.push(Port { name: graph::GOES, data: DataType::Float, shape });
-        encoded_with_length(&mut self.proto, &inputs, &outputs, tokens)
+        fix_length(&mut self.proto, &inputs, &outputs, tokens);
+        &self.proto
     }
 }
 
@@ -276,12 +276,12 @@ mod tests {
     fn a_fixed_length_is_written_everywhere_it_counts() {
         let mut file: ModelFile = ModelFile::read(EMBEDDED).expect("the embedded model fits this build");
         for tokens in [1, 32] {
-            let fixed = ModelProto::decode(&*file.with_length(tokens)).expect("what was written can be read");
-            let graph = fixed.graph.expect("a model has a graph");
+            let window = file.contract.window;
+            let graph = file.with_length(tokens).graph.as_ref().expect("a model has a graph");
             let sizes: Vec<i64> = graph.input.iter().chain(&graph.output).flat_map(dimensions).collect();
             let of_length = |length: usize| sizes.iter().filter(|size| **size == length as i64).count();
             assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
-            assert_eq!(of_length(file.contract.window + tokens), 1, "the mask");
+            assert_eq!(of_length(window + tokens), 1, "the mask");
             assert!(of_length(tokens) >= 9, "{sizes:?}");
         }
     }
@@ -328,7 +328,7 @@ mod tests {
     fn a_graph_that_lost_nodes_is_refused() {
         let open = |bytes: &[u8]| {
             let mut file: ModelFile = ModelFile::read(bytes).expect("the ports are there");
-            Tract.open(Device::Cpu, &file.with_length(1), false).map(drop)
+            Tract.open(Device::Cpu, file.with_length(1), false).map(drop)
         };
         for kept in [3, 40, 400] {
             let cut = changed(|proto| graph(proto).node.truncate(kept));

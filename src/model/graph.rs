@@ -9,6 +9,7 @@ mod half;
 mod norms;
 mod packed;
 mod renewed;
+mod singles;
 
 pub use attention::{LAST, TOTAL, places};
 pub use packed::unpack;
@@ -60,7 +61,8 @@ pub fn lighten<E>(model: &mut ModelProto, contract: &Contract<E>, dialect: Diale
     match dialect {
         Dialect::EightBits => eight_bits::rewrite(graph),
         Dialect::HalfOnDevice => half::rewrite(graph),
-        Dialect::Standard | Dialect::OnDevice | Dialect::InPlace | Dialect::Lent => {}
+        Dialect::Lent => singles::rewrite(graph),
+        Dialect::Standard | Dialect::OnDevice | Dialect::InPlace => {}
     }
     remove_unused(graph);
     keeping.map_or(Caches::Told, Caches::Kept)
@@ -333,14 +335,13 @@ mod tests {
     use super::*;
     use crate::contract::drums::DrumControls;
     use crate::contract::{Controls, Engine};
-    use prost::Message;
 
     /// The graph of a model for one token, and how many layers it has.
     fn lightened<E: Engine>(bytes: &[u8], dialect: Dialect) -> (GraphProto, usize) {
         let mut file = ModelFile::<E>::read(bytes).expect("it is ours");
         file.lighten(dialect);
-        let model = ModelProto::decode(&*file.with_length(1)).expect("what was written can be read");
-        (model.graph.expect("a model has a graph"), file.contract.layers)
+        let graph = file.with_length(1).graph.clone();
+        (graph.expect("a model has a graph"), file.contract.layers)
     }
 
     fn count(graph: &GraphProto, operator: &str) -> usize {
@@ -401,8 +402,8 @@ mod tests {
     fn a_graph_that_uses_its_cache_otherwise_gets_it_whole() {
         let mut file = ModelFile::<Controls>::read(EMBEDDED).expect("it is ours");
         let contract = file.contract.clone();
-        let mut graph = ModelProto::decode(&*file.with_length(1)).map(|model| model.graph.unwrap_or_default());
-        let graph = graph.as_mut().expect("what was written can be read");
+        let mut graph = file.with_length(1).graph.clone().expect("a model has a graph");
+        let graph = &mut graph;
         graph
             .node
             .iter_mut()

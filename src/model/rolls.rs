@@ -31,8 +31,9 @@ impl<E: RollEngine> RollFile<E> {
     }
 
     /// The same file for rolls of exactly so many ticks. Backends plan fixed shapes best.
-    fn with_ticks(&mut self, ticks: usize) -> Vec<u8> {
-        file::encoded_with_length(&mut self.proto, &inputs::<E>(), &outputs::<E>(), ticks)
+    fn with_ticks(&mut self, ticks: usize) -> &ModelProto {
+        file::fix_length(&mut self.proto, &inputs::<E>(), &outputs::<E>(), ticks);
+        &self.proto
     }
 }
 
@@ -168,10 +169,9 @@ impl<E: RollEngine> RollModel<E> {
         if let Some(pool) = plans.sessions.get(&ticks) {
             return Ok(pool.clone());
         }
-        let bytes = plans.file.with_ticks(ticks as usize);
         // The other lengths are planned in the same way.
         let watched = self.target.device != Device::Cpu && plans.sessions.is_empty();
-        let session = self.runtime.session(self.target.device, &bytes, watched);
+        let session = self.runtime.session(self.target.device, plans.file.with_ticks(ticks as usize), watched);
         let session = session.map_err(|error| ModelError::Runtime { name: self.name.clone(), error })?;
         let pool = Arc::new(Pool::of(session));
         plans.sessions.insert(ticks, pool.clone());

@@ -3,6 +3,7 @@
 use super::session::{Dialect, Session};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use tract_onnx::pb::ModelProto;
 
 /// Where models are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -36,17 +37,28 @@ pub struct FoundDevice {
     pub trouble: Option<String>,
 }
 
+/// Plans a model that was read: most of the time that loading takes, on whichever thread. Says in words when the device does not start.
+pub type Planning<'a> = Box<dyn FnOnce() -> Result<Box<dyn Session>, String> + Send + 'a>;
+
 /// What computes models in a process: a library and the devices it knows. A made-up one in tests.
 pub trait Platform: Send + Sync {
     /// The processor first. May take a second, so it is asked once.
     fn devices(&self) -> Vec<FoundDevice>;
 
-    /// A model on one of these devices. One that is `watched` runs slower until its
+    /// Reads a model for one of these devices. One that is `watched` runs slower until its
     /// [`placement`](Session::placement) has been asked for.
     ///
     /// # Errors
+    /// In words: when the device cannot read the model.
+    fn read(&self, device: Device, model: &ModelProto, watched: bool) -> Result<Planning<'_>, String>;
+
+    /// The same, planned here and now.
+    ///
+    /// # Errors
     /// In words: when the device does not start, or cannot read the model.
-    fn open(&self, device: Device, model: &[u8], watched: bool) -> Result<Box<dyn Session>, String>;
+    fn open(&self, device: Device, model: &ModelProto, watched: bool) -> Result<Box<dyn Session>, String> {
+        self.read(device, model, watched)?()
+    }
 
     /// What a graph may hold that is computed exactly, or as fast as the device can without being heard.
     fn dialect(&self, device: Device, precision: Precision) -> Dialect;

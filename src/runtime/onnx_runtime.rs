@@ -1,7 +1,7 @@
 //! Models in ONNX Runtime: its devices, and sessions on them. The library has been opened before. Runs
 //! on the inference thread.
 
-use super::device::{Device, FoundDevice, Platform, Precision};
+use super::device::{Device, FoundDevice, Planning, Platform, Precision};
 use super::one_line;
 use super::session::{Bound, Dialect, Keeping, Kept, KeptCaches, Placement, Session, Values};
 use ort::environment::Environment;
@@ -65,17 +65,20 @@ impl Platform for OnnxRuntime {
         [cpu].into_iter().chain(others).collect()
     }
 
-    fn open(&self, device: Device, model: &[u8], watched: bool) -> Result<Box<dyn Session>, String> {
-        let profile = watched.then(fresh_profile);
-        let session = SessionBuilder::new(&self.environment)
-            .and_then(|builder| on_device(builder, device, self.threads))
-            .and_then(|builder| match &profile {
-                Some(path) => Ok(builder.with_profiling(path)?),
-                None => Ok(builder),
-            })
-            .and_then(|mut builder| builder.commit_from_memory(model));
-        let session = session.map_err(|error| one_line(&error.to_string()))?;
-        Ok(Box::new(OnnxSession { session, device, watched, outputs: Vec::new() }))
+    fn read(&self, device: Device, model: &ModelProto, watched: bool) -> Result<Planning<'_>, String> {
+        let model = model.encode_to_vec();
+        Ok(Box::new(move || {
+            let profile = watched.then(fresh_profile);
+            let session = SessionBuilder::new(&self.environment)
+                .and_then(|builder| on_device(builder, device, self.threads))
+                .and_then(|builder| match &profile {
+                    Some(path) => Ok(builder.with_profiling(path)?),
+                    None => Ok(builder),
+                })
+                .and_then(|mut builder| builder.commit_from_memory(&model));
+            let session = session.map_err(|error| one_line(&error.to_string()))?;
+            Ok(Box::new(OnnxSession { session, device, watched, outputs: Vec::new() }))
+        }))
     }
 
     fn dialect(&self, device: Device, precision: Precision) -> Dialect {
@@ -297,7 +300,7 @@ fn fresh_profile() -> PathBuf {
 }
 
 /// The smallest of models: does a device start?
-fn probe() -> Vec<u8> {
+fn probe() -> ModelProto {
     let value = |name: &str| ValueInfoProto { name: name.into(), ..one_number() };
     let add = NodeProto {
         op_type: "Add".into(),
@@ -313,7 +316,7 @@ fn probe() -> Vec<u8> {
         ..GraphProto::default()
     };
     let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
-    ModelProto { ir_version: 8, graph: Some(graph), opset_import, ..ModelProto::default() }.encode_to_vec()
+    ModelProto { ir_version: 8, graph: Some(graph), opset_import, ..ModelProto::default() }
 }
 
 fn one_number() -> ValueInfoProto {

@@ -3,7 +3,7 @@
 
 mod operators;
 
-use super::device::{Device, FoundDevice, Platform, Precision};
+use super::device::{Device, FoundDevice, Planning, Platform, Precision};
 use super::session::{Dialect, Kept, KeptCaches, Lent, Placement, Session, Values};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use tract_onnx::model::ParseResult;
-use tract_onnx::prelude::{Framework, InferenceModelExt, IntoArcTensor, TValue, TractResult, TypedRunnableModel};
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::{InferenceModelExt, IntoArcTensor, TValue, TractResult, TypedRunnableModel};
 use tract_onnx::tract_core::model::IntoRunnable;
+use tract_onnx::tract_hir::infer::InferenceModel;
 
 pub struct Tract;
 
@@ -21,8 +23,15 @@ impl Platform for Tract {
         vec![FoundDevice { device: Device::Cpu, name: std::env::consts::ARCH.into(), trouble: None }]
     }
 
-    fn open(&self, device: Device, model: &[u8], _watched: bool) -> Result<Box<dyn Session>, String> {
-        if device == Device::Cpu { open(model) } else { Err("tract computes on the CPU".into()) }
+    fn read(&self, device: Device, model: &ModelProto, _watched: bool) -> Result<Planning<'_>, String> {
+        if device != Device::Cpu {
+            return Err("tract computes on the CPU".into());
+        }
+        let read = unbroken(|| Network::read(model))?;
+        Ok(Box::new(|| {
+            let session = unbroken(|| TractSession::plan(read))?;
+            Ok(Box::new(session) as Box<dyn Session>)
+        }))
     }
 
     fn dialect(&self, _device: Device, _precision: Precision) -> Dialect {
@@ -42,26 +51,36 @@ struct TractSession {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Plans a model. A damaged graph is an error, also where tract panics at it.
+/// A damaged graph is an error, also where tract panics at it.
 ///
 /// # Errors
 /// In words.
-pub fn open(model: &[u8]) -> Result<Box<dyn Session>, String> {
-    match catch_unwind(AssertUnwindSafe(|| TractSession::plan(model))) {
-        Ok(Ok(session)) => Ok(Box::new(session)),
-        Ok(Err(error)) => Err(error.to_string()),
+fn unbroken<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
         Err(_) => Err("its graph does not hold together".into()),
     }
 }
 
-impl TractSession {
-    fn plan(mut model: &[u8]) -> TractResult<Self> {
-        let onnx = operators::onnx();
-        let proto = onnx.proto_model_for_read(&mut model)?;
+/// A model as it was read.
+struct Network {
+    model: InferenceModel,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+impl Network {
+    fn read(proto: &ModelProto) -> TractResult<Self> {
         let graph = proto.graph.as_ref();
         let outputs = graph.map(|graph| graph.output.iter().map(|output| output.name.clone()).collect());
-        let ParseResult { model, .. } = onnx.parse(&proto, None)?;
+        let ParseResult { model, .. } = operators::onnx().parse(proto, None)?;
         let inputs = model.input_outlets()?.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
+        Ok(Self { model, inputs, outputs: outputs.unwrap_or_default() })
+    }
+}
+
+impl TractSession {
+    fn plan(Network { model, inputs, outputs }: Network) -> TractResult<Self> {
         let plan = model.into_optimized()?.into_runnable()?;
         let (given, to_run) = sync_channel::<Vec<Values>>(1);
         let (said, results) = sync_channel(1);
@@ -76,7 +95,7 @@ impl TractSession {
             }
         })?;
         let (given, thread) = (Some(given), Some(thread));
-        Ok(Self { inputs, outputs: outputs.unwrap_or_default(), given, results, thread })
+        Ok(Self { inputs, outputs, given, results, thread })
     }
 
     fn results(&self, values: Vec<Values>) -> Result<Vec<Values>, String> {

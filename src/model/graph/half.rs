@@ -83,21 +83,19 @@ mod tests {
     use crate::contract::{AT_ONCE, Controls, Engine};
     use crate::model::Caches;
     use crate::runtime::{Device, Dialect, Platform, Tract};
-    use prost::Message;
     use std::sync::Arc;
-    use tract_onnx::pb::ModelProto;
 
     /// In tract, which multiplies in half precision where a graph says so; ONNX Runtime's processor takes the casts out.
     #[test]
     fn half_precision_says_nearly_the_same() {
         let mut file = ModelFile::<Controls>::read(EMBEDDED).expect("it is ours");
         assert_eq!(file.lighten(Dialect::Standard), Caches::Told);
-        let single = file.with_length(AT_ONCE);
-        let mut model = ModelProto::decode(&*single).expect("what was written can be read");
+        let single = file.with_length(AT_ONCE).clone();
+        let mut model = single.clone();
         rewrite(model.graph.as_mut().expect("a model has a graph"));
         let tokens: Vec<u16> = (0..AT_ONCE as u16).map(|at| 2 + at * 13 % 300).collect();
-        let said = [single, model.encode_to_vec()].map(|bytes| {
-            let mut session = Tract.open(Device::Cpu, &bytes, false).expect("it can be planned");
+        let said = [single, model].map(|model| {
+            let mut session = Tract.open(Device::Cpu, &model, false).expect("it can be planned");
             let mut memory = Memory::empty(&file.contract, Caches::Told, Listener::of(&Arc::default()));
             let memory = memory.as_mut().expect("there is room");
             memory.prepare(0, &tokens, &vec![0.3; AT_ONCE * Controls::CONDITIONS], AT_ONCE);

@@ -201,8 +201,7 @@ mod tests {
         let packed = packed(bytes);
         let mut file = ModelFile::<E>::read(bytes).expect("it is ours");
         file.lighten(Dialect::EightBits);
-        let model = ModelProto::decode(&*file.with_length(1)).expect("what was written can be read");
-        let graph = model.graph.expect("a model has a graph");
+        let graph = file.with_length(1).graph.as_ref().expect("a model has a graph");
         let held: HashMap<&str, &TensorProto> =
             graph.initializer.iter().map(|held| (held.name.as_str(), held)).collect();
         let mut found = 0;
@@ -246,7 +245,7 @@ mod tests {
             let [packed, former] = [bytes, &former].map(|bytes| {
                 let mut file = ModelFile::<E>::read(bytes).expect("it is ours");
                 file.lighten(Dialect::Standard);
-                file.with_length(1)
+                file.with_length(1).clone()
             });
             assert!(packed == former);
         }
