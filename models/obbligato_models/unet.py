@@ -35,6 +35,8 @@ class Shape:
     width: int = 96
     hidden: int = 128
     """Width of what is made of the conditions."""
+    inner: tuple[int, int, int] | None = None
+    """Channels between the two convolutions of a block, at each of the three sizes; `None`: as many as around them."""
 
     @property
     def widths(self) -> tuple[int, int, int]:
@@ -62,9 +64,9 @@ class Block(nn.Module):
     """Adds to what it reads; begins by adding nothing. After https://arxiv.org/abs/1709.07871 the conditions scale and
     move every channel."""
 
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, inner: int, hidden: int):
         super().__init__()
-        self.first, self.second = Around(width, width), Around(width, width)
+        self.first, self.second = Around(width, inner), Around(inner, width)
         self.told = nn.Linear(hidden, 2 * width)
         nn.init.zeros_(self.second.conv.weight)
         nn.init.zeros_(self.second.conv.bias)
@@ -108,24 +110,25 @@ class Stem(nn.Module):
         return self.roll(heard.roll) + octaves + self.ticks(heard.ticks).unsqueeze(3)
 
 
-def spread(x: Tensor, channels: int, ticks: int, keys: int) -> Tensor:
-    """[B, channels · ticks · keys, T, K] to [B, channels, T · ticks, K · keys]. Only the time becomes no constant of an
-    exported graph."""
-    batch, wide = int(x.shape[0]), int(x.shape[3])
-    x = x.reshape(batch, channels, ticks, keys, -1, wide).permute(0, 1, 4, 2, 5, 3)
-    return x.reshape(batch, channels, -1, wide * keys)
+class Finer(nn.Module):
+    """Makes `ticks` by `keys` places of each, with a bias for each of them. A transposed convolution writes its results
+    where they belong; one of a place, moved about afterwards, takes two and a half times as long."""
 
-
-class Up(nn.Module):
-    """Twice as fine."""
-
-    def __init__(self, inputs: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int, ticks: int, keys: int):
         super().__init__()
-        self.outputs = outputs
-        self.conv = nn.Conv2d(inputs, 4 * outputs, 1)
+        self.ticks, self.keys = ticks, keys
+        self.conv = nn.ConvTranspose2d(inputs, outputs, (ticks, keys), stride=(ticks, keys), bias=False)
+        # As of a convolution with so many inputs.
+        nn.init.uniform_(self.conv.weight, -(inputs**-0.5), inputs**-0.5)
+        self.bias = nn.Parameter(torch.empty(outputs, ticks, keys).uniform_(-(inputs**-0.5), inputs**-0.5))
 
     def forward(self, x: Tensor) -> Tensor:
-        return spread(self.conv(x), self.outputs, 2, 2)
+        """[B, inputs, T, K] to [B, outputs, T · ticks, K · keys]. Only the time becomes no constant of an exported
+        graph."""
+        batch, wide = int(x.shape[0]), int(x.shape[3])
+        bias = self.bias.repeat(1, 1, wide).reshape(len(self.bias), 1, -1)
+        rows = self.conv(x).reshape(batch, len(self.bias), -1, bias.shape[2])
+        return (rows + bias).reshape(batch, len(self.bias), -1, wide * self.keys)
 
 
 class UNet(nn.Module):
@@ -133,16 +136,17 @@ class UNet(nn.Module):
         super().__init__()
         self.shape = shape
         near, middle, far = shape.widths
+        blocks = list(zip(shape.widths, shape.inner or shape.widths, strict=True))
         self.told = nn.Sequential(nn.Linear(shape.told, shape.hidden), nn.SiLU(), nn.Linear(shape.hidden, shape.hidden))
         self.stem = Stem((shape.rolls, shape.classes, shape.ticks), near)
         self.down = nn.ModuleList([nn.Conv2d(near, middle, 2, stride=2), nn.Conv2d(middle, far, 2, stride=2)])
-        self.up = nn.ModuleList([Up(middle, near), Up(far, middle)])
-        self.before = nn.ModuleList(Block(width, shape.hidden) for width in (near, middle))
-        self.after = nn.ModuleList(Block(width, shape.hidden) for width in (near, middle))
-        self.bottom = Block(far, shape.hidden)
+        self.up = nn.ModuleList([Finer(middle, near, 2, 2), Finer(far, middle, 2, 2)])
+        self.before = nn.ModuleList(Block(*sizes, shape.hidden) for sizes in blocks[:2])
+        self.after = nn.ModuleList(Block(*sizes, shape.hidden) for sizes in blocks[:2])
+        self.bottom = Block(*blocks[2], shape.hidden)
         self.everywhere = nn.Linear(far, far)
         """What all of the roll has in common, its key above all, is heard everywhere."""
-        self.head = nn.Conv2d(near, shape.outputs * PATCH_TICKS * PATCH_KEYS, 1)
+        self.head = Finer(near, shape.outputs, PATCH_TICKS, PATCH_KEYS)
 
     def forward(self, heard: Heard, told: Tensor) -> Tensor:
         """told [B, told]. Returns [B, outputs, T, 96]."""
@@ -156,7 +160,7 @@ class UNet(nn.Module):
         x = self.bottom(x, told)
         for block, up, side in zip(reversed(self.after), reversed(self.up), reversed(kept), strict=True):
             x = block(up(x) + side, told)
-        return spread(self.head(F.silu(norm(x))), self.shape.outputs, PATCH_TICKS, PATCH_KEYS)
+        return self.head(F.silu(norm(x)))
 
 
 def folded(roll: Tensor) -> Tensor:

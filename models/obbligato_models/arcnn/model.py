@@ -33,9 +33,8 @@ class Enhancer(nn.Module):
         super().__init__()
         self.shape = shape = shape or Shape()
         self.net = UNet(Backbone(2 + AROUND + 1, 2, 3, CHANNELS, e.COND, shape.width))
-        patch = self.net.head.out_channels // CHANNELS
         with torch.no_grad():
-            self.net.head.bias.copy_(torch.tensor(BIAS).repeat_interleave(patch))
+            self.net.head.bias.copy_(torch.tensor(BIAS)[:, None, None])
 
     def forward(
         self, melody: Tensor, around: Tensor, locked: Tensor, profile: Tensor, clock: Tensor, cond: Tensor

@@ -34,6 +34,8 @@ clock and whether a chord is given."""
 class Shape:
     width: int = 96
     critic: int = 64
+    inner: tuple[int, int, int] | None = None
+    """See unet.Shape; slim.py makes such a generator."""
 
 
 class Given(NamedTuple):
@@ -66,7 +68,7 @@ class Generator(nn.Module):
     def __init__(self, shape: Shape | None = None):
         super().__init__()
         self.shape = shape = shape or Shape()
-        self.net = UNet(Backbone(ROLLS, CLASSES, TICKS, CHANNELS, NOISE + e.COND, shape.width))
+        self.net = UNet(Backbone(ROLLS, CLASSES, TICKS, CHANNELS, NOISE + e.COND, shape.width, inner=shape.inner))
         # So few cells are struck that a network which begins at one half would spend its first steps on silence.
         nn.init.constant_(self.net.head.bias, -5.0)
 

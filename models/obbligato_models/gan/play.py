@@ -205,8 +205,7 @@ def torch_forward(generator: Generator, sustained: Sequence[float] = (0.0,) * le
 def lower(generator: Generator, sustained: Sequence[float]) -> Generator:
     """The same as a change of the network."""
     with torch.no_grad():
-        bias = generator.net.head.bias.view(2 * len(rolls.PARTS), -1)
-        bias[rolls.SUSTAIN :: 2] -= torch.tensor(sustained)[:, None]
+        generator.net.head.bias[rolls.SUSTAIN :: 2] -= torch.tensor(sustained)[:, None, None]
     return generator
 
 

@@ -10,7 +10,7 @@ from 0 on), `log.csv` and `samples/`; docs/training.md says what the numbers mea
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -120,6 +120,20 @@ def penalty(critic: Critic, real: Tensor, fake: Tensor, listened: Tensor) -> tup
     (gradient,) = torch.autograd.grad(critic(between, listened).sum(), between, create_graph=True)
     norms = gradient.flatten(1).norm(dim=1)
     return PENALTY * (norms - 1).square().mean(), norms.mean().detach()
+
+
+@torch.no_grad()
+def own_history(given: Given, asked: Tensor, share: float, plays: Callable[[Given, Tensor], Tensor]) -> Given:
+    """In this share of steps the bars before are as a generator plays them, who will have to go on from them."""
+    if torch.rand(()) >= share:
+        return given
+    melody, channels = given.before[:, -2:], len(rolls.PARTS) * 2
+    clock = given.clock.clone()
+    clock[:, rolls.KNOWN] = 1
+    earlier = Given(melody, torch.zeros_like(given.before), torch.zeros_like(given.chords), clock, given.cond)
+    heard = (melody.amax((1, 2, 3), keepdim=True) > 0).float()
+    before = torch.cat([heard * plays(earlier, asked) + (1 - heard) * given.before[:, :channels], melody], 1)
+    return given._replace(before=before)
 
 
 class Trainer:
@@ -233,24 +247,15 @@ class Trainer:
     def loudness(self, copied: Tensor, adversarial: Tensor) -> float:
         """By how much the critic must be amplified to move the last layer as strongly as imitation does (Esser et al.,
         Taming transformers, 2021): its scores have no unit."""
-        last = self.generator.net.head.weight
+        last = self.generator.net.head.conv.weight
         sizes = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (copied, adversarial)]
         return float((sizes[0] / (sizes[1] + 1e-6)).clamp(max=LOUDEST))
 
-    @torch.no_grad()
     def with_history(self, batch: dict[str, Tensor]) -> Given:
-        """In some steps the bars before are as the generator plays them, who will have to go on from them."""
-        given = given_of(batch)
-        if torch.rand(()) >= OWN_HISTORY:
-            return given
-        melody, channels = given.before[:, -2:], len(rolls.PARTS) * 2
-        clock = given.clock.clone()
-        clock[:, rolls.KNOWN] = 1
-        earlier = Given(melody, torch.zeros_like(given.before), torch.zeros_like(given.chords), clock, given.cond)
-        played = self.heard(self.answer(earlier, torch.randn(len(melody), NOISE)), batch["asked"])
-        heard = (melody.amax((1, 2, 3), keepdim=True) > 0).float()
-        before = torch.cat([heard * played + (1 - heard) * given.before[:, :channels], melody], 1)
-        return given._replace(before=before)
+        return own_history(given_of(batch), batch["asked"], OWN_HISTORY, self.plays)
+
+    def plays(self, given: Given, asked: Tensor) -> Tensor:
+        return self.heard(self.answer(given, torch.randn(len(asked), NOISE)), asked)
 
     # What is kept and measured
 
