@@ -12,7 +12,7 @@ use obbligato::generators::library::{self, GeneratorChoice};
 use obbligato::generators::{Ask, PartNote, Request, SegmentAnswer};
 use obbligato::model::{Model, ModelSource, RollModel, Run, find_model, open_model, open_roll_model};
 use obbligato::music::{Bar, Key, Meter, Note, Part, PerPart, PlannedChord, Segment, Song, Velocity};
-use obbligato::runtime::{Device, Runtime, RuntimeChoice, Target, Values};
+use obbligato::runtime::{Device, Runtime, RuntimeChoice, Target, Values, mistakes_in_environment};
 use obbligato::settings::{EnhanceSettings, Settings};
 use prost::Message;
 use serde::Serialize;
@@ -44,6 +44,7 @@ fn main() {
 
 fn measure() {
     let choice = RuntimeChoice::from_environment();
+    mistakes_in_environment().iter().for_each(|mistake| println!("{mistake}"));
     let mut report = Report::new();
     let begun = Instant::now();
     let runtime = Runtime::get(&choice);

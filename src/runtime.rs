@@ -6,11 +6,15 @@
 //! instance. The only file with `unsafe`: it loads foreign code.
 
 mod device;
+mod environment;
 mod onnx_runtime;
 mod session;
 mod tract;
 
 pub use device::{Device, DeviceChoice, FoundDevice, Planning, Platform, Precision};
+pub use environment::{
+    BACKEND_VARIABLE, DEVICE_VARIABLE, LIBRARY_VARIABLE, PRECISION_VARIABLE, THREADS_VARIABLE, mistakes_in_environment,
+};
 pub use session::{Dialect, Keeping, KeptCaches, Placement, Session, Values};
 pub use tract::Tract;
 
@@ -25,18 +29,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tract_onnx::pb::ModelProto;
-
-/// Environment variable with the absolute path of an ONNX Runtime library.
-pub const LIBRARY_VARIABLE: &str = "OBBLIGATO_ONNXRUNTIME";
-/// Environment variable with `auto`, `onnxruntime` or `tract`.
-pub const BACKEND_VARIABLE: &str = "OBBLIGATO_BACKEND";
-/// Environment variable with `auto` or the id of a [`Device`].
-pub const DEVICE_VARIABLE: &str = "OBBLIGATO_DEVICE";
-/// Environment variable with `full` for a model's own precision.
-pub const PRECISION_VARIABLE: &str = "OBBLIGATO_PRECISION";
-
-/// Environment variable with the number of threads that share a run in ONNX Runtime on the processor: for measuring.
-pub const THREADS_VARIABLE: &str = "OBBLIGATO_THREADS";
 
 /// What the user wants. The first [`Runtime::get`] of the process decides about library and backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -135,22 +127,6 @@ pub struct Runtime {
 }
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-
-impl RuntimeChoice {
-    /// As the environment variables say; what is not set is automatic.
-    pub fn from_environment() -> Self {
-        let text = |variable| std::env::var(variable).unwrap_or_default().to_lowercase();
-        let backend = match text(BACKEND_VARIABLE).as_str() {
-            "tract" => BackendChoice::Tract,
-            "onnxruntime" => BackendChoice::OnnxRuntime,
-            _ => BackendChoice::Auto,
-        };
-        let precision = if text(PRECISION_VARIABLE) == "full" { Precision::Full } else { Precision::Fast };
-        let library = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let threads = text(THREADS_VARIABLE).parse().ok();
-        Self { library, backend, device: DeviceChoice::from_id(&text(DEVICE_VARIABLE)), precision, threads }
-    }
-}
 
 impl Runtime {
     /// The backend of this process; the first call chooses it and loads its library.

@@ -16,7 +16,9 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    obbligato::runtime::mistakes_in_environment().iter().for_each(|mistake| eprintln!("warning: {mistake}"));
+    let result = match command {
         Command::Accompany(flags) => accompany::run(&flags),
         Command::Enhance(flags) => melody::enhance(&flags),
         Command::Extend(flags) => melody::extend(&flags),

@@ -1,6 +1,6 @@
-//! Attention as one node a layer, with a cache that the network itself fills where it lies: for ONNX Runtime on a processor.
+//! Attention as one node a layer, with a cache that the network itself fills where it lies: for processors.
 //!
-//! The node is its `GroupQueryAttention`. It turns queries and keys by their positions, looks at no more of the past than
+//! The node is ONNX Runtime's `GroupQueryAttention`, which tract has from us (`runtime/tract/operators.rs`). It turns queries and keys by their positions, looks at no more of the past than
 //! there is, and writes the new keys and values behind it, in place of the twenty nodes that PyTorch writes, which look at
 //! the whole window with most of it hidden. All layers are rewritten or none.
 
