@@ -39,9 +39,10 @@ enum Verdict {
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     ("format", format),
     ("supply chain", supply_chain),
+    ("advisories", advisories),
     ("clippy", clippy),
     ("devices", devices),
     ("core tests", core_tests),
@@ -126,11 +127,25 @@ fn format(workspace: &Workspace) -> Result<()> {
     cargo_in(workspace, &["fmt", "--all", "--check"])
 }
 
-/// What needs no database of advisories, which is brought from the network: that is looked at in CI.
+/// Whose code is built in, and under which licences.
 fn supply_chain(workspace: &Workspace) -> Result<()> {
+    needs_cargo_deny()?;
+    cargo_in(workspace, &["deny", "check", "licenses", "bans", "sources"])
+}
+
+/// Whether anything that is built in is known to be harmful. Who knows it is asked on the network.
+fn advisories(workspace: &Workspace) -> Result<()> {
+    needs_cargo_deny()?;
+    let fetched = cargo().current_dir(&workspace.root).args(["deny", "fetch", "db"]).output();
+    let fetched = fetched.is_ok_and(|said| said.status.success());
+    ensure!(fetched, Missing("the database of advisories (github.com/RustSec/advisory-db) cannot be reached".into()));
+    cargo_in(workspace, &["deny", "check", "advisories"])
+}
+
+fn needs_cargo_deny() -> Result<()> {
     let found = cargo().args(["deny", "--version"]).output().is_ok_and(|said| said.status.success());
     ensure!(found, Missing("there is no cargo-deny (cargo install cargo-deny --locked)".into()));
-    cargo_in(workspace, &["deny", "check", "licenses", "bans", "sources"])
+    Ok(())
 }
 
 /// In the release profile, so that build scripts and macros are shared with the bundle.
