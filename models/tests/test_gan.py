@@ -280,3 +280,41 @@ def test_a_loss_that_is_no_number_stops_and_the_last_good_weights_stay(tmp_path,
         train.train(divided(), tmp_path, Plan(1, steps=40), TINY)
     kept = torch.load(tmp_path / "last.pt", weights_only=True)
     assert kept["step"] > 0 and all(v.isfinite().all() for v in kept["generator"].values())
+
+
+def silent_song(**mode) -> play.Song:
+    melody = [Note(t, 12, 72) for t in range(0, 192, 12) if not 96 <= t < 144]
+    bass, chords = [Note(0, 48, 36)], [Note(0, 12, 60)]
+    return play.song_of(song(melody, bass, chords, bars=4, metre=0, song="pop909/1"), **mode)
+
+
+def timid(by: float) -> np.ndarray:
+    """Nearly sure of a chord on each second beat and of a counter-melody; silence is surer."""
+    logits = np.full((8, 192, 96), -30.0, np.float32)
+    for beat in range(0, 192, 24):
+        logits[2, beat, rolls.row(60)] = -by
+        logits[4, beat, rolls.row(76)] = -by
+    return logits
+
+
+def test_where_all_would_be_silent_bass_and_chords_dare_more():
+    choice = play.Choice(0, lean=0)
+    one = silent_song()
+    one.take((0, 192), timid(2.5), choice, [0.0] * 4)
+    # In the third bar the melody rests.
+    assert [n.start for n in one.played[1]] == [0, 24, 48, 72, 144, 168]
+    assert one.played[0] == one.played[2] == []
+    other = silent_song()
+    other.take((0, 192), timid(9), choice, [0.0] * 4)
+    assert other.played[1] == []  # What nobody would play is not played.
+
+
+def test_in_a_jam_half_a_bar_may_be_silent_after_one_that_is_not():
+    choice = play.Choice(0, lean=0)
+    jam = silent_song(jam=True)
+    jam.take((24, 48), timid(2.5), choice, [0.0] * 4)
+    assert [n.start for n in jam.played[1]] == [24]
+    jam = silent_song(jam=True)
+    jam.played[0] = [Note(0, 6, 36)]
+    jam.take((24, 48), timid(2.5), choice, [0.0] * 4)
+    assert jam.played[1] == []

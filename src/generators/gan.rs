@@ -20,6 +20,8 @@ const MOST_STRUCK: [usize; 4] = [1, 6, 1, 4];
 const PAD: usize = 3;
 /// Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth.
 const SHORTEST: Ticks = 3;
+/// By how much thresholds are lowered, in logits, until something is struck in a bar in which all would be silent.
+const EASED: [f64; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
 /// Of each part.
 const CHANNELS: usize = 2;
 /// The song's noise, the cells' and the velocities' are drawn by other dice.
@@ -236,10 +238,11 @@ impl Picture<'_> {
     fn notes(&self, chords: &[PlannedChord]) -> Vec<PartNote> {
         let request = self.scene.request;
         let dynamics = Dynamics::following(request.melody, self.scene.line + self.scene.known());
+        let eased = self.eased();
         let mut notes = Vec::new();
         for (index, part) in PARTS.into_iter().enumerate().filter(|(_, part)| request.parts[*part]) {
             let mut dice = Dice::new(request.seed ^ VELOCITY_DICE ^ index as u64);
-            let written = if index == PAD { self.pad(chords) } else { self.part(index) };
+            let written = if index == PAD { self.pad(chords) } else { self.part(index, eased) };
             for note in written.into_iter().filter_map(|note| self.outside_of_silence(note)) {
                 let velocity = dynamics.velocity(&accent(note.start, request.ask.bar().meter), &mut dice);
                 let start = self.scene.line + note.start;
@@ -248,6 +251,26 @@ impl Picture<'_> {
         }
         notes.sort_by_key(|note| (note.note.start, note.part, note.note.key));
         notes
+    }
+
+    /// By how much the thresholds of bass and chords are lowered: in a bar in which the melody sounds and all of them would be silent, until one
+    /// is not. A network that is shown its own silence goes on with it.
+    fn eased(&self) -> f64 {
+        let (request, end) = (self.scene.request, self.scene.stretch().end);
+        let bar = end - request.ask.bar().meter.bar_length()..end;
+        let sounds = |note: &Note| note.start - self.scene.line < bar.end && note.end() - self.scene.line > bar.start;
+        let heard = request.melody.iter().filter(|note| note.start < self.scene.line + self.scene.known());
+        let before = request.past.iter().flat_map(|answer| &answer.notes).chain(request.standing);
+        let mut others = before.filter(|played| PARTS[..PAD].contains(&played.part)).map(|played| &played.note);
+        if !PARTS[..PAD].iter().any(|part| request.parts[*part] && is_raised(*part))
+            || !heard.into_iter().any(sounds)
+            || others.any(sounds)
+        {
+            return 0.0;
+        }
+        let parts = (0..PAD).filter(|part| request.parts[PARTS[*part]]);
+        let is_heard = |eased: &f64| parts.clone().any(|part| !self.part(part, *eased).is_empty());
+        EASED.into_iter().find(is_heard).unwrap_or(0.0)
     }
 
     /// A note as it may be played: it does not begin under N.C., nor sound into it.
@@ -264,9 +287,9 @@ impl Picture<'_> {
     ///
     /// What was handed out cannot be shortened any more when the next roll knows better. So a note sounds into the next
     /// segment at most.
-    fn part(&self, part: usize) -> Vec<Note> {
+    fn part(&self, part: usize, eased: f64) -> Vec<Note> {
         let stretch = self.scene.stretch();
-        let struck = self.struck(part);
+        let struck = self.struck(part, eased);
         let is_struck = |tick, row: usize| struck[tick as usize * KEYS + row];
         let sounds = |tick, row: usize| {
             let just_struck = (1..SHORTEST.min(tick + 1)).any(|before| is_struck(tick - before, row));
@@ -297,8 +320,10 @@ impl Picture<'_> {
 
     /// Where a part's keys are struck, by tick and row. What lies outside of the stretch that is asked for says only how long
     /// notes last: there nothing is left to chance.
-    fn struck(&self, part: usize) -> Vec<bool> {
+    fn struck(&self, part: usize, eased: f64) -> Vec<bool> {
         let (stretch, settings) = (self.scene.stretch(), self.scene.request.settings);
+        let raised = if is_raised(PARTS[part]) { eased } else { 0.0 };
+        let threshold = f64::from(self.fields.thresholds[part]);
         // A part plays the same whoever else does.
         let mut dice = Dice::new(self.scene.request.seed ^ CELL_DICE ^ part as u64);
         let reach = f64::from(settings.temperature) * f64::from(self.fields.cell_noise);
@@ -307,10 +332,10 @@ impl Picture<'_> {
             let lean = self.lean(tick);
             let mut strengths: Vec<(f64, usize)> = (0..KEYS)
                 .map(|row| {
-                    let noise = if stretch.contains(&tick) { reach * dice.logistic() } else { 0.0 };
+                    let noise = if stretch.contains(&tick) { reach * dice.logistic() + raised } else { 0.0 };
                     let lean = if part == PAD { 0.0 } else { lean[(row + usize::from(LOWEST_KEY)) % 12] };
                     let onset = f64::from(self.logit(CHANNELS * part, tick, row));
-                    (onset + lean + noise - f64::from(self.fields.thresholds[part]), row)
+                    (onset + lean + noise - threshold, row)
                 })
                 .filter(|(strength, _)| *strength > 0.0)
                 .collect();
@@ -332,7 +357,7 @@ impl Picture<'_> {
     /// Where chords were given these, else as it is in the picture; all of it ends with the stretch. What sounds on from
     /// before is struck anew, since what was handed out ended there.
     fn pad(&self, chords: &[PlannedChord]) -> Vec<Note> {
-        let struck = self.struck(PAD);
+        let struck = self.struck(PAD, 0.0);
         let mut notes = Vec::new();
         let mut given: Vec<Placed> = Vec::new();
         for ((segment, told), chord) in self.scene.asked.iter().zip(chords) {
@@ -352,6 +377,11 @@ impl Picture<'_> {
         notes.sort_unstable();
         joined(notes, &struck)
     }
+}
+
+/// Whether a part breaks a silence of all.
+fn is_raised(part: Part) -> bool {
+    matches!(part, Part::Bass | Part::Chords)
 }
 
 /// Notes of one key that follow each other without a stroke between them are one: a bar is read by segments.
@@ -524,6 +554,53 @@ mod tests {
         let notes = Asked::bar(2).notes(&mut gan);
         assert_eq!(of(Part::Chords, &notes), [[96, 3, 52], [102, 1, 55], [103, 3, 55], [120, 3, 60]]);
         assert_eq!(of(Part::Counter, &notes), [[96, 2, 76], [98, 3, 77]]);
+    }
+
+    /// Nearly sure of its notes; all others are far below the thresholds.
+    fn timid_gan(by: f32) -> Gan {
+        let timid = move |ticks: Ticks| {
+            let sure = cells(ticks, 1.0, [&[], CHORDS, COUNTER, PAD_NOTES]);
+            sure.iter().map(|cell| if *cell > 0.0 { -by } else { -30.0 }).collect()
+        };
+        gan_that(timid).0
+    }
+
+    #[test]
+    fn where_all_would_be_silent_bass_and_chords_dare_more() {
+        let mut asked = Asked::bar(2);
+        asked.settings.temperature = 0.0;
+        let notes = asked.notes(&mut timid_gan(2.5));
+        let starts: Vec<i32> = of(Part::Chords, &notes).iter().map(|note| note[0]).collect();
+        assert_eq!(starts, [96, 96, 96, 132, 132]);
+        assert!(of(Part::Counter, &notes).is_empty(), "a counter-melody may rest");
+        assert!(asked.notes(&mut timid_gan(9.0)).is_empty(), "what nobody would play is not played");
+
+        let mut alone = Asked::bar(2);
+        alone.settings.temperature = 0.0;
+        [Part::Bass, Part::Chords].into_iter().for_each(|part| alone.settings.parts[part].on = false);
+        assert!(of(Part::Counter, &alone.notes(&mut timid_gan(2.5))).is_empty());
+
+        asked.melody.retain(|note| note.start < 96);
+        assert!(
+            of(Part::Chords, &asked.notes(&mut timid_gan(2.5))).is_empty(),
+            "with a melody that rests all may rest"
+        );
+    }
+
+    #[test]
+    fn in_a_jam_half_a_bar_may_be_silent_after_one_that_is_not() {
+        let mut asked = Asked::bar(2);
+        let mut segments = Bar::of_constant_meter(2, Meter::COMMON).segments();
+        let (first, last) = (segments.next().expect("two"), segments.next().expect("two"));
+        (asked.ask, asked.chords) = (Ask::Jam(last), vec![None]);
+        asked.settings.temperature = 0.0;
+        assert!(!of(Part::Chords, &asked.notes(&mut timid_gan(2.5))).is_empty());
+        let bass = PartNote::on_grid(Part::Bass, note(&[96, 12, 36]));
+        let (settings, chord) = (asked.settings, given("C").expect("given"));
+        let notes = vec![bass];
+        asked.past =
+            vec![SegmentAnswer { segment: first, chord, notes, settings, quarters_per_minute: 100.0, margin: 2 }];
+        assert!(of(Part::Chords, &asked.notes(&mut timid_gan(2.5))).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ python -m obbligato_models.gan.play --run runs/gan [--from-iteration 0] melody.m
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,8 @@ LEAN = 0.5
 """Logits for a key whose pitch class the pad is sure to hold, and against one that it is sure not to."""
 SHORTEST = 3
 """Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth."""
+EASED = (0.0, 1.0, 2.0, 3.0, 4.0)
+"""By how much thresholds are lowered, in logits, until something is struck in a bar in which all would be silent."""
 HOP = 2
 """Bars of each roll that are kept where the melody is known."""
 
@@ -87,7 +89,9 @@ class Song:
 
     def take(self, line: tuple[int, int], logits: np.ndarray, choice: Choice, thresholds: Sequence[float]) -> None:
         first = line[0] // self.run.ticks * self.run.ticks
-        for part, notes in enumerate(notes_of(logits, self.asked, choice, thresholds, self.random)):
+        strength = strengths(logits, choice, thresholds, self.random)
+        self.break_silence(strength, logits, line)
+        for part, notes in enumerate(notes_above(strength, logits, self.asked)):
             sustained = logits[2 * part + rolls.SUSTAIN, line[0] - first :] > 0
             self.played[part] = [rings_on(n, line[0], sustained) for n in self.played[part]]
             inside = (n._replace(start=n.start + first) for n in notes if line[0] <= n.start + first < line[1])
@@ -97,6 +101,26 @@ class Song:
         labels = rolls.chords_of(logistic(logits[2 * rolls.PAD + rolls.SUSTAIN]), self.run.metre)
         inside = [line[0] <= first + b * self.run.ticks + start < line[1] for b, start in places(self.run)]
         self.plan += [[c] for c, wanted in zip(labels.ravel().tolist(), inside, strict=True) if wanted]
+
+    def break_silence(self, strength: np.ndarray, logits: np.ndarray, line: tuple[int, int]) -> None:
+        """Raises bass and chords in the bars of a stretch in which the melody sounds and no part would; in a jam, in
+        the bar that ends with it. A generator goes on from what it has played, so one that falls silent stays so."""
+        ticks, raised = self.run.ticks, [part for part in self.asked if part in (e.BASS, e.CHORDS)]
+        first = line[0] // ticks * ticks
+        bars = [line[1]] if self.jam else range(line[0] + ticks, line[1] + 1, ticks)
+        heard = [n for n in self.run.melody if not self.jam or n.start < line[0]]
+        before = [n for part in self.asked for n in self.played[part]]
+        for end in bars:
+            bar = (end - ticks, end)
+            free = slice(max(bar[0], line[0]) - first, end - first)
+            if not raised or not sounds_in(heard, bar) or sounds_in(before, bar):
+                continue
+            drawn = strength[raised, free].copy()
+            for eased in EASED:
+                strength[raised, free] = drawn + eased
+                struck = (n for part in notes_above(strength, logits, self.asked)[: rolls.PAD] for n in part)
+                if sounds_in((n._replace(start=n.start + first) for n in struck if n.start + first < line[1]), bar):
+                    break
 
     def answer(self) -> Answer:
         """Without the pad, which people did not play: it stands in the plan."""
@@ -120,16 +144,29 @@ def notes_of(
     logits: np.ndarray, asked: Sequence[int], choice: Choice, thresholds: Sequence[float], random: np.random.Generator
 ) -> list[list[Note]]:
     """Of each part, from logits [8, T, 96]. `thresholds`: one a part, what an onset's logit must be above."""
+    return notes_above(strengths(logits, choice, thresholds, random), logits, asked)
+
+
+def strengths(
+    logits: np.ndarray, choice: Choice, thresholds: Sequence[float], random: np.random.Generator
+) -> np.ndarray:
+    """By how much each cell is above what it is struck at, [4, T, 96]."""
     held = logistic(logits[2 * rolls.PAD + rolls.SUSTAIN, :, rolls.PAD_ROWS])
     lean = choice.lean * np.tile(2 * np.roll(held, (rolls.PAD_LOWEST - rolls.LOWEST_KEY) % 12, 1) - 1, rolls.KEYS // 12)
+    found = logits[rolls.ONSET :: 2].astype(np.float64)
+    found[: rolls.PAD] += lean
+    for part, threshold in enumerate(thresholds):
+        moved = choice.temperature * choice.cell_noise * random.logistic(size=found[part].shape)
+        found[part] += moved - threshold
+    return found
+
+
+def notes_above(strength: np.ndarray, logits: np.ndarray, asked: Sequence[int]) -> list[list[Note]]:
+    """Of each part: what is struck where its strength is above 0."""
     found = []
     for part, most in enumerate(rolls.MOST_STRUCK):
-        onset, sustain = logits[2 * part : 2 * part + 2].astype(np.float64)
-        moved = choice.temperature * choice.cell_noise * random.logistic(size=onset.shape)
-        if part != rolls.PAD:
-            onset = onset + lean
-        strength = onset + moved - thresholds[part]
-        struck = (strength > 0) & (strength >= np.partition(strength, -most, 1)[:, -most, None])
+        above, sustain = strength[part], logits[2 * part + rolls.SUSTAIN]
+        struck = (above > 0) & (above >= np.partition(above, -most, 1)[:, -most, None])
         if part not in (*asked, rolls.PAD):
             struck[:] = False
         notes = rolls.read(np.stack([struck, sounding(struck, sustain > 0) if part != rolls.PAD else sustain > 0]))
@@ -143,6 +180,10 @@ def sounding(struck: np.ndarray, sustained: np.ndarray) -> np.ndarray:
     for later in range(1, SHORTEST):
         found[later:] |= struck[:-later]
     return found
+
+
+def sounds_in(notes: Iterable[Note], bar: tuple[int, int]) -> bool:
+    return any(n.start < bar[1] and n.start + n.duration > bar[0] for n in notes)
 
 
 def rings_on(note: Note, line: int, sustained: np.ndarray) -> Note:
