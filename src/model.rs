@@ -540,6 +540,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn after_a_run_that_failed_a_cache_that_was_lent_is_as_new() {
+        let model = open(tract(), Dialect::Lent);
+        let mut memory = model.memory().expect("there is room");
+        let conditions = [0.3; Controls::CONDITIONS];
+        let read = |memory: &mut Memory| model.read_plain(memory, Run::One, 0, &[5], &conditions).map(<[f32]>::to_vec);
+        let first = read(&mut memory).expect("it fits the window");
+        let beyond = graph::places(&model.contract);
+        memory.prepare(beyond, &[5], &conditions, 1);
+        assert!(model.run(&mut model.one.lend(), &mut memory, beyond, 1, 1).is_err());
+        assert_eq!(read(&mut memory).expect("it fits the window"), first);
+    }
+
     /// Models of the same weights, which differ in how they remember. Returns what they remember.
     fn assert_read_alike<const N: usize>(models: &[Model; N]) -> [Memory; N] {
         let mut memories = models.each_ref().map(|model| model.memory().expect("there is room"));

@@ -54,11 +54,25 @@ pub(super) enum Kept {
     Bound(Vec<Bound>),
 }
 
-/// A cache in the computer's memory. Empty after a run that failed: then each run fails.
+/// A cache in the computer's memory.
 pub(super) struct Lent {
     /// As an input, and as an output.
     pub(super) names: [String; 2],
     pub(super) values: Values,
+    pub(super) shape: Vec<usize>,
+}
+
+impl Lent {
+    fn zeros(names: [String; 2], shape: Vec<usize>) -> Result<Self, String> {
+        let values = Tensor::zero::<f32>(&shape).map_err(|error| super::one_line(&error.to_string()))?;
+        Ok(Self { names, values: Arc::new(values), shape })
+    }
+
+    /// After a run that failed, in which it was lost.
+    pub(super) fn forget(&mut self) -> Result<(), String> {
+        self.values = Self::zeros(Default::default(), self.shape.clone())?.values;
+        Ok(())
+    }
 }
 
 /// A cache where ONNX Runtime has it.
@@ -89,10 +103,7 @@ impl KeptCaches {
         shape: &[usize],
     ) -> Result<Self, String> {
         if keeping == Keeping::Lent {
-            let lent = |names| {
-                let values = Tensor::zero::<f32>(shape).map_err(|error| super::one_line(&error.to_string()))?;
-                Ok(Lent { names, values: Arc::new(values) })
-            };
+            let lent = |names| Lent::zeros(names, shape.to_vec());
             return names.into_iter().map(lent).collect::<Result<_, _>>().map(|lent| Self(Kept::Lent(lent)));
         }
         let zeros = || ort::value::Tensor::from_array((shape, vec![0.0_f32; shape.iter().product()]));

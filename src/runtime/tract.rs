@@ -132,13 +132,20 @@ impl Session for TractSession {
         let Kept::Lent(caches) = &mut caches.0 else { return Err("it keeps no caches".into()) };
         let mut given: HashMap<&str, Values> = inputs.iter().map(|(name, values)| (*name, (*values).clone())).collect();
         // They are nobody else's while it runs, or it would have to copy them.
-        given.extend(caches.iter_mut().map(|Lent { names, values }| (names[0].as_str(), std::mem::take(values))));
+        given.extend(caches.iter_mut().map(|Lent { names, values, .. }| (names[0].as_str(), std::mem::take(values))));
         let wanted = self.inputs.iter().map(|name| {
             let values = given.remove(name.as_str());
             values.ok_or_else(|| format!("it also wants `{name}`"))
         });
-        let wanted = wanted.collect::<Result<_, _>>()?;
-        for (name, values) in self.outputs.iter().zip(self.results(wanted)?) {
+        let results = match wanted.collect::<Result<_, _>>().and_then(|wanted| self.results(wanted)) {
+            Ok(results) => results,
+            Err(reason) => {
+                // Whoever reads begins anew.
+                caches.iter_mut().try_for_each(Lent::forget)?;
+                return Err(reason);
+            }
+        };
+        for (name, values) in self.outputs.iter().zip(results) {
             match caches.iter_mut().find(|lent| lent.names[1] == *name) {
                 Some(lent) => lent.values = values,
                 None => {

@@ -45,7 +45,7 @@ GATES = {
     "pitch overlap": least(0.80, 0.88),
     "empty bars": most(0.02, 0.01),
 }
-MILLISECONDS = most(10, 7)
+MILLISECONDS = most(10, 4)
 """For four bars, in ONNX Runtime on one thread."""
 RUNS = 300
 
