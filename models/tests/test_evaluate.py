@@ -1,5 +1,6 @@
 """Which songs are scored, tables of scores, and .mid files."""
 
+import mido
 import numpy as np
 import pytest
 from made_up import every, song
@@ -149,3 +150,14 @@ def test_the_sampler_is_set_on_the_command_line():
     assert plain == Choice()
     warm = commands.choice_of(commands.parser().parse_args(["model", *files, "--chord-temperature", "0.9"]))
     assert warm == Choice(chord_temperature=0.9)
+
+
+def test_what_is_no_melody_is_said_in_words(tmp_path):
+    (tmp_path / "nothing.mid").write_bytes(b"no music")
+    in_nine = mido.MidiFile()
+    in_nine.tracks.append(mido.MidiTrack([mido.MetaMessage("time_signature", numerator=9, denominator=8)]))
+    in_nine.save(tmp_path / "nine.mid")
+    for name, words in (("none.mid", "No such file"), ("nothing.mid", "MIDI"), ("nine.mid", "metre 9/8 is not one of")):
+        with pytest.raises(SystemExit, match=words) as said:
+            midi.melody_named(tmp_path / name)
+        assert name in str(said.value)

@@ -24,6 +24,6 @@ gates        what is asked of it, and does it do it (`gates`)?
 report       the gates on paper
 """
 
-from .midi import read_melody, write_midi
+from .midi import melody_named, read_melody, write_midi
 
-__all__ = ["read_melody", "write_midi"]
+__all__ = ["melody_named", "read_melody", "write_midi"]

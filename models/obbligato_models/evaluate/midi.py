@@ -46,6 +46,15 @@ def read_melody(path: Path) -> Run:
     return run
 
 
+def melody_named(path: Path) -> Run:
+    """The same for somebody at a shell: what is no melody ends the program in words."""
+    try:
+        return read_melody(path)
+    except (OSError, ValueError, EOFError) as problem:
+        said = str(problem)
+        raise SystemExit(said if str(path) in said else f"{path}: {said or 'is no MIDI file'}") from None
+
+
 def write_midi(path: Path, run: Run, answers: Sequence[Bar] = ()) -> None:
     """The melody, and the answers to its bars if there are some."""
     write_rows(path, run, from_bars(run, answers).rows if answers else [])

@@ -234,7 +234,7 @@ def choice_of(given: argparse.Namespace) -> Choice:
 
 
 def main() -> None:
-    from ..evaluate.midi import read_melody, write_midi
+    from ..evaluate.midi import melody_named, write_midi
     from ..styles import NAMES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("melody", type=Path)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
-    run = read_melody(given.melody)
+    run = melody_named(given.melody)
     weights = np.eye(len(NAMES))[NAMES.index(given.style)] if given.style else ()
     heard = [Bar(run.metre, run.bar(b, (), False).melody) for b in range(run.bars)]
     request = Request(heard, given.bars, lambda b: e.condition(weights, {}, (), run.tempo, b), run.metre)

@@ -282,7 +282,7 @@ def checkpoint_of(folder: Path, iteration: int | None) -> Path:
 
 
 def main() -> None:
-    from ..evaluate.midi import read_melody, write_rows
+    from ..evaluate.midi import melody_named, write_rows
     from ..styles import NAMES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -296,7 +296,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
     trained = load(checkpoint_of(given.run, given.from_iteration))
-    run = read_melody(given.melody)
+    run = melody_named(given.melody)
     run.parts = tuple(e.PARTS.index(p) for p in given.parts.split())
     if given.style:
         run.styles[:, NAMES.index(given.style)] = 1

@@ -541,7 +541,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     model, _ = export.load(arguments.checkpoint)
-    song = evaluate.read_melody(arguments.melody)
+    song = evaluate.melody_named(arguments.melody)
     asked = tuple(e.PARTS.index(p) for p in arguments.parts.split())
     style = np.eye(len(styles.NAMES))[arguments.style] if arguments.style is not None else ()
     bars = [song.bar(i, (), arguments.jam) for i in range(song.bars)]
