@@ -51,6 +51,15 @@ def test_more_channels_than_there_are_cannot_be_kept():
             slim.slimmer(whole, inner, looked_at())
 
 
+def test_what_is_no_checkpoint_is_said_in_words(tmp_path):
+    (tmp_path / "text.pt").write_text("no weights")
+    write_checkpoint(tmp_path / "other.pt", {"critic": {}})
+    for name, words in (("none.pt", "no file"), ("text.pt", "no checkpoint"), ("other.pt", "no checkpoint")):
+        for read in (play.load, lambda path: calibrate.again(path, [])):
+            with pytest.raises(SystemExit, match=words):
+                read(tmp_path / name)
+
+
 def test_the_distance_is_none_from_itself_and_counts_what_is_asked():
     torch.manual_seed(0)
     logits, other = torch.randn(2, 8, 12, 96), torch.randn(2, 8, 12, 96)

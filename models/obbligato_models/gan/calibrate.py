@@ -23,7 +23,7 @@ from ..evaluate.answers import Answer
 from ..evaluate.excerpts import SONGS, choose
 from ..training import write_checkpoint
 from . import play
-from .model import NOISE, Generator, Shape
+from .model import NOISE, Generator
 from .windows import Windows, given_of
 
 SEED = 13
@@ -104,11 +104,9 @@ def songs_to_play(runs: Sequence[Run]) -> list[Run]:
 
 def again(checkpoint: Path, runs: Sequence[Run]) -> dict:
     """The checkpoint's content with these numbers measured for it."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    generator = Generator(Shape(**saved["shape"]))
-    generator.load_state_dict({name: value.float() for name, value in saved["generator"].items()})
+    saved = play.saved_in(checkpoint)
+    generator = play.generator_in(saved)
     windows = Windows([r for r in runs if r.split == "train"])
-    generator.eval()
     saved["thresholds"], saved["sustained"] = thresholds(generator, windows), sustained(generator, windows)
     lowered = play.lower(generator, saved["sustained"])
     trained = play.Trained(lowered, saved["thresholds"], saved["controls"], saved["step"])
@@ -122,8 +120,6 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    if not given.checkpoint.is_file():
-        raise SystemExit(f"calibrate: there is no file {given.checkpoint}")
     write_checkpoint(given.out, again(given.checkpoint, dataset.load(given.dataset)))
 
 

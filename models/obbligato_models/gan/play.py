@@ -6,6 +6,7 @@ python -m obbligato_models.gan.play --run runs/gan [--from-iteration 0] melody.m
 from __future__ import annotations
 
 import argparse
+import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -260,12 +261,31 @@ class Trained:
     step: int
 
 
-def load(checkpoint: Path) -> Trained:
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+def saved_in(checkpoint: Path) -> dict:
+    """What a checkpoint holds. One that is none ends the program in words."""
+    if not checkpoint.is_file():
+        raise SystemExit(f"there is no file {checkpoint}")
+    try:
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+        saved = None
+    if not isinstance(saved, dict) or not {"generator", "shape", "thresholds"} <= saved.keys():
+        raise SystemExit(f"{checkpoint} is no checkpoint of gan.train, gan.calibrate or gan.slim")
+    return saved
+
+
+def generator_in(saved: dict) -> Generator:
+    """Ready to play."""
     generator = Generator(Shape(**saved["shape"]))
     generator.load_state_dict({name: value.float() for name, value in saved["generator"].items()})
+    return generator.eval()
+
+
+def load(checkpoint: Path) -> Trained:
+    saved = saved_in(checkpoint)
+    generator = generator_in(saved)
     lower(generator, saved.get("sustained", [0.0] * len(rolls.PARTS)))
-    return Trained(generator.eval(), saved["thresholds"], saved["controls"], saved["step"])
+    return Trained(generator, saved["thresholds"], saved["controls"], saved["step"])
 
 
 def iteration_file(folder: Path, step: int) -> Path:

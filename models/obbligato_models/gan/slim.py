@@ -25,7 +25,7 @@ from ..transformer import device
 from ..transformer.train import Plan
 from ..unet import Block
 from . import play
-from .model import NOISE, Generator, Given, Shape
+from .model import NOISE, Generator, Given
 from .train import CLIP, own_history, struck
 from .windows import Windows, given_of
 
@@ -98,10 +98,8 @@ def distance(logits: Tensor, wanted: Tensor, asked: Tensor) -> Tensor:
 class Trainer:
     def __init__(self, runs: Sequence[Run], folder: Path, plan: Plan, checkpoint: Path, inner: tuple[int, int, int]):
         torch.manual_seed(SEED)
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        self.teacher = Generator(Shape(**saved["shape"]))
-        self.teacher.load_state_dict({name: value.float() for name, value in saved["generator"].items()})
-        self.teacher.eval().requires_grad_(False)
+        saved = play.saved_in(checkpoint)
+        self.teacher = play.generator_in(saved).requires_grad_(False)
         self.windows = Windows([r for r in runs if r.split == "train"])
         self.held_out = Windows([r for r in runs if r.split == "validation"])
         self.ahead = Ahead(lambda number: self.windows.batch(SEED, number, BATCH))
@@ -165,8 +163,6 @@ def main() -> None:
     options.add_argument("--checkpoint", type=Path, required=True, help="the larger one, calibrated")
     options.add_argument("--inner", type=int, nargs=3, default=INNER, help="channels inside the blocks of each size")
     given = options.parse_args()
-    if not given.checkpoint.is_file():
-        raise SystemExit(f"slim: there is no file {given.checkpoint}")
     plan, inner = plan_of(given), TINY if given.tiny else tuple(given.inner)
     trainer = Trainer(dataset.load(given.dataset), given.run, plan, given.checkpoint, inner)
     to_the_end(trainer.session, trainer.run)
