@@ -413,7 +413,8 @@ mod tests {
     use super::*;
     use crate::checksums;
     use crate::runtime::{FoundDevice, Planning, Platform, Precision, RuntimeChoice, Tract};
-    use tract_onnx::pb::ModelProto;
+    use prost::Message;
+    use tract_onnx::pb::{ModelProto, NodeProto};
 
     #[test]
     fn what_is_wrong_with_a_model_is_told_with_what_to_do() {
@@ -452,9 +453,12 @@ mod tests {
 
     /// On the processor, whatever dialect that is.
     fn open(runtime: &'static Runtime, dialect: Dialect) -> Model {
+        Model::ready(source(runtime, dialect)).expect("it is ours")
+    }
+
+    fn source(runtime: &'static Runtime, dialect: Dialect) -> SessionSource {
         let target = Target { device: Device::Cpu, precision: Precision::Full };
-        let source = SessionSource { name: "ours".into(), bytes: Cow::Borrowed(EMBEDDED), runtime, target, dialect };
-        Model::ready(source).expect("it is ours")
+        SessionSource { name: "ours".into(), bytes: Cow::Borrowed(EMBEDDED), runtime, target, dialect }
     }
 
     /// ONNX Runtime's processor has no such product and takes the casts out again; so this is about the graph, and how far
@@ -551,6 +555,24 @@ mod tests {
         memory.prepare(beyond, &[5], &conditions, 1);
         assert!(model.run(&mut model.one.lend(), &mut memory, beyond, 1, 1).is_err());
         assert_eq!(read(&mut memory).expect("it fits the window"), first);
+    }
+
+    /// Somebody's own model may attend in another way.
+    #[test]
+    fn a_graph_in_which_attention_is_not_found_is_computed_as_it_is() {
+        let mut proto = file::decode(EMBEDDED).expect("it is ours");
+        let graph = proto.graph.as_mut().expect("a model has a graph");
+        let softmax = graph.node.iter().position(|node| node.op_type == "Softmax").expect("it attends");
+        let weights = std::mem::replace(&mut graph.node[softmax].output[0], "weights".into());
+        let (op_type, input, output) = ("Identity".into(), vec!["weights".into()], vec![weights]);
+        graph.node.insert(softmax + 1, NodeProto { op_type, input, output, ..NodeProto::default() });
+        let bytes = proto.encode_to_vec();
+        let models = [Dialect::Standard, Dialect::Lent].map(|dialect| {
+            let changed = SessionSource { bytes: Cow::Owned(bytes.clone()), ..source(tract(), dialect) };
+            Model::ready(changed).expect("it can be planned")
+        });
+        assert_eq!(models[1].caches, Caches::Told);
+        assert_read_alike(&models);
     }
 
     /// Models of the same weights, which differ in how they remember. Returns what they remember.

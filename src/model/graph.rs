@@ -402,8 +402,7 @@ mod tests {
     fn a_graph_that_uses_its_cache_otherwise_gets_it_whole() {
         let mut file = ModelFile::<Controls>::read(EMBEDDED).expect("it is ours");
         let contract = file.contract.clone();
-        let mut graph = file.with_length(1).graph.clone().expect("a model has a graph");
-        let graph = &mut graph;
+        let graph = &mut file.with_length(1).graph.clone().expect("a model has a graph");
         graph
             .node
             .iter_mut()

@@ -6,9 +6,11 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::{TValue, TVec, TractResult, tvec};
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::math::mul;
 use tract_onnx::tract_core::ops::nn::RmsNorm;
 use tract_onnx::tract_core::tract_linalg::routines::Func;
 use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::logic::wire_with_rank_broadcast;
 
 type Parsed = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
@@ -59,11 +61,16 @@ impl Expansion for Norm {
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let axis = model.outlet_fact(inputs[0])?.rank().checked_sub(1).context("a number has no norm")?;
-        let factors =
-            model.outlet_fact(inputs[1])?.konst.clone().context("what columns are multiplied with is known")?;
-        let plain = factors.try_as_plain_ram()?.as_slice::<f32>()?.iter().all(|factor| *factor == 1.0);
-        ensure!(plain, "a norm of this graph multiplies nothing");
-        model.wire_node(prefix, RmsNorm { axis, eps: tensor0(self.epsilon).into_arc_tensor() }, &inputs[..1])
+        let norm = RmsNorm { axis, eps: tensor0(self.epsilon).into_arc_tensor() };
+        let are_ones = |factors: &Arc<Tensor>| -> TractResult<bool> {
+            Ok(factors.try_as_plain_ram()?.as_slice::<f32>()?.iter().all(|factor| *factor == 1.0))
+        };
+        // As in what the graph was rewritten to.
+        if model.outlet_fact(inputs[1])?.konst.as_ref().map_or(Ok(false), are_ones)? {
+            return model.wire_node(prefix, norm, &inputs[..1]);
+        }
+        let normed = model.wire_node(format!("{prefix}.norm"), norm, &inputs[..1])?[0];
+        wire_with_rank_broadcast(prefix, model, mul(), &[normed, inputs[1]])
     }
 }
 
@@ -311,6 +318,27 @@ mod tests {
     fn first(found: &TValue, tokens: usize) -> Vec<u32> {
         let numbers = numbers(found).expect("it is of numbers");
         numbers[..tokens * HEADS * SIZE].iter().map(|number| number.to_bits()).collect()
+    }
+
+    #[test]
+    fn a_norm_multiplies_its_columns_where_they_have_factors() {
+        let normed = |factors: [f32; 4]| -> TractResult<Vec<f32>> {
+            let mut model = TypedModel::default();
+            let rows = model.add_source("rows", f32::fact([2, 4]))?;
+            let factors = model.add_const("factors", tensor1(&factors))?;
+            let outputs = Norm { epsilon: 0.0 }.wire("norm", &mut model, &[rows, factors])?;
+            model.select_output_outlets(&outputs)?;
+            let rows = tensor2(&[[1.0_f32, -1.0, 1.0, 1.0], [4.0, 0.0, 0.0, 0.0]]);
+            let found = model.into_runnable()?.run(tvec![rows.into_tvalue()])?;
+            Ok(numbers(&found[0])?.to_vec())
+        };
+        let apart = |found: Vec<f32>, wanted: [f32; 8]| {
+            found.iter().zip(wanted).map(|(found, wanted)| (found - wanted).abs()).fold(0.0, f32::max)
+        };
+        let plain = normed([1.0; 4]).expect("it can be planned");
+        assert!(apart(plain, [1.0, -1.0, 1.0, 1.0, 2.0, 0.0, 0.0, 0.0]) < 1e-5);
+        let multiplied = normed([3.0, 2.0, 1.0, 0.5]).expect("it can be planned");
+        assert!(apart(multiplied, [3.0, -2.0, 1.0, 0.5, 6.0, 0.0, 0.0, 0.0]) < 1e-5);
     }
 
     #[test]
