@@ -477,7 +477,11 @@ def save(path: Path, runs: list[Run], statistics: dict) -> None:
 
 
 def load(path: Path, split: str | None = None) -> list[Run]:
-    with np.load(path) as file:
+    try:
+        stored = np.load(path)
+    except (OSError, EOFError, ValueError):
+        raise SystemExit(f"{path}: there is no data set of this name (python -m obbligato_models.dataset)") from None
+    with stored as file:
         heads = json.loads(file["heads"].tobytes())
         notes, labels, weights = file["notes"].tolist(), file["chords"], file["styles"].astype(np.float32)
     runs, at_note, at_label, at_bar = [], 0, 0, 0

@@ -151,3 +151,10 @@ def test_attributes_are_those_of_the_notes():
         e.measure([*run.notes[e.CHORDS][:2], Note(60, 48, 67)], 96)
     )
     assert run.attributes(e.CHORDS, slice(2, 3)) == e.Attributes(density=0.0)
+
+
+def test_what_is_no_data_set_is_said_in_words(tmp_path):
+    (tmp_path / "text.npz").write_text("no songs")
+    for name in ("none.npz", "text.npz"):
+        with pytest.raises(SystemExit, match="no data set"):
+            dataset.load(tmp_path / name)
