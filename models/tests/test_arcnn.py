@@ -95,6 +95,21 @@ def test_an_off_tune_melody_is_retuned_and_keeps_length_and_velocity():
     assert enhance.enhance(scale_sense, Melody(wrong), Choice(add=40, remove=100, risk=0)) == wanted
 
 
+def test_the_higher_the_risk_the_more_comes_that_is_not_needed():
+    def timid(**inputs):
+        found = np.full((len(inputs["clock"]), 3, 192, rolls.KEYS), -20.0)
+        for tick, logit in ((6, -2), (18, -3), (30, -4), (42, -5), (54, -7)):
+            found[:, ADD, tick, rolls.row(64)] = logit
+        return found
+
+    notes = every(12, 16, 60)
+    found = [
+        changes(notes, enhance.enhance(timid, Melody(notes), Choice(remove=100, risk=risk))) for risk in (0, 0.5, 1, 2)
+    ]
+    added = [came for came, gone in found if not gone]
+    assert len(added) == 4 and added[0] == 0 and added == sorted(added) and 0 < added[2] < added[3]
+
+
 @pytest.mark.parametrize("add", [0, 1, 7, 1000])
 @pytest.mark.parametrize("remove", [0.0, 13.0, 100.0])
 def test_limits_are_kept_exactly(add, remove):

@@ -37,7 +37,7 @@ impl ObbligatoEditor {
         let hint = "More passes are more careful; none leave the melody as it is";
         controls.bar(ui, &params.passes, BAR, colour).on_hover_text(hint);
         ui.weak("risk");
-        let hint = "Creative risk: at 0 only what is likelier than not is done";
+        let hint = "Creative risk: at 0 only what is likelier than not is done; the higher, the more ornaments";
         controls.bar(ui, &params.risk, RISK, colour).on_hover_text(hint);
         let hint = "The band plays to the enhanced melody and not to the one that is played";
         controls.switch(ui, &params.feeds, "Band plays to it").on_hover_text(hint);

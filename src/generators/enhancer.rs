@@ -17,6 +17,9 @@ const LONGEST_ROLL: Ticks = 288;
 const OTHER_ROLL: Ticks = 192;
 /// Of a new note, where there is room.
 const SHORTEST: Ticks = 3;
+/// Logits by which the creative risk lowers what is enough for a note to come: without it, a melody to which nothing is missing
+/// stays as it is at any risk.
+const DARING: f64 = 3.0;
 /// What is said of each cell.
 const CHANNELS: usize = 3;
 const MISSING: usize = 0;
@@ -31,7 +34,7 @@ pub struct Wish {
     pub remove: Removal,
     /// Passes. None leave the melody as it is.
     pub iterations: u32,
-    /// Creative risk; at 0 only what is likelier than not is done.
+    /// Creative risk; at 0 only what is likelier than not is done, the higher, the more comes that the melody does not need.
     pub temperature: f32,
     /// Place in the palette of [`Style`].
     pub style: f32,
@@ -310,7 +313,7 @@ impl<'a> Work<'a> {
         // Spreads neighbouring rolls apart.
         let mut dice = Dice::new(self.wish.seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Chance {
-            mood: (0..ticks).map(|_| reach * dice.logistic()).collect(),
+            mood: (0..ticks).map(|_| risk * DARING + reach * dice.logistic()).collect(),
             doubt: (0..cells).map(|_| reach * dice.logistic()).collect(),
             fancy: (0..cells).map(|_| risk * dice.gumbel()).collect(),
         }
@@ -544,6 +547,26 @@ mod tests {
         assert_eq!(after[5], Note { start: 66, key: Key::folded(67), duration: 3, velocity });
         assert_eq!(after[4], Note { duration: 18, ..note(TUNE[4]) }, "a line: it ends where the new one is struck");
         assert_eq!(after[..4], song.melody[..4]);
+    }
+
+    #[test]
+    fn the_higher_the_risk_the_more_comes_that_is_not_needed() {
+        let song = song(TUNE);
+        let added = |temperature| {
+            // From two to seven logits less likely than not, between the notes of the first bar.
+            let said = &[
+                (MISSING, 6, 64, -2.0),
+                (MISSING, 18, 64, -3.0),
+                (MISSING, 30, 62, -4.0),
+                (MISSING, 42, 62, -5.0),
+                (MISSING, 54, 64, -7.0),
+            ];
+            let after = enhanced(&song, &Wish { temperature, ..CALM }, said);
+            assert!(song.melody.iter().all(|note| after.iter().any(|kept| kept.start == note.start)), "none goes");
+            differences(&song.melody, &after).0
+        };
+        let found = [0.0, 0.5, 1.0, 2.0].map(added);
+        assert!(found[0] == 0 && found.is_sorted() && found[2] > 0 && found[3] > found[2], "{found:?}");
     }
 
     #[test]

@@ -27,6 +27,9 @@ from .windows import as_line, profile
 
 CELL_NOISE = 0.5
 """How far the creative risk moves a cell, times a logistic number."""
+DARING = 3.0
+"""Logits by which the creative risk lowers what is enough for a note to come: without it, a melody to which nothing is
+missing stays as it is at any risk."""
 LONGEST_ROLL = 288
 """Ticks: four bars of 12/8."""
 OTHER_ROLL = 192
@@ -47,7 +50,7 @@ class Choice:
     """Per cent of the melody's notes, at most, that the result has not."""
     iterations: int = 8
     risk: float = 0.5
-    """0: only what is likelier than not."""
+    """0: only what is likelier than not; the higher, the more comes that the melody does not need."""
     seed: int = 0
 
 
@@ -122,7 +125,8 @@ class Work:
         random = np.random.default_rng((self.choice.seed, number))
         risk, cells = self.choice.risk, (self.ticks, rolls.KEYS)
         doubt, fancy = random.logistic(size=cells), random.gumbel(size=cells)
-        return risk * CELL_NOISE * doubt, risk * fancy, risk * CELL_NOISE * random.logistic(size=self.ticks)
+        mood = DARING + CELL_NOISE * random.logistic(size=self.ticks)
+        return risk * CELL_NOISE * doubt, risk * fancy, risk * mood
 
     # What the network hears
 
