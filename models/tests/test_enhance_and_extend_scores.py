@@ -33,6 +33,18 @@ def test_a_perfect_ear_passes_the_gate_and_doing_nothing_does_not():
     assert after["wrong notes go"] > 0.5  # Those that are in the scale by chance stay.
     assert [v.said for v in result["verdicts"]] == ["aim", "aim"]
     assert result["gaps"][enhanced.ENHANCER]["missing notes come"] == 0
+    assert result["ornaments"]["risk 0"] == {"new notes a bar": 0, "of them in scale": 0}
+
+
+def test_ornaments_are_counted_as_far_as_they_are_allowed():
+    def generous(**inputs):
+        """At every sixteenth a note of the scale is as likely as not, and none goes."""
+        found = np.full((len(inputs["clock"]), 3, 192, 96), -20.0)
+        found[:, 0, 3::6, 60 - 16] = -0.5
+        return found
+
+    found = enhanced.ornaments(generous, songs(1), 4, 1.0)
+    assert found == {"new notes a bar": enhanced.ORNAMENTS_A_BAR, "of them in scale": 1}
 
 
 def test_a_tenth_and_a_half_of_the_notes_is_off():

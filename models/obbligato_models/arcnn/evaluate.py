@@ -5,7 +5,7 @@ python -m obbligato_models.arcnn.evaluate --checkpoint runs/arcnn/last.pt --data
 
 Off tune: 15 % of the notes moved by a semitone. Gaps: 25 % of the notes removed. Beside the enhancer stand the spoilt
 melody as it is, and the rule: each note to the nearest one of the major scale that holds most of the spoilt melody.
-Writes scores.json and scores.md.
+Ornaments: what the creative risk adds to the melody as people sing it. Writes scores.json and scores.md.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ OFF_TUNE = 0.15
 GAPS = 0.25
 RETUNING = Choice(add=10**6, remove=25.0, risk=0.0)
 FILLING = Choice(add=10**6, remove=0.0, risk=0.0)
+RISKS, ORNAMENTS_A_BAR = (0.0, 0.5, 1.0, 2.0), 2
 SPOILT, RULE, ENHANCER = "as it is", "rule: nearest of the scale", "enhancer"
 STAY = least(0.90, 0.95)
 IN_SCALE = Bound("within", 0.02, 0.01, beside_human=True)
@@ -91,6 +92,18 @@ def enhanced(forward: Forward, run: Run, notes: list[Note], choice: Choice) -> l
     return enhance.enhance(forward, melody, choice)
 
 
+def ornaments(forward: Forward, runs: Sequence[Run], iterations: int, risk: float) -> dict[str, float]:
+    """What comes to clean melodies, of which nothing may go."""
+    new, fitting, bars = 0, 0, sum(run.bars for run in runs)
+    for seed, run in enumerate(runs):
+        choice = Choice(ORNAMENTS_A_BAR * run.bars, 0.0, iterations, risk, seed)
+        held_in = scale([n for row in run.notes for n in row])
+        came = {(n.start, n.key) for n in enhanced(forward, run, run.melody, choice)}
+        came -= {(n.start, n.key) for n in run.melody}
+        new, fitting = new + len(came), fitting + sum(key % 12 in held_in for _, key in came)
+    return {"new notes a bar": round(new / bars, 4), "of them in scale": round(fitting / max(1, new), 4)}
+
+
 class Scores:
     def __init__(self, trials: Sequence[Trial]):
         each = [trial.sums() for trial in trials]
@@ -127,6 +140,7 @@ def evaluate(forward: Forward, runs: Sequence[Run], iterations: int) -> dict:
         "iterations": iterations,
         "off tune": {"clean": clean.values(), **{name: s.values() for name, s in tuned.items()}},
         "gaps": {SPOILT: scores(gaps, gaps).values(), ENHANCER: scores(gaps, filled).values()},
+        "ornaments": {f"risk {risk:g}": ornaments(forward, runs, iterations, risk) for risk in RISKS},
         "verdicts": verdicts,
     }
 
@@ -134,8 +148,8 @@ def evaluate(forward: Forward, runs: Sequence[Run], iterations: int) -> dict:
 def write(out: Path, result: dict) -> str:
     rows: list[Verdict] = result.pop("verdicts")
     text = f"{result['songs']} songs, {result['iterations']} passes\n\n{table(rows)}\n"
-    for name in ("off tune", "gaps"):
-        columns = list(result[name][ENHANCER])
+    for name in ("off tune", "gaps", "ornaments"):
+        columns = list(list(result[name].values())[-1])
         lines = [f"| {name} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         for system, values in result[name].items():
             lines.append(f"| {system} | " + " | ".join(f"{values[c]:.3f}" for c in columns) + " |")
