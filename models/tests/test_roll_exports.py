@@ -22,6 +22,7 @@ from obbligato_models.transformer.model import Transformer
 
 COMMON = {"engine", "encoding", "grid", "metres", "parts", "styles", "bars", "keys", "name", "licence", "data"}
 COMMON |= {"commit", "scores"}
+THRESHOLDS = play.Thresholds(*np.arange(32.0).reshape(2, 4, 4).tolist())
 
 
 def in_use(network):
@@ -36,7 +37,7 @@ def in_use(network):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    trained = play.Trained(in_use(Generator(Shape(12))), [0.5, -1.0, 0.0, 0.25], styles.NO_CONTROLS, 7)
+    trained = play.Trained(in_use(Generator(Shape(12))), THRESHOLDS, styles.NO_CONTROLS, 7)
     enhancer = in_use(Enhancer(EnhancerShape(12)))
     differences = {
         "gan": gan.export(trained, "GAN", {"songs": 3}, folder / "gan.onnx", folder / "gan.json"),
@@ -68,11 +69,15 @@ def test_graphs_and_contracts(files):
     assert sizes(graph.graph.output) == {"cells": [1, 8, "T", 96]}
     assert sizes(other.graph.input)["around"] == [1, 4, "T", 96] and sizes(other.graph.input)["profile"] == [1, 12, 1]
     assert sizes(other.graph.output) == {"cells": [1, 3, "T", 96]}
-    for file, own in ((graph, {"controls", "thresholds", "cell_noise", "lean", "noise"}), (other, {"cell_noise"})):
+    for file, own in (
+        (graph, {"controls", "thresholds", "sustained", "cell_noise", "lean", "noise"}),
+        (other, {"cell_noise"}),
+    ):
         assert {p.key.removeprefix("obbligato.") for p in file.metadata_props} == COMMON | own
         assert file.opset_import[0].version == 17
     said = {p.key: p.value for p in graph.metadata_props}
-    assert said["obbligato.thresholds"] == "0.5000 -1.0000 0.0000 0.2500" and said["obbligato.engine"] == "gan"
+    assert said["obbligato.thresholds"] == " ".join(f"{t:.4f}" for t in range(16))
+    assert said["obbligato.sustained"].startswith("16.0000 17.0000") and said["obbligato.engine"] == "gan"
     assert said["obbligato.parts"] == "bass chords counter pad" and json.loads(said["obbligato.scores"]) == {"songs": 3}
 
 

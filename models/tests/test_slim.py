@@ -83,8 +83,11 @@ def test_it_learns_to_answer_as_the_larger_one_and_is_exported(tmp_path):
     assert after["distance"] < 0.8 * before["distance"] and after["heard"] < before["heard"]
     trained = play.load(folder / "last.pt")
     assert trained.generator.shape == Shape(TINY.width, TINY.critic, (3, 4, 5))
-    assert trained.thresholds == saved["thresholds"]
+    assert trained.thresholds == play.everywhere(saved["thresholds"], saved["sustained"])
     again = calibrate.again(folder / "last.pt", runs)
     assert again["thresholds"] != saved["thresholds"]
+    write_checkpoint(tmp_path / "again.pt", again)
+    measured = play.load(tmp_path / "again.pt").thresholds
+    assert measured.onset[0] != measured.onset[1] != again["thresholds"] and measured.sustain[0] != again["sustained"]
     differences = export.export(trained, "GAN", {}, tmp_path / "gan.onnx", tmp_path / "gan.json")
     assert max(differences.values()) < 1e-3

@@ -14,6 +14,8 @@ const KEYS: &str = "16 96";
 /// The same as a number.
 pub const ROWS: usize = 96;
 const PARTS: usize = 4;
+/// Of playing: arranging, or in a jam; with chords given, or without.
+const WAYS: usize = 4;
 
 /// What sets the models of one engine apart, and what only they say about themselves.
 pub trait RollEngine: Clone + Send + Sync + 'static {
@@ -75,12 +77,16 @@ pub struct RollContract<E> {
     pub scores: String,
 }
 
+/// Numbers for each part: arranging, arranging with chords given, in a jam, in a jam with chords given.
+type ByWay = [[f32; PARTS]; WAYS];
+
 /// What only a GAN says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gan {
     pub controls: Controls,
-    /// What an onset's logit must be above, for each part.
-    pub thresholds: [f32; PARTS],
+    /// Of onsets.
+    thresholds: ByWay,
+    sustained: ByWay,
     /// How far the temperature moves a cell.
     pub cell_noise: f32,
     /// Logits for a key that the pad is sure to hold.
@@ -112,7 +118,8 @@ impl RollEngine for Gan {
         expect(text, "noise", &NOISE.to_string())?;
         Ok(Self {
             controls: controls(text("controls")?)?,
-            thresholds: numbers("thresholds", text("thresholds")?)?,
+            thresholds: by_way("thresholds", text("thresholds")?)?,
+            sustained: by_way("sustained", text("sustained")?)?,
             cell_noise: number("cell_noise", text("cell_noise")?)?,
             lean: number("lean", text("lean")?)?,
         })
@@ -168,11 +175,25 @@ impl<E: RollEngine> RollContract<E> {
     }
 }
 
+impl Gan {
+    /// What the logits of onsets must be above, and those of sustained cells, for each part: what is known is not the same in
+    /// each way of playing, nor how sure the network is of its notes.
+    pub fn thresholds(&self, jam: bool, chords_given: bool) -> [&[f32; PARTS]; 2] {
+        let way = 2 * usize::from(jam) + usize::from(chords_given);
+        [&self.thresholds[way], &self.sustained[way]]
+    }
+}
+
 impl RollContract<Gan> {
     /// What its knobs read.
     pub fn palette(&self) -> Palette<'_> {
         Palette { styles: &self.styles, emphasis: 1.0, controls: &self.own.controls }
     }
+}
+
+fn by_way(key: &'static str, found: String) -> Result<ByWay, ContractError> {
+    let together: [f32; PARTS * WAYS] = numbers(key, found)?;
+    Ok(std::array::from_fn(|way| std::array::from_fn(|part| together[way * PARTS + part])))
 }
 
 fn number(key: &'static str, found: String) -> Result<f32, ContractError> {
@@ -202,7 +223,8 @@ pub mod tests {
             ("bars", "4"),
             ("keys", "16 96"),
             ("noise", "32"),
-            ("thresholds", "-0.5 0 0.25 1"),
+            ("thresholds", "-0.5 0 0.25 1  -1 0.5 1 2  0 0 0 0  1 2 3 4.5"),
+            ("sustained", "0 0 0 0  0 0 0 0  0 0 0 0  -1 -2 -3 0"),
             ("cell_noise", "0.3"),
             ("lean", "0.5"),
         ];
@@ -231,7 +253,10 @@ pub mod tests {
 
     #[test]
     fn what_the_files_say_is_read() {
-        assert_eq!(gan().own.thresholds, [-0.5, 0.0, 0.25, 1.0]);
+        let each = [[-0.5, 0.0, 0.25, 1.0], [-1.0, 0.5, 1.0, 2.0], [0.0; 4], [1.0, 2.0, 3.0, 4.5]];
+        assert_eq!(gan().own.thresholds, each);
+        assert_eq!(gan().own.thresholds(false, true), [&each[1], &[0.0; 4]]);
+        assert_eq!(gan().own.thresholds(true, true), [&each[3], &[-1.0, -2.0, -3.0, 0.0]]);
         assert_eq!((gan().own.cell_noise, gan().own.lean), (0.3, 0.5));
         assert_eq!(enhancer().own.cell_noise, 0.3);
     }
@@ -245,8 +270,8 @@ pub mod tests {
             ("keys", "21 88", "this build reads `16 96`"),
             ("bars", "2", "this build reads `4`"),
             ("noise", "64", "this build reads `32`"),
-            ("thresholds", "0 0 0", "which is not 4 numbers with spaces between"),
-            ("thresholds", "0 0 0 NaN", "which is not 4 numbers"),
+            ("thresholds", "0 0 0 0", "which is not 16 numbers with spaces between"),
+            ("thresholds", "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 NaN", "which is not 16 numbers"),
             ("lean", "much", "`much`, which is not a number"),
             ("controls", "{}", "missing field"),
         ] {
@@ -255,7 +280,7 @@ pub mod tests {
             let error = read::<Gan>(&metadata).expect_err(key).to_string();
             assert!(error.contains(words), "{key}: {error}");
         }
-        for missing in ["name", "styles", "thresholds", "cell_noise", "lean", "bars", "keys", "scores"] {
+        for missing in ["name", "styles", "thresholds", "sustained", "cell_noise", "lean", "bars", "keys", "scores"] {
             let mut metadata = of_gan();
             metadata.remove(&format!("obbligato.{missing}"));
             let error = read::<Gan>(&metadata).expect_err(missing).to_string();

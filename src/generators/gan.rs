@@ -80,7 +80,7 @@ impl Generator for Gan {
         if cells.len() != expected || cells.iter().any(|logit| !logit.is_finite()) {
             return Err(GeneratorError("what it computed are not the cells of four bars".into()));
         }
-        let picture = Picture { scene: &scene, cells, fields: &self.contract.own };
+        let picture = Picture::new(&scene, cells, &self.contract.own);
         let chords = picture.chords();
         picture.notes(&chords).into_iter().for_each(write);
         Ok(chords)
@@ -204,15 +204,24 @@ struct Picture<'a> {
     scene: &'a Scene<'a>,
     cells: &'a [f32],
     fields: &'a Fields,
+    /// What the logits must be above, for each part.
+    onset: &'a [f32; PARTS.len()],
+    sustain: &'a [f32; PARTS.len()],
 }
 
-impl Picture<'_> {
+impl<'a> Picture<'a> {
+    fn new(scene: &'a Scene<'a>, cells: &'a [f32], fields: &'a Fields) -> Self {
+        let in_jam = matches!(scene.request.ask, Ask::Jam(_));
+        let [onset, sustain] = fields.thresholds(in_jam, !scene.given().is_empty());
+        Self { scene, cells, fields, onset, sustain }
+    }
+
     fn logit(&self, channel: usize, tick: Ticks, row: usize) -> f32 {
         self.cells[(channel * self.scene.ticks as usize + tick as usize) * KEYS + row]
     }
 
     fn sustained(&self, part: usize, tick: Ticks, row: usize) -> bool {
-        self.logit(CHANNELS * part + 1, tick, row) > 0.0
+        self.logit(CHANNELS * part + 1, tick, row) > self.sustain[part]
     }
 
     /// How likely the pad holds a pitch class.
@@ -323,7 +332,7 @@ impl Picture<'_> {
     fn struck(&self, part: usize, eased: f64) -> Vec<bool> {
         let (stretch, settings) = (self.scene.stretch(), self.scene.request.settings);
         let raised = if is_raised(PARTS[part]) { eased } else { 0.0 };
-        let threshold = f64::from(self.fields.thresholds[part]);
+        let threshold = f64::from(self.onset[part]);
         // A part plays the same whoever else does.
         let mut dice = Dice::new(self.scene.request.seed ^ CELL_DICE ^ part as u64);
         let reach = f64::from(settings.temperature) * f64::from(self.fields.cell_noise);
@@ -601,6 +610,34 @@ mod tests {
         asked.past =
             vec![SegmentAnswer { segment: first, chord, notes, settings, quarters_per_minute: 100.0, margin: 2 }];
         assert!(of(Part::Chords, &asked.notes(&mut timid_gan(2.5))).is_empty());
+    }
+
+    #[test]
+    fn each_way_of_playing_has_its_thresholds() {
+        let segment = Bar::of_constant_meter(2, Meter::COMMON).segments().next().expect("two");
+        // The bass's are -.5, -1, 0 and 1 for onsets, and for what is sustained 0, 0, 0 and -1.
+        for (jam, chord, threshold, ticks) in
+            [(false, "", -0.5, 3), (false, "C", -1.0, 3), (true, "", 0.0, 3), (true, "C", 1.0, 12)]
+        {
+            for (logit, sounds) in [(threshold + 0.1, true), (threshold - 0.1, false)] {
+                let (mut gan, _) = gan_that(move |roll| {
+                    let mut cells = cells(roll, 30.0, [&[], &[[0, 12, 60]], &[], &[]]);
+                    let bass = row(Key::folded(36));
+                    cells[bass] = logit;
+                    (0..12).for_each(|tick| cells[(roll + tick) as usize * KEYS + bass] = -0.5);
+                    cells
+                });
+                gan.contract.own.lean = 0.0;
+                let mut asked = Asked::bar(2);
+                asked.settings.temperature = 0.0;
+                asked.chords = vec![(!chord.is_empty()).then(|| given(chord)).flatten(); 2];
+                if jam {
+                    (asked.ask, asked.chords) = (Ask::Jam(segment), vec![asked.chords[0]]);
+                }
+                let expected = if sounds { vec![[96, ticks, 36]] } else { Vec::new() };
+                assert_eq!(of(Part::Bass, &asked.notes(&mut gan)), expected, "{jam} {chord} {logit}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ can be evaluated and exported.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from .. import dataset, rolls
 from .. import encoding as e
 from ..dataset import Run
+from ..encoding import Note
 from ..evaluate.answers import Answer
 from ..evaluate.excerpts import SONGS, choose
 from ..training import write_checkpoint
@@ -28,10 +30,11 @@ from .windows import Windows, given_of
 
 SEED = 13
 BATCH, BATCHES = 16, 6
-ROUNDS = 5
+ROUNDS = 10
 """Times that the songs are played: thresholds move what is played, and so the bars before what comes next."""
-STEP = 0.7
-"""Logits for notes that are e times too many or too few; halved for a part where that went too far."""
+STRIKE_STEP, SUSTAIN_STEP = 0.7, 1.5
+"""Logits for notes that are e times too many or too few, or too long or too short; halved for a part where that went
+too far."""
 
 
 @torch.no_grad()
@@ -72,29 +75,61 @@ def highest(values: np.ndarray, count: int) -> float:
     return float(np.partition(values, -count)[-count])
 
 
-def while_playing(trained: play.Trained, songs: Sequence[Run], rounds: int = ROUNDS) -> list[float]:
-    """Thresholds with which whole songs have as many notes a part as people's: what it plays after its own bars may
-    become ever denser, or ever thinner."""
-    found, steps, before = list(trained.thresholds), [STEP] * len(e.PARTS), np.zeros(len(e.PARTS))
-    for number in range(rounds):
-        asked = [play.song_of(run, trained.controls, 1000 * number + i) for i, run in enumerate(songs)]
-        ratios = notes_beside_people(songs, play.play(play.torch_forward(trained.generator), asked, found))
+class Search:
+    """Moves the thresholds of one kind until each part has as much as people's."""
+
+    def __init__(self, thresholds: list[float], step: float):
+        self.thresholds = thresholds
+        self.steps, self.before = [step] * len(e.PARTS), np.zeros(len(e.PARTS))
+
+    def move(self, ratios: np.ndarray) -> None:
         away = np.log(np.clip(ratios, 0.1, 10.0))
         for part in range(len(e.PARTS)):
-            steps[part] *= 0.5 if away[part] * before[part] < 0 else 1.0
-            found[part] += steps[part] * float(away[part])
-        before = away
-        print(f"notes beside people's, by part: {np.round(ratios, 2)}", flush=True)
-    return found
+            self.steps[part] *= 0.5 if away[part] * self.before[part] < 0 else 1.0
+            self.thresholds[part] += self.steps[part] * float(away[part])
+        self.before = away
 
 
-def notes_beside_people(songs: Sequence[Run], answers: Sequence[Answer]) -> np.ndarray:
-    """Ratio of notes, of the parts that people play; 1 where they play none."""
+def while_playing(trained: play.Trained, songs: Sequence[Run], way: int, rounds: int = ROUNDS) -> None:
+    """Moves the thresholds of one of the WAYS until whole songs have as many notes a part as people's, which sound as
+    long: what it plays after its own bars may become ever denser, or ever thinner, and a note ends at the first tick
+    that is not sustained."""
+    jam, chords_given = way >= 2, way % 2 == 1
+    forward = play.torch_forward(trained.generator)
+    struck = Search(trained.thresholds.onset[way], STRIKE_STEP)
+    sounding = Search(trained.thresholds.sustain[way], SUSTAIN_STEP)
+    best = [(np.inf, 0.0, 0.0)] * len(e.PARTS)
+    for number in range(rounds):
+        seeds = (1000 * number + i for i in range(len(songs)))
+        asked = [
+            play.song_of(run, trained.controls, seed, jam=jam, chords_given=chords_given)
+            for run, seed in zip(songs, seeds, strict=True)
+        ]
+        answers = play.play(forward, asked, trained.thresholds)
+        notes, ticks = beside_people(songs, answers, len), beside_people(songs, answers, sounding_ticks)
+        # Where fewer notes are struck, fewer sound; what is looked for is how long each does.
+        lasting = ticks / np.maximum(notes, 1e-3)
+        away = np.abs(np.log(np.maximum([notes, lasting], 1e-3))).sum(0)
+        used = zip(away.tolist(), struck.thresholds, sounding.thresholds, strict=False)
+        best = [min(one, other) for one, other in zip(best, used, strict=True)]
+        struck.move(notes)
+        sounding.move(lasting)
+        print(f"{play.WAYS[way]}: beside people's, by part: notes {notes.round(2)}, ticks {ticks.round(2)}", flush=True)
+    for part, (_, onset, sustain) in enumerate(best):
+        struck.thresholds[part], sounding.thresholds[part] = onset, sustain
+
+
+def sounding_ticks(notes: Sequence[Note]) -> int:
+    return sum(note.duration for note in notes)
+
+
+def beside_people(songs: Sequence[Run], answers: Sequence[Answer], count: Callable[[list[Note]], int]) -> np.ndarray:
+    """How much there is of each part, as a ratio, of the parts that people play; 1 where they play none."""
     ours, theirs = np.zeros(len(e.PARTS)), np.zeros(len(e.PARTS))
     for run, answer in zip(songs, answers, strict=True):
         for part in run.parts:
-            ours[part] += len(answer.rows[part])
-            theirs[part] += len(run.notes[part])
+            ours[part] += count(answer.rows[part])
+            theirs[part] += count(run.notes[part])
     return np.where(theirs > 0, ours / np.maximum(theirs, 1), 1.0)
 
 
@@ -108,10 +143,11 @@ def again(checkpoint: Path, runs: Sequence[Run]) -> dict:
     generator = play.generator_in(saved)
     windows = Windows([r for r in runs if r.split == "train"])
     saved["thresholds"], saved["sustained"] = thresholds(generator, windows), sustained(generator, windows)
-    lowered = play.lower(generator, saved["sustained"])
-    trained = play.Trained(lowered, saved["thresholds"], saved["controls"], saved["step"])
-    saved["thresholds"] = while_playing(trained, songs_to_play(runs))
-    return saved
+    found = play.everywhere(saved["thresholds"], saved["sustained"])
+    trained, songs = play.Trained(generator, found, saved["controls"], saved["step"]), songs_to_play(runs)
+    for way in range(len(play.WAYS)):
+        while_playing(trained, songs, way)
+    return saved | {"while playing": asdict(found)}
 
 
 def main() -> None:

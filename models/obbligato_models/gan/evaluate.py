@@ -34,6 +34,7 @@ MODES = {
     "GAN": {},
     "GAN, chords given": {"chords_given": True},
     "GAN, jam": {"jam": True},
+    "GAN, jam, chords given": {"jam": True, "chords_given": True},
 }
 SUPERVISED = "its supervised start"
 KEPT = ("fit", "clash", "consonance", "density overlap", "pitch overlap", "empty bars")
@@ -124,9 +125,8 @@ def main() -> None:
     defaults = play.Choice()
     for name in ("temperature", "cell_noise", "lean"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
-    parser.add_argument("--hop", type=int, default=defaults.hop)
     given = parser.parse_args()
-    choice = play.Choice(given.temperature, given.cell_noise, given.lean, given.hop)
+    choice = play.Choice(given.temperature, given.cell_noise, given.lean)
     everything = dataset.load(given.dataset)
     runs = judged([r for r in everything if r.split == "validation"], given.songs)
     result = evaluate(given.run, runs, [r for r in everything if r.split == "train"], choice, given.seeds)

@@ -19,7 +19,7 @@ from .. import export as shared
 from .. import roll_file, rolls, styles
 from ..encoding import Note
 from .model import NOISE, Generator
-from .play import CELL_NOISE, LEAN, Trained, load
+from .play import CELL_NOISE, LEAN, Trained, everywhere, load
 
 NAME = "GAN"
 TIME = {"melody": 2, "before": 2, "chords": 2, "clock": 2, "cells": 2}
@@ -86,7 +86,8 @@ def export(trained: Trained, name: str, scores: dict, weights: Path, parity: Pat
     contract = roll_file.fields("gan", name, rolls.PARTS, styles.NAMES, shared.DATA, scores)
     contract |= {
         "controls": json.dumps(trained.controls),
-        "thresholds": " ".join(f"{t:.4f}" for t in trained.thresholds),
+        "thresholds": numbers(trained.thresholds.onset),
+        "sustained": numbers(trained.thresholds.sustain),
         "cell_noise": str(CELL_NOISE),
         "lean": str(LEAN),
         "noise": str(NOISE),
@@ -94,9 +95,13 @@ def export(trained: Trained, name: str, scores: dict, weights: Path, parity: Pat
     return roll_file.write(network, graph, contract, cases(), weights, parity)
 
 
+def numbers(rows: list[list[float]]) -> str:
+    return " ".join(f"{number:.4f}" for row in rows for number in row)
+
+
 def untrained() -> Trained:
     torch.manual_seed(1)
-    return Trained(roll_file.all_in_use(Generator()), [0.0] * len(rolls.PARTS), styles.NO_CONTROLS, 0)
+    return Trained(roll_file.all_in_use(Generator()), everywhere([0.0] * len(rolls.PARTS)), styles.NO_CONTROLS, 0)
 
 
 def main() -> None:

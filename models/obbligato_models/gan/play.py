@@ -1,4 +1,4 @@
-"""Plays melodies through the generator: from its cells to notes. docs/rolls.md describes it for the program.
+"""Plays melodies through the generator as the program does: from its cells to notes. docs/rolls.md describes it.
 
 python -m obbligato_models.gan.play --run runs/gan [--from-iteration 0] melody.mid out.mid
 """
@@ -32,11 +32,24 @@ SHORTEST = 3
 """Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth."""
 EASED = (0.0, 1.0, 2.0, 3.0, 4.0)
 """By how much thresholds are lowered, in logits, until something is struck in a bar in which all would be silent."""
-HOP = 2
-"""Bars of each roll that are kept where the melody is known."""
+WAYS = ("arranging", "arranging, chords given", "jam", "jam, chords given")
+"""Of playing: what is known then is not the same, nor how sure the network is."""
 
 Forward = Callable[..., np.ndarray]
 """From melody, before, chords, clock, noise and cond to logits, as the graph has them."""
+
+
+@dataclass
+class Thresholds:
+    """What a cell's logit must be above, in each of the WAYS, for each part."""
+
+    onset: list[list[float]]
+    sustain: list[list[float]]
+
+
+def everywhere(onset: Sequence[float], sustain: Sequence[float] = (0.0,) * len(rolls.PARTS)) -> Thresholds:
+    """The same in all ways."""
+    return Thresholds([list(onset) for _ in WAYS], [list(sustain) for _ in WAYS])
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,6 @@ class Choice:
     temperature: float = 1.0
     cell_noise: float = CELL_NOISE
     lean: float = LEAN
-    hop: int = HOP
 
 
 @dataclass
@@ -60,68 +72,90 @@ class Song:
     chords_given: bool = False
     seed: int = 0
     played: list[list[Note]] = field(default_factory=lambda: [[] for _ in rolls.PARTS])
-    plan: list[list[int]] = field(default_factory=list)
+    plan: list[int] = field(default_factory=list)
+    """Chords, by segments."""
 
     def __post_init__(self):
         self.random = np.random.default_rng(self.seed)
         self.noise = self.random.standard_normal(NOISE).astype(np.float32)
 
-    def lines(self, hop: int) -> list[tuple[int, int]]:
-        """The stretches that are written one after the other, in ticks."""
+    @property
+    def way(self) -> int:
+        """Which of the WAYS."""
+        return 2 * self.jam + self.chords_given
+
+    def lines(self) -> list[tuple[int, int]]:
+        """The stretches that are written one after the other, in ticks: bars, or in a jam segments."""
         run = self.run
-        if self.jam:
-            return [
-                (b * run.ticks + start, b * run.ticks + end) for b in range(run.bars) for start, end in segments(run)
-            ]
-        return [(b * run.ticks, min(run.bars, b + hop) * run.ticks) for b in range(0, run.bars, hop)]
+        each = segments(run) if self.jam else [(0, run.ticks)]
+        return [(b * run.ticks + start, b * run.ticks + end) for b in range(run.bars) for start, end in each]
 
     def inputs(self, line: tuple[int, int], temperature: float) -> dict[str, np.ndarray]:
-        """Of the roll that begins with the bar of this stretch."""
-        first = line[0] // self.run.ticks
-        known = line[0] - first * self.run.ticks if self.jam else None
+        """Of the roll that begins with the bar of this stretch. The melody is known up to the stretch, arranging to its
+        end; chords that are given, to its end."""
+        ticks = self.run.ticks
+        first = line[0] // ticks
+        end = line[1] - first * ticks
+        known = line[0] - first * ticks if self.jam else end
         window = window_of(self.run, Place(first), self.asked, known, self.chords_given)
+        window["chords"][:, end:] = 0
         for part, notes in enumerate(self.played):
             ours = window["before"][2 * part : 2 * part + 2]
             ours[:] = 0
-            rolls.add(ours, notes, (rolls.BARS - first) * self.run.ticks)
+            if part == rolls.PAD:
+                rolls.add(ours, rolls.pad(self.planned_before(first), self.run.metre))
+            else:
+                rolls.add(ours, notes, (rolls.BARS - first) * ticks)
         names = ("melody", "before", "chords", "clock")
         noise = temperature * self.noise
         return {**{name: window[name] for name in names}, "noise": noise, "cond": self.cond(first)}
 
-    def take(self, line: tuple[int, int], logits: np.ndarray, choice: Choice, thresholds: Sequence[float]) -> None:
+    def planned_before(self, first: int) -> list[list[int]]:
+        """Chords of the four bars before a bar, by segments."""
+        each = len(segments(self.run))
+        before = [[e.NO_CHORD] * each] * rolls.BARS + np.reshape(self.plan[: first * each], (-1, each)).tolist()
+        return before[-rolls.BARS :]
+
+    def take(self, line: tuple[int, int], logits: np.ndarray, choice: Choice, thresholds: Thresholds) -> None:
         first = line[0] // self.run.ticks * self.run.ticks
-        strength = strengths(logits, choice, thresholds, self.random)
+        logits = logits.copy()
+        logits[rolls.SUSTAIN :: 2] -= np.array(thresholds.sustain[self.way], np.float32)[:, None, None]
+        strength = strengths(logits, choice, thresholds.onset[self.way], self.random)
         self.break_silence(strength, logits, line)
+        last = self.latest_end(line)
         for part, notes in enumerate(notes_above(strength, logits, self.asked)):
-            sustained = logits[2 * part + rolls.SUSTAIN, line[0] - first :] > 0
-            self.played[part] = [rings_on(n, line[0], sustained) for n in self.played[part]]
-            inside = (n._replace(start=n.start + first) for n in notes if line[0] <= n.start + first < line[1])
-            self.played[part] += list(inside)
+            inside = [n._replace(start=n.start + first) for n in notes if line[0] <= n.start + first < line[1]]
+            self.played[part] += [n._replace(duration=min(n.duration, last - n.start)) for n in inside]
             if part in rolls.LINES:
                 self.played[part] = as_line(self.played[part])
         labels = rolls.chords_of(logistic(logits[2 * rolls.PAD + rolls.SUSTAIN]), self.run.metre)
-        inside = [line[0] <= first + b * self.run.ticks + start < line[1] for b, start in places(self.run)]
-        self.plan += [[c] for c, wanted in zip(labels.ravel().tolist(), inside, strict=True) if wanted]
+        if self.chords_given:
+            labels = self.run.chords[first // self.run.ticks :][: rolls.BARS]
+        inside = [line[0] <= first + bar * self.run.ticks + start < line[1] for bar, start in places(self.run)]
+        self.plan += [chord for chord, wanted in zip(labels.ravel().tolist(), inside, strict=False) if wanted]
+
+    def latest_end(self, line: tuple[int, int]) -> int:
+        """Of a note: what was handed out cannot be shortened any more when the next roll knows better. So a note sounds
+        into the next segment at most."""
+        bar = line[1] // self.run.ticks * self.run.ticks
+        return next(bar + end for start, end in segments(self.run) if bar + start >= line[1])
 
     def break_silence(self, strength: np.ndarray, logits: np.ndarray, line: tuple[int, int]) -> None:
-        """Raises bass and chords in the bars of a stretch in which the melody sounds and no part would; in a jam, in
-        the bar that ends with it. A generator goes on from what it has played, so one that falls silent stays so."""
+        """Raises bass and chords of a stretch where in the bar that ends with it the melody sounds and no part would. A
+        generator goes on from what it has played, so one that falls silent stays so."""
         ticks, raised = self.run.ticks, [part for part in self.asked if part in (e.BASS, e.CHORDS)]
-        first = line[0] // ticks * ticks
-        bars = [line[1]] if self.jam else range(line[0] + ticks, line[1] + 1, ticks)
+        first, bar = line[0] // ticks * ticks, (line[1] - ticks, line[1])
         heard = [n for n in self.run.melody if not self.jam or n.start < line[0]]
         before = [n for part in self.asked for n in self.played[part]]
-        for end in bars:
-            bar = (end - ticks, end)
-            free = slice(max(bar[0], line[0]) - first, end - first)
-            if not raised or not sounds_in(heard, bar) or sounds_in(before, bar):
-                continue
-            drawn = strength[raised, free].copy()
-            for eased in EASED:
-                strength[raised, free] = drawn + eased
-                struck = (n for part in notes_above(strength, logits, self.asked)[: rolls.PAD] for n in part)
-                if sounds_in((n._replace(start=n.start + first) for n in struck if n.start + first < line[1]), bar):
-                    break
+        if not raised or not sounds_in(heard, bar) or sounds_in(before, bar):
+            return
+        free = slice(line[0] - first, line[1] - first)
+        drawn = strength[raised, free].copy()
+        for eased in EASED:
+            strength[raised, free] = drawn + eased
+            struck = (n for part in notes_above(strength, logits, self.asked)[: rolls.PAD] for n in part)
+            if sounds_in((n._replace(start=n.start + first) for n in struck if n.start + first < line[1]), bar):
+                break
 
     def answer(self) -> Answer:
         """Without the pad, which people did not play: it stands in the plan."""
@@ -187,16 +221,6 @@ def sounds_in(notes: Iterable[Note], bar: tuple[int, int]) -> bool:
     return any(n.start < bar[1] and n.start + n.duration > bar[0] for n in notes)
 
 
-def rings_on(note: Note, line: int, sustained: np.ndarray) -> Note:
-    """A note that was struck before `line` sounds beyond it for as long as the roll from there on sustains it, bool
-    [ticks, 96]: that roll knows more of the melody."""
-    if note.start + note.duration <= line:
-        return note
-    silent = np.flatnonzero(~sustained[:, rolls.row(note.key)])
-    rest = int(silent[0]) if len(silent) else len(sustained)
-    return note._replace(duration=min(note.duration, line - note.start + rest))
-
-
 def as_line(notes: list[Note]) -> list[Note]:
     """Each ends where the next is struck."""
     ends = [n.start for n in notes[1:]]
@@ -204,14 +228,12 @@ def as_line(notes: list[Note]) -> list[Note]:
     return cut + notes[-1:]
 
 
-def play(
-    forward: Forward, songs: Sequence[Song], thresholds: Sequence[float], choice: Choice | None = None
-) -> list[Answer]:
+def play(forward: Forward, songs: Sequence[Song], thresholds: Thresholds, choice: Choice | None = None) -> list[Answer]:
     """Songs of one metre side by side."""
     choice = choice or Choice()
     for metre in range(len(e.METRES)):
         together = [s for s in songs if s.run.metre == metre]
-        waiting = [s.lines(choice.hop) for s in together]
+        waiting = [s.lines() for s in together]
         while any(waiting):
             now = [(song, lines.pop(0)) for song, lines in zip(together, waiting, strict=True) if lines]
             inputs = [song.inputs(line, choice.temperature) for song, line in now]
@@ -232,23 +254,12 @@ def song_of(run: Run, controls: dict | None = None, seed: int = 0, **mode) -> So
     return Song(run, run.parts, cond, seed=seed, **mode)
 
 
-def torch_forward(generator: Generator, sustained: Sequence[float] = (0.0,) * len(rolls.PARTS)) -> Forward:
-    """`sustained`: what a sustained cell's logit must be above, by part; what comes out must be above 0."""
-    below = np.zeros((2 * len(rolls.PARTS), 1, 1), np.float32)
-    below[rolls.SUSTAIN :: 2, 0, 0] = sustained
-
+def torch_forward(generator: Generator) -> Forward:
     def forward(**inputs: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return generator(**{name: torch.from_numpy(v).float() for name, v in inputs.items()}).numpy() - below
+            return generator(**{name: torch.from_numpy(v).float() for name, v in inputs.items()}).numpy()
 
     return forward
-
-
-def lower(generator: Generator, sustained: Sequence[float]) -> Generator:
-    """The same as a change of the network."""
-    with torch.no_grad():
-        generator.net.head.bias[rolls.SUSTAIN :: 2] -= torch.tensor(sustained)[:, None, None]
-    return generator
 
 
 @dataclass
@@ -256,7 +267,7 @@ class Trained:
     """A generator and what a checkpoint says of it."""
 
     generator: Generator
-    thresholds: list[float]
+    thresholds: Thresholds
     controls: dict
     step: int
 
@@ -283,9 +294,14 @@ def generator_in(saved: dict) -> Generator:
 
 def load(checkpoint: Path) -> Trained:
     saved = saved_in(checkpoint)
-    generator = generator_in(saved)
-    lower(generator, saved.get("sustained", [0.0] * len(rolls.PARTS)))
-    return Trained(generator, saved["thresholds"], saved["controls"], saved["step"])
+    return Trained(generator_in(saved), thresholds_in(saved), saved["controls"], saved["step"])
+
+
+def thresholds_in(saved: dict) -> Thresholds:
+    """Until `calibrate` has measured them while it plays, they are the same in all ways."""
+    if "while playing" in saved:
+        return Thresholds(**saved["while playing"])
+    return everywhere(saved["thresholds"], saved.get("sustained", [0.0] * len(rolls.PARTS)))
 
 
 def iteration_file(folder: Path, step: int) -> Path:

@@ -106,8 +106,9 @@ class Trainer:
         looked_at = [given_of(self.windows.batch(SEED + 1, number, BATCH)) for number in range(LOOKED_AT)]
         self.pupil = slimmer(self.teacher, inner, [(given, torch.randn(BATCH, NOISE)) for given in looked_at])
         self.facts = {"shape": asdict(self.pupil.shape)}
-        self.facts |= {name: saved[name] for name in ("controls", "thresholds", "sustained")}
-        self.above = torch.tensor([saved["thresholds"], saved["sustained"]]).T.flatten()
+        played = play.thresholds_in(saved)
+        self.facts |= {"controls": saved["controls"], "thresholds": played.onset[0], "sustained": played.sustain[0]}
+        self.above = torch.tensor([played.onset[0], played.sustain[0]]).T.flatten()
         learning = torch.optim.AdamW(self.pupil.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=1e-3)
         self.session = Session(folder, plan, {"generator": self.pupil}, {"generator": [learning]}, COLUMNS, self.facts)
 

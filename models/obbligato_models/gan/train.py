@@ -291,8 +291,8 @@ class Trainer:
     def play_melodies(self, step: int) -> list:
         """The same melodies each time, with the same noise. One of each set becomes a .mid file."""
         songs = [play.song_of(run, self.facts["controls"], seed) for seed, run in enumerate(self.melodies)]
-        forward = play.torch_forward(self.generator, self.facts["sustained"])
-        answers = play.play(forward, songs, self.facts["thresholds"])
+        thresholds = play.everywhere(self.facts["thresholds"], self.facts["sustained"])
+        answers = play.play(play.torch_forward(self.generator), songs, thresholds)
         folder = self.session.folder / "samples"
         folder.mkdir(exist_ok=True)
         heard: dict[str, int] = {}
