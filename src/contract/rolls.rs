@@ -119,7 +119,10 @@ impl RollEngine for Gan {
         Ok(Self {
             controls: controls(text("controls")?)?,
             thresholds: by_way("thresholds", text("thresholds")?)?,
-            sustained: by_way("sustained", text("sustained")?)?,
+            sustained: match text("sustained") {
+                Err(ContractError::Missing(_)) => ByWay::default(),
+                said => by_way("sustained", said?)?,
+            },
             cell_noise: number("cell_noise", text("cell_noise")?)?,
             lean: number("lean", text("lean")?)?,
         })
@@ -191,7 +194,11 @@ impl RollContract<Gan> {
     }
 }
 
+/// Four numbers, as older files have them, hold in all ways.
 fn by_way(key: &'static str, found: String) -> Result<ByWay, ContractError> {
+    if found.split_whitespace().count() == PARTS {
+        return Ok([numbers(key, found)?; WAYS]);
+    }
     let together: [f32; PARTS * WAYS] = numbers(key, found)?;
     Ok(std::array::from_fn(|way| std::array::from_fn(|part| together[way * PARTS + part])))
 }
@@ -262,6 +269,17 @@ pub mod tests {
     }
 
     #[test]
+    fn an_older_gan_plays_alike_in_all_ways() {
+        let mut metadata = of_gan();
+        metadata.insert("obbligato.thresholds".into(), "-0.5 0 0.25 1".into());
+        metadata.remove("obbligato.sustained");
+        let read = read::<Gan>(&metadata).expect("it is complete");
+        for (jam, chords_given) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert_eq!(read.own.thresholds(jam, chords_given), [&[-0.5, 0.0, 0.25, 1.0], &[0.0; 4]]);
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_said_in_words() {
         for (key, value, words) in [
             ("engine", "arcnn", "says `obbligato.engine` = `arcnn`, this build reads `gan`"),
@@ -270,7 +288,8 @@ pub mod tests {
             ("keys", "21 88", "this build reads `16 96`"),
             ("bars", "2", "this build reads `4`"),
             ("noise", "64", "this build reads `32`"),
-            ("thresholds", "0 0 0 0", "which is not 16 numbers with spaces between"),
+            ("thresholds", "0 0 0", "which is not 16 numbers with spaces between"),
+            ("sustained", "0 0 0 x", "which is not 4 numbers with spaces between"),
             ("thresholds", "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 NaN", "which is not 16 numbers"),
             ("lean", "much", "`much`, which is not a number"),
             ("controls", "{}", "missing field"),
@@ -280,7 +299,7 @@ pub mod tests {
             let error = read::<Gan>(&metadata).expect_err(key).to_string();
             assert!(error.contains(words), "{key}: {error}");
         }
-        for missing in ["name", "styles", "thresholds", "sustained", "cell_noise", "lean", "bars", "keys", "scores"] {
+        for missing in ["name", "styles", "thresholds", "cell_noise", "lean", "bars", "keys", "scores"] {
             let mut metadata = of_gan();
             metadata.remove(&format!("obbligato.{missing}"));
             let error = read::<Gan>(&metadata).expect_err(missing).to_string();
