@@ -18,6 +18,9 @@ use std::ops::Range;
 /// Keys of each part that are struck at one tick, at most.
 const MOST_STRUCK: [usize; 4] = [1, 6, 1, 4];
 const PAD: usize = 3;
+/// Of a song's noise at temperature 1; in training it is 1. One drawing stays for a whole song, and the farther out it lies, the
+/// farther a song lies from people's (the truncation trick: Brock et al., Large Scale GAN Training, 2018).
+const NOISE_SPREAD: f32 = 0.5;
 /// Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth.
 const SHORTEST: Ticks = 3;
 /// By how much thresholds are lowered, in logits, until something is struck in a bar in which all would be silent.
@@ -184,7 +187,8 @@ impl<'a> Scene<'a> {
     /// One drawing a song, so that a song hangs together.
     fn noise(&self) -> Vec<f32> {
         let mut dice = Dice::new(u64::from(self.request.settings.seed) ^ NOISE_DICE);
-        (0..NOISE).map(|_| self.request.settings.temperature * dice.normal() as f32).collect()
+        let reach = self.request.settings.temperature * NOISE_SPREAD;
+        (0..NOISE).map(|_| reach * dice.normal() as f32).collect()
     }
 
     /// Ticks that are asked for.

@@ -28,6 +28,10 @@ CELL_NOISE = 0.45
 """How far the temperature moves a cell: at 1 / this a cell is struck with the very chance that the network gives it."""
 LEAN = 0.5
 """Logits for a key whose pitch class the pad is sure to hold, and against one that it is sure not to."""
+NOISE_SPREAD = 0.5
+"""Of a song's noise at temperature 1; in training it is 1. One drawing stays for a whole song, and the farther out it
+lies, the farther a song lies from people's: seeds played between 7 and 25 notes a bar, with basses half an octave apart
+(the truncation trick: Brock et al., Large Scale GAN Training, 2018)."""
 SHORTEST = 3
 """Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth."""
 EASED = (0.0, 1.0, 2.0, 3.0, 4.0)
@@ -107,7 +111,7 @@ class Song:
             else:
                 rolls.add(ours, notes, (rolls.BARS - first) * ticks)
         names = ("melody", "before", "chords", "clock")
-        noise = temperature * self.noise
+        noise = temperature * NOISE_SPREAD * self.noise
         return {**{name: window[name] for name in names}, "noise": noise, "cond": self.cond(first)}
 
     def planned_before(self, first: int) -> list[list[int]]:
