@@ -20,7 +20,7 @@ const MOST_STRUCK: [usize; 4] = [1, 6, 1, 4];
 const PAD: usize = 3;
 /// Of a song's noise at temperature 1; in training it is 1. One drawing stays for a whole song, and the farther out it lies, the
 /// farther a song lies from people's (the truncation trick: Brock et al., Large Scale GAN Training, 2018).
-const NOISE_SPREAD: f32 = 0.5;
+const NOISE_SPREAD: f32 = 0.7;
 /// Ticks that a note sounds at least, if nothing takes its place: people hardly play shorter ones than a sixteenth.
 const SHORTEST: Ticks = 3;
 /// By how much thresholds are lowered, in logits, until something is struck in a bar in which all would be silent.

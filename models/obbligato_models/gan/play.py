@@ -28,7 +28,7 @@ CELL_NOISE = 0.45
 """How far the temperature moves a cell: at 1 / this a cell is struck with the very chance that the network gives it."""
 LEAN = 0.5
 """Logits for a key whose pitch class the pad is sure to hold, and against one that it is sure not to."""
-NOISE_SPREAD = 0.5
+NOISE_SPREAD = 0.7
 """Of a song's noise at temperature 1; in training it is 1. One drawing stays for a whole song, and the farther out it
 lies, the farther a song lies from people's: seeds played between 7 and 25 notes a bar, with basses half an octave apart
 (the truncation trick: Brock et al., Large Scale GAN Training, 2018)."""
